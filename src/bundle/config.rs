@@ -1,0 +1,146 @@
+//! What a caller wants of a cell, in this crate's words: plain data, checked when it is used.
+
+use std::path::PathBuf;
+
+use super::limits::{Bytes, Limits};
+
+/// One cell: a command, the root it sees, and what it may use.
+///
+/// ```
+/// use hotcell::bundle::{CellConfig, spec};
+///
+/// let mut config = CellConfig::new("/srv/rootfs", ["python3", "-c", "print(6 * 7)"]);
+/// config.limits.memory = Some("128m".parse()?);
+/// config.limits.pids = Some(32);
+/// let spec = spec(&config)?;
+/// let memory = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()?.memory().as_ref());
+/// assert_eq!(memory.and_then(|memory| memory.limit()), Some(128 << 20));
+/// # Ok::<(), hotcell::bundle::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct CellConfig {
+    /// The directory the cell sees as its root. Never written to.
+    pub rootfs: PathBuf,
+    /// Where the cell's own writes below `/` go.
+    pub upper: Upper,
+    /// The command and its arguments. A command without a slash is looked up in the cell's `PATH`.
+    pub args: Vec<String>,
+    /// `NAME=VALUE`. `PATH`, `HOME` and `HOSTNAME` are added when missing.
+    pub env: Vec<String>,
+    /// The working directory, made when missing.
+    pub cwd: String,
+    /// Who the command runs as.
+    pub user: User,
+    /// The host name inside; the cell's name when `None`.
+    pub hostname: Option<String>,
+    /// What it may use.
+    pub limits: Limits,
+    /// Host directories and files it sees.
+    pub volumes: Vec<Volume>,
+    /// Memory file systems it gets.
+    pub tmpfs: Vec<Tmpfs>,
+    /// What it can reach.
+    pub network: Network,
+    /// Whether an init of ours is PID 1, hands signals on and reaps orphans. Without it the command
+    /// is PID 1 itself and its own fatal signals do nothing by default, as under Docker.
+    pub init: bool,
+}
+
+impl CellConfig {
+    /// A cell with no limits, no volumes, no network, user root, an init, and a root it can write
+    /// to without anybody else seeing it.
+    #[must_use]
+    pub fn new(
+        rootfs: impl Into<PathBuf>,
+        args: impl IntoIterator<Item = impl Into<String>>,
+    ) -> CellConfig {
+        CellConfig {
+            rootfs: rootfs.into(),
+            upper: Upper::Tmpfs,
+            args: args.into_iter().map(Into::into).collect(),
+            env: Vec::new(),
+            cwd: "/".to_owned(),
+            user: User { uid: 0, gid: 0 },
+            hostname: None,
+            limits: Limits::default(),
+            volumes: Vec::new(),
+            tmpfs: Vec::new(),
+            network: Network::None,
+            init: true,
+        }
+    }
+}
+
+/// Where a cell's writes below `/` go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Upper {
+    /// Nowhere: the root is read-only.
+    ReadOnly,
+    /// Into memory, charged to the cell's limit.
+    Tmpfs,
+    /// Into the driver's data directory, until the cell is closed.
+    Disk,
+}
+
+/// A user by number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Group id; there are no supplementary groups.
+    pub gid: u32,
+}
+
+/// A host directory or file inside the cell. Always without device files and set-uid programs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Volume {
+    /// On the host: absolute, and it must exist.
+    pub source: PathBuf,
+    /// In the cell: absolute.
+    pub target: String,
+    /// Whether the cell may write, to it and to what is mounted below it.
+    pub writable: bool,
+}
+
+/// A memory file system, charged to the cell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tmpfs {
+    /// In the cell: absolute.
+    pub target: String,
+    /// The most it holds; half of the host's memory when `None`, as the kernel has it.
+    pub size: Option<Bytes>,
+    /// The most files it holds.
+    pub inodes: Option<u64>,
+    /// Mode of its root, `0o1777` by default.
+    pub mode: u32,
+    /// Whether programs on it can be executed; Docker's default is no.
+    pub exec: bool,
+    /// Whether it is read-only.
+    pub read_only: bool,
+}
+
+impl Tmpfs {
+    /// A tmpfs at `target` with the defaults.
+    #[must_use]
+    pub fn new(target: impl Into<String>) -> Tmpfs {
+        Tmpfs {
+            target: target.into(),
+            size: None,
+            inodes: None,
+            mode: 0o1777,
+            exec: false,
+            read_only: false,
+        }
+    }
+}
+
+/// What a cell can reach.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Network {
+    /// Itself, over the loopback interface.
+    None,
+    /// Everything the host can: no isolation.
+    Host,
+}

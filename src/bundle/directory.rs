@@ -1,0 +1,98 @@
+//! A bundle on disk: a directory with `config.json`.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+
+use super::Error;
+
+/// The name every runtime looks for.
+const CONFIG: &str = "config.json";
+
+/// An OCI bundle: the specification, and the directory it stands in.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    dir: PathBuf,
+    spec: Spec,
+}
+
+impl Bundle {
+    /// Writes `config.json` into `dir`, which is made when missing. Only the owner can read it:
+    /// the environment may hold secrets. A bundle that is there already is not overwritten.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the file or directory.
+    pub fn create(dir: &Path, spec: Spec) -> Result<Bundle, Error> {
+        let io = |op, path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { op, path, source }
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("make", dir))?;
+        let path = dir.join(CONFIG);
+        let text = serde_json::to_vec_pretty(&spec)
+            .map_err(|source| Error::Json { path: path.clone(), source })?;
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| file.write_all(&text))
+            .map_err(io("write", &path))?;
+        Ok(Bundle { dir: dir.to_owned(), spec })
+    }
+
+    /// Reads the bundle in `dir`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Json`] with the file.
+    pub fn load(dir: &Path) -> Result<Bundle, Error> {
+        let path = dir.join(CONFIG);
+        let text = std::fs::read(&path).map_err(|source| Error::Io {
+            op: "read",
+            path: path.clone(),
+            source,
+        })?;
+        let spec =
+            serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })?;
+        Ok(Bundle { dir: dir.to_owned(), spec })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The specification.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// `root.path` as an absolute path.
+    #[must_use]
+    pub fn rootfs(&self) -> Option<PathBuf> {
+        Some(self.dir.join(self.spec.root().as_ref()?.path()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{CellConfig, spec};
+
+    #[test]
+    fn a_bundle_is_read_back_as_written_and_never_overwritten() {
+        let at = tempfile::tempdir().unwrap();
+        let dir = at.path().join("bundle");
+        let spec = spec(&CellConfig::new("/srv/rootfs", ["true"])).unwrap();
+        Bundle::create(&dir, spec.clone()).unwrap();
+        let read = Bundle::load(&dir).unwrap();
+        assert_eq!(read.spec(), &spec);
+        assert_eq!(read.rootfs().unwrap(), Path::new("/srv/rootfs"));
+        assert!(Bundle::create(&dir, spec).is_err());
+    }
+}

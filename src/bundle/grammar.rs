@@ -1,0 +1,197 @@
+//! The short forms people type for volumes, tmpfs, limits and users. Unknown words are errors.
+
+use std::path::{Component, Path};
+use std::str::FromStr;
+
+use oci_spec::runtime::PosixRlimitType;
+
+use super::config::{Network, Tmpfs, User, Volume};
+use super::limits::{Bytes, Rlimit};
+use super::Error;
+
+impl FromStr for Volume {
+    type Err = Error;
+
+    /// `SRC:DST` or `SRC:DST:ro`; `rw` is the default. Both paths are absolute.
+    fn from_str(text: &str) -> Result<Volume, Error> {
+        let refuse = |why: &str| Error::invalid("volume", text, why);
+        let mut parts = text.split(':');
+        let (Some(source), Some(target)) = (parts.next(), parts.next()) else {
+            return Err(refuse("must be SRC:DST or SRC:DST:ro"));
+        };
+        let writable = match (parts.next(), parts.next()) {
+            (None | Some("rw"), None) => true,
+            (Some("ro"), None) => false,
+            _ => return Err(refuse("must end in nothing, :ro or :rw")),
+        };
+        if !source.starts_with('/') {
+            return Err(refuse("the source must be an absolute path"));
+        }
+        let target = absolute("volume target", target)?;
+        Ok(Volume { source: source.into(), target, writable })
+    }
+}
+
+impl FromStr for Tmpfs {
+    type Err = Error;
+
+    /// `DST` or `DST:OPTION,…` with `size=64m`, `nr_inodes=N`, `mode=1777`, `exec`, `noexec`, `ro`,
+    /// `rw`; `nosuid` and `nodev` always hold.
+    fn from_str(text: &str) -> Result<Tmpfs, Error> {
+        let (target, options) = text.split_once(':').unwrap_or((text, ""));
+        let mut tmpfs = Tmpfs::new(absolute("tmpfs target", target)?);
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            let refuse = |why: &str| Error::invalid("tmpfs option", option, why);
+            match option.split_once('=').unwrap_or((option, "")) {
+                ("size", size) => tmpfs.size = Some(size.parse::<Bytes>()?),
+                ("nr_inodes", count) => {
+                    let count = count.parse().map_err(|_| refuse("must be a whole number"))?;
+                    tmpfs.inodes = Some(count);
+                }
+                ("mode", mode) => {
+                    tmpfs.mode = u32::from_str_radix(mode, 8)
+                        .ok()
+                        .filter(|mode| *mode <= 0o7777)
+                        .ok_or_else(|| refuse("must be an octal mode"))?;
+                }
+                ("exec", "") => tmpfs.exec = true,
+                ("noexec", "") => tmpfs.exec = false,
+                ("ro", "") => tmpfs.read_only = true,
+                ("rw", "") => tmpfs.read_only = false,
+                ("nosuid" | "nodev", "") => {}
+                _ => return Err(refuse("is not known")),
+            }
+        }
+        Ok(tmpfs)
+    }
+}
+
+impl FromStr for User {
+    type Err = Error;
+
+    /// `UID` or `UID:GID` in decimal digits, below 4294967295; the group is 0 when not given.
+    fn from_str(text: &str) -> Result<User, Error> {
+        let id = |digits: &str| {
+            let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            digits.parse().ok().filter(|id| is_number && *id != u32::MAX).ok_or_else(|| {
+                Error::invalid("user", text, "must be UID or UID:GID, numbers below 4294967295")
+            })
+        };
+        match text.split_once(':') {
+            Some((uid, gid)) => Ok(User { uid: id(uid)?, gid: id(gid)? }),
+            None => Ok(User { uid: id(text)?, gid: 0 }),
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = Error;
+
+    /// `none` or `host`.
+    fn from_str(text: &str) -> Result<Network, Error> {
+        match text {
+            "none" => Ok(Network::None),
+            "host" => Ok(Network::Host),
+            _ => Err(Error::invalid("network", text, "must be none or host")),
+        }
+    }
+}
+
+impl FromStr for Rlimit {
+    type Err = Error;
+
+    /// `NAME=SOFT` or `NAME=SOFT:HARD` with the names of `prlimit(1)` in lower case (`nofile`,
+    /// `nproc`, `core`, …); `-1` and `unlimited` are no limit.
+    fn from_str(text: &str) -> Result<Rlimit, Error> {
+        let refuse = |why: &str| Error::invalid("ulimit", text, why);
+        let (name, value) =
+            text.split_once('=').ok_or_else(|| refuse("must be NAME=SOFT or NAME=SOFT:HARD"))?;
+        let resource = PosixRlimitType::from_str(&format!("RLIMIT_{}", name.to_uppercase()))
+            .map_err(|_| refuse("names no resource limit of Linux"))?;
+        let number = |text: &str| match text {
+            "-1" | "unlimited" => Ok(u64::MAX),
+            digits => digits.parse().map_err(|_| refuse("must be a number, -1 or unlimited")),
+        };
+        let (soft, hard) = match value.split_once(':') {
+            Some((soft, hard)) => (number(soft)?, number(hard)?),
+            None => (number(value)?, number(value)?),
+        };
+        if soft > hard {
+            return Err(refuse("the soft limit is above the hard one"));
+        }
+        Ok(Rlimit { resource, soft, hard })
+    }
+}
+
+/// An absolute path without "..", which may not be the root itself.
+pub(super) fn absolute(what: &'static str, path: &str) -> Result<String, Error> {
+    let refuse = |why: &str| Err(Error::invalid(what, path, why));
+    if !path.starts_with('/') {
+        return refuse("must be an absolute path");
+    }
+    if path.contains('\0') {
+        return refuse("must not hold a NUL byte");
+    }
+    let mut parts = Path::new(path).components();
+    if parts.clone().any(|part| part == Component::ParentDir) {
+        return refuse("must not hold \"..\"");
+    }
+    if parts.nth(1).is_none() {
+        return refuse("must not be the root");
+    }
+    Ok(path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn volumes() {
+        let volume: Volume = "/a:/b:ro".parse().unwrap();
+        assert_eq!((volume.target.as_str(), volume.writable), ("/b", false));
+        assert!("/a:/b".parse::<Volume>().unwrap().writable);
+        for bad in ["", "/a", "a:/b", "/a:b", "/a:/", "/a:/x/../..", "/a:/b:rx", "/a:/b:ro:z"] {
+            assert!(bad.parse::<Volume>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tmpfs() {
+        let tmpfs: Tmpfs = "/tmp:size=64m,mode=700,nr_inodes=10,exec,ro".parse().unwrap();
+        assert_eq!((tmpfs.size, tmpfs.inodes), (Some(Bytes(64 << 20)), Some(10)));
+        assert_eq!((tmpfs.mode, tmpfs.exec, tmpfs.read_only), (0o700, true, true));
+        for bad in ["tmp", "/tmp:size=x", "/tmp:mode=9", "/tmp:huge", "/tmp:exec=1", "/:ro"] {
+            assert!(bad.parse::<Tmpfs>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_a_number_or_an_error() {
+        assert_eq!("1000:100".parse::<User>().unwrap(), User { uid: 1000, gid: 100 });
+        assert_eq!("1".parse::<User>().unwrap(), User { uid: 1, gid: 0 });
+        for bad in ["", "root", "0x0", "4294967295", "4294967296", "-1", "+0", "1:", ":1", "1:2:3"]
+        {
+            assert!(bad.parse::<User>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ulimits() {
+        let limit: Rlimit = "nofile=1024:2048".parse().unwrap();
+        assert_eq!((limit.soft, limit.hard), (1024, 2048));
+        assert_eq!("core=-1".parse::<Rlimit>().unwrap().hard, u64::MAX);
+        for bad in ["nofile", "nofile=", "nofile=2:1", "tea=1", "nofile=a:b"] {
+            assert!(bad.parse::<Rlimit>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,40}") {
+            let _ = (text.parse::<Volume>().is_ok(), text.parse::<Tmpfs>().is_ok());
+            let _ = (text.parse::<User>().is_ok(), text.parse::<Rlimit>().is_ok());
+        }
+    }
+}

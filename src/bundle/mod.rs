@@ -1,0 +1,26 @@
+//! From what a caller wants to a real OCI bundle: limits ──► specification ──► directory.
+//!
+//! [`CellConfig`] is what is wanted, in this crate's own words. [`spec`] turns it into an
+//! [`oci_spec::runtime::Spec`] without touching the host. [`Bundle`] is a directory with that
+//! specification as `config.json`, which runc, crun and youki can run too: what is special to
+//! hotcell stands in annotations ([`annotation`]), and a root that cells share is written read-only
+//! there, so that no other runtime ever writes to it.
+
+pub mod annotation;
+mod config;
+mod defaults;
+mod directory;
+mod error;
+mod grammar;
+mod limits;
+mod name;
+mod spec;
+mod units;
+
+pub use config::{CellConfig, Network, Tmpfs, Upper, User, Volume};
+pub use defaults::{CAPABILITIES, MASKED_PATHS, PATH, READONLY_PATHS};
+pub use directory::Bundle;
+pub use error::Error;
+pub use limits::{Bytes, Limits, MilliCpu, Rlimit};
+pub use name::CellName;
+pub use spec::spec;

@@ -1,0 +1,286 @@
+//! A wish becomes an OCI specification. Pure: the host is not looked at.
+
+use oci_spec::runtime::{
+    LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace, LinuxNamespaceBuilder,
+    LinuxNamespaceType, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, Process,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+};
+use std::collections::{HashMap, HashSet};
+
+use super::config::{CellConfig, Network, Tmpfs, Upper, Volume};
+use super::limits::Rlimit;
+use super::{Error, annotation, defaults, grammar};
+
+/// The version of the runtime specification that is written.
+const OCI_VERSION: &str = "1.0.2";
+
+/// Turns a wish into the specification of a cell.
+///
+/// # Errors
+/// [`Error::Invalid`] with the value that makes no sense.
+pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
+    let Some(rootfs) = config.rootfs.to_str().filter(|path| path.starts_with('/')) else {
+        let path = config.rootfs.to_string_lossy();
+        return Err(Error::invalid("rootfs", path, "must be an absolute path in UTF-8"));
+    };
+    let hostname = config.hostname.clone().unwrap_or_default();
+    if hostname.len() > 64 || hostname.contains('\0') {
+        return Err(Error::invalid("hostname", hostname, "must have at most 64 bytes, none NUL"));
+    }
+    let mut masked: Vec<String> = defaults::MASKED_PATHS.map(str::to_owned).into();
+    masked.push(defaults::MASKED_POWER.to_owned());
+    let linux = LinuxBuilder::default()
+        .namespaces(namespaces(config.network)?)
+        .resources(config.limits.to_resources()?)
+        .masked_paths(masked)
+        .readonly_paths(defaults::READONLY_PATHS.map(str::to_owned).to_vec())
+        .build()?;
+    let mut spec = SpecBuilder::default()
+        .version(OCI_VERSION)
+        // Shared by many cells: no other runtime may write there either.
+        .root(RootBuilder::default().path(rootfs).readonly(true).build()?)
+        .process(process(config, &hostname)?)
+        .mounts(mounts(config)?)
+        .annotations(annotations(config))
+        .linux(linux)
+        .build()?;
+    spec.set_hostname(Some(hostname).filter(|name| !name.is_empty()));
+    Ok(spec)
+}
+
+fn annotations(config: &CellConfig) -> HashMap<String, String> {
+    let rootfs = match config.upper {
+        Upper::ReadOnly => annotation::SHARED,
+        Upper::Tmpfs => annotation::COPY_ON_WRITE_TMPFS,
+        Upper::Disk => annotation::COPY_ON_WRITE_DISK,
+    };
+    let mut all = HashMap::from([(annotation::ROOTFS.to_owned(), rootfs.to_owned())]);
+    if config.init {
+        all.insert(annotation::INIT.to_owned(), "true".to_owned());
+    }
+    all
+}
+
+fn namespaces(network: Network) -> Result<Vec<LinuxNamespace>, Error> {
+    use LinuxNamespaceType as Type;
+    let mut kinds = vec![Type::Pid, Type::Mount, Type::Ipc, Type::Uts, Type::Cgroup];
+    if network == Network::None {
+        kinds.push(Type::Network);
+    }
+    let namespace = |kind| Ok(LinuxNamespaceBuilder::default().typ(kind).build()?);
+    kinds.into_iter().map(namespace).collect()
+}
+
+fn process(config: &CellConfig, hostname: &str) -> Result<Process, Error> {
+    match config.args.first() {
+        None => return Err(Error::invalid("command", "", "is missing")),
+        Some(command) if command.is_empty() => {
+            return Err(Error::invalid("command", "", "is empty"));
+        }
+        Some(_) => {}
+    }
+    if let Some(argument) = config.args.iter().find(|argument| argument.contains('\0')) {
+        return Err(Error::invalid("argument", argument, "must not hold a NUL byte"));
+    }
+    if !config.cwd.starts_with('/') || config.cwd.contains('\0') {
+        let cwd = config.cwd.as_str();
+        return Err(Error::invalid("working directory", cwd, "must be an absolute path"));
+    }
+    let capabilities: HashSet<_> = defaults::CAPABILITIES.into();
+    let none = HashSet::new();
+    let capabilities = LinuxCapabilitiesBuilder::default()
+        .bounding(capabilities.clone())
+        // As Docker does: another user than root has the bounding set alone.
+        .effective(if config.user.uid == 0 { capabilities.clone() } else { none.clone() })
+        .permitted(if config.user.uid == 0 { capabilities } else { none.clone() })
+        .inheritable(none.clone())
+        .ambient(none)
+        .build()?;
+    let user = UserBuilder::default().uid(config.user.uid).gid(config.user.gid).build()?;
+    let mut process = ProcessBuilder::default()
+        .terminal(false)
+        .user(user)
+        .args(config.args.clone())
+        .env(environment(config, hostname)?)
+        .cwd(config.cwd.clone())
+        .capabilities(capabilities)
+        .no_new_privileges(true)
+        .build()?;
+    let rlimits: Result<Vec<_>, Error> = config.limits.rlimits.iter().map(rlimit).collect();
+    process.set_rlimits(Some(rlimits?).filter(|limits| !limits.is_empty()));
+    Ok(process)
+}
+
+fn rlimit(limit: &Rlimit) -> Result<PosixRlimit, Error> {
+    let rlimit = PosixRlimitBuilder::default().typ(limit.resource).soft(limit.soft);
+    Ok(rlimit.hard(limit.hard).build()?)
+}
+
+/// The caller's variables, the last one of a name winning, with what every program expects.
+fn environment(config: &CellConfig, hostname: &str) -> Result<Vec<String>, Error> {
+    let home = if config.user.uid == 0 { "/root" } else { "/" };
+    let mut variables: Vec<(String, String)> = Vec::new();
+    let given = config.env.iter().map(|variable| match variable.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !variable.contains('\0') => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err(Error::invalid("environment variable", variable, "must be NAME=VALUE")),
+    });
+    let defaults = [("PATH", defaults::PATH), ("HOME", home), ("HOSTNAME", hostname)]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| Ok((name.to_owned(), value.to_owned())));
+    for variable in defaults.chain(given) {
+        let (name, value) = variable?;
+        match variables.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = value,
+            None => variables.push((name, value)),
+        }
+    }
+    Ok(variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
+}
+
+/// Docker's mounts, then the caller's; those above come before those below.
+fn mounts(config: &CellConfig) -> Result<Vec<Mount>, Error> {
+    const NO: [&str; 3] = ["nosuid", "noexec", "nodev"];
+    let fixed: [(&str, &str, &str, &[&str]); 7] = [
+        ("/proc", "proc", "proc", &NO),
+        ("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        (
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        ("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        ("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "ro"]),
+        ("/dev/mqueue", "mqueue", "mqueue", &NO),
+        (
+            "/dev/shm",
+            "tmpfs",
+            "shm",
+            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+        ),
+    ];
+    let mut mounts = Vec::new();
+    for (target, kind, source, options) in fixed {
+        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
+        mounts.push(mount(target, kind, source, options)?);
+    }
+    let mut own = Vec::new();
+    for tmpfs in &config.tmpfs {
+        own.push(mount(&tmpfs.target, "tmpfs", "tmpfs", tmpfs_options(tmpfs))?);
+    }
+    for volume in &config.volumes {
+        own.push(bind(volume)?);
+    }
+    own.sort_by_key(|mount| mount.destination().components().count());
+    let twice = own.windows(2).find(|pair| pair[0].destination() == pair[1].destination());
+    if let Some([first, _]) = twice {
+        let target = first.destination().to_string_lossy();
+        return Err(Error::invalid("mount target", target, "is given twice"));
+    }
+    mounts.extend(own);
+    Ok(mounts)
+}
+
+fn mount(target: &str, kind: &str, source: &str, options: Vec<String>) -> Result<Mount, Error> {
+    let target = grammar::absolute("mount target", target)?;
+    Ok(MountBuilder::default()
+        .destination(target)
+        .typ(kind)
+        .source(source)
+        .options(options)
+        .build()?)
+}
+
+fn tmpfs_options(tmpfs: &Tmpfs) -> Vec<String> {
+    let mut options: Vec<String> = ["nosuid", "nodev"].map(str::to_owned).into();
+    options.extend((!tmpfs.exec).then(|| "noexec".to_owned()));
+    options.extend(tmpfs.read_only.then(|| "ro".to_owned()));
+    options.push(format!("mode={:o}", tmpfs.mode));
+    options.extend(tmpfs.size.map(|size| format!("size={}", size.0)));
+    options.extend(tmpfs.inodes.map(|count| format!("nr_inodes={count}")));
+    options
+}
+
+fn bind(volume: &Volume) -> Result<Mount, Error> {
+    let Some(source) = volume.source.to_str().filter(|path| path.starts_with('/')) else {
+        let path = volume.source.to_string_lossy();
+        return Err(Error::invalid("volume source", path, "must be an absolute path in UTF-8"));
+    };
+    let mut options: Vec<String> =
+        ["rbind", "rprivate", "nosuid", "nodev"].map(str::to_owned).into();
+    // Read-only means what is mounted below the source as well.
+    options.extend((!volume.writable).then(|| "rro".to_owned()));
+    mount(&volume.target, "bind", source, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> CellConfig {
+        CellConfig::new("/srv/rootfs", ["true"])
+    }
+
+    #[test]
+    fn the_shared_root_is_read_only_to_others_and_annotated_for_us() {
+        let spec = spec(&config()).unwrap();
+        assert_eq!(spec.root().as_ref().unwrap().readonly(), Some(true));
+        let annotations = spec.annotations().as_ref().unwrap();
+        assert_eq!(annotations[annotation::ROOTFS], annotation::COPY_ON_WRITE_TMPFS);
+        assert_eq!(annotations[annotation::INIT], "true");
+    }
+
+    #[test]
+    fn the_last_variable_of_a_name_wins_over_defaults_too() {
+        let mut config = config();
+        config.env = ["A=1", "PATH=/x", "A=2=3"].map(str::to_owned).into();
+        let spec = spec(&config).unwrap();
+        let env = spec.process().as_ref().unwrap().env().clone().unwrap();
+        assert_eq!(env, ["PATH=/x", "HOME=/root", "A=2=3"]);
+    }
+
+    #[test]
+    fn an_unprivileged_user_holds_no_capability() {
+        let mut config = config();
+        config.user = "1000:1000".parse().unwrap();
+        let spec = spec(&config).unwrap();
+        let process = spec.process().clone().unwrap();
+        let capabilities = process.capabilities().clone().unwrap();
+        assert!(capabilities.effective().as_ref().unwrap().is_empty());
+        assert_eq!(capabilities.bounding().as_ref().unwrap().len(), 14);
+        assert_eq!(process.no_new_privileges(), Some(true));
+    }
+
+    #[test]
+    fn outer_mounts_come_before_inner_ones() {
+        let mut config = config();
+        config.tmpfs = vec![Tmpfs::new("/a/b"), Tmpfs::new("/a")];
+        let spec = spec(&config).unwrap();
+        let targets: Vec<_> =
+            spec.mounts().as_ref().unwrap().iter().map(|m| m.destination().clone()).collect();
+        assert!(targets.ends_with(&["/a".into(), "/a/b".into()]));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_value() {
+        type Change = fn(&mut CellConfig);
+        let changes: [(Change, &str); 7] = [
+            (|c| c.args.clear(), "command"),
+            (|c| c.args.push("a\0b".into()), "argument"),
+            (|c| c.cwd = "relative".into(), "relative"),
+            (|c| c.env.push("=x".into()), "=x"),
+            (|c| c.rootfs = "rootfs".into(), "rootfs"),
+            (|c| c.hostname = Some("h".repeat(65)), "hostname"),
+            (|c| c.tmpfs = vec![Tmpfs::new("/t"), Tmpfs::new("/t")], "twice"),
+        ];
+        for (change, text) in changes {
+            let mut config = config();
+            change(&mut config);
+            let error = spec(&config).unwrap_err().to_string();
+            assert!(error.contains(text), "{error}");
+        }
+    }
+}

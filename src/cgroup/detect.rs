@@ -1,0 +1,197 @@
+//! What control groups this host has: read once from the mount table, never by kernel version.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+
+/// The controllers that hotcell uses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
+pub enum Controller {
+    /// Memory and swap.
+    Memory,
+    /// CPU bandwidth and weight.
+    Cpu,
+    /// The number of processes and threads.
+    Pids,
+    /// Block I/O: `blkio` of v1, `io` of v2.
+    Io,
+}
+
+impl Controller {
+    /// All of them.
+    pub const ALL: [Controller; 4] =
+        [Controller::Memory, Controller::Cpu, Controller::Pids, Controller::Io];
+
+    /// The name in `cgroup.controllers` of v2.
+    #[must_use]
+    pub fn v2_name(self) -> &'static str {
+        match self {
+            Controller::Memory => "memory",
+            Controller::Cpu => "cpu",
+            Controller::Pids => "pids",
+            Controller::Io => "io",
+        }
+    }
+
+    /// The name among the mount options of a v1 hierarchy.
+    #[must_use]
+    pub fn v1_name(self) -> &'static str {
+        match self {
+            Controller::Io => "blkio",
+            other => other.v2_name(),
+        }
+    }
+}
+
+impl fmt::Display for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.v2_name())
+    }
+}
+
+/// The cgroup file systems of this host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hierarchies {
+    /// Where the v2 tree is mounted.
+    pub unified: PathBuf,
+    /// The controllers that the v2 tree offers.
+    pub v2: Vec<Controller>,
+    /// Where the v1 hierarchies are mounted that hotcell uses; empty on a unified host.
+    pub v1: BTreeMap<Controller, PathBuf>,
+}
+
+impl Hierarchies {
+    /// Reads the mount table of this process.
+    ///
+    /// # Errors
+    /// [`Error::NoUnifiedTree`] without a v2 tree, [`Error::Io`] when the table can't be read.
+    pub fn detect() -> Result<Hierarchies, Error> {
+        let table = Path::new("/proc/self/mountinfo");
+        let text =
+            std::fs::read_to_string(table).map_err(|error| Error::io("read", table, error))?;
+        Hierarchies::from_mountinfo(&text)
+    }
+
+    /// The same from the text of a mount table, as `/proc/PID/mountinfo` gives it.
+    ///
+    /// # Errors
+    /// As for [`Hierarchies::detect`].
+    pub fn from_mountinfo(text: &str) -> Result<Hierarchies, Error> {
+        let mut unified = None;
+        let mut v1 = BTreeMap::new();
+        for mount in text.lines().filter_map(Mount::parse) {
+            match mount.kind {
+                "cgroup2" if unified.is_none() => unified = Some(mount.target),
+                "cgroup" => {
+                    let controllers = Controller::ALL.into_iter();
+                    for controller in controllers.filter(|c| mount.has_option(c.v1_name())) {
+                        v1.entry(controller).or_insert_with(|| mount.target.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        let unified = unified.ok_or(Error::NoUnifiedTree)?;
+        let file = unified.join("cgroup.controllers");
+        let offered =
+            std::fs::read_to_string(&file).map_err(|error| Error::io("read", &file, error))?;
+        let offers = |c: &Controller| offered.split_whitespace().any(|name| name == c.v2_name());
+        let v2 = Controller::ALL.into_iter().filter(offers).collect();
+        Ok(Hierarchies { unified, v2, v1 })
+    }
+
+    /// Whether v1 hierarchies do part of the work.
+    #[must_use]
+    pub fn is_hybrid(&self) -> bool {
+        !self.v1.is_empty()
+    }
+
+    /// Whether some tree of this host offers the controller.
+    #[must_use]
+    pub fn offers(&self, controller: Controller) -> bool {
+        self.v2.contains(&controller) || self.v1.contains_key(&controller)
+    }
+}
+
+/// The part of a mount table line that matters here.
+struct Mount<'a> {
+    target: PathBuf,
+    kind: &'a str,
+    options: &'a str,
+}
+
+impl Mount<'_> {
+    /// `36 35 98:0 / /mnt rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
+    fn parse(line: &str) -> Option<Mount<'_>> {
+        let (before, after) = line.split_once(" - ")?;
+        let target = before.split(' ').nth(4)?;
+        let mut after = after.split(' ');
+        let kind = after.next()?;
+        let options = after.nth(1)?;
+        Some(Mount { target: PathBuf::from(unescape(target)), kind, options })
+    }
+
+    fn has_option(&self, name: &str) -> bool {
+        self.options.split(',').any(|option| option == name)
+    }
+}
+
+/// Undoes the table's octal escapes of space, tab, newline and backslash.
+fn unescape(text: &str) -> String {
+    ["\\040", "\\011", "\\012", "\\134"]
+        .into_iter()
+        .zip([" ", "\t", "\n", "\\"])
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(controllers: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("cgroup.controllers"), controllers).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_hybrid_host_has_both() {
+        let v2 = tree("hugetlb\n");
+        let text = format!(
+            "30 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+             31 25 0:27 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
+             32 25 0:28 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n\
+             33 25 0:29 / {} rw - cgroup2 cgroup2 rw,nsdelegate\n",
+            v2.path().display()
+        );
+        let found = Hierarchies::from_mountinfo(&text).unwrap();
+        assert!(found.is_hybrid());
+        assert_eq!(found.v1[&Controller::Cpu], Path::new("/sys/fs/cgroup/cpu,cpuacct"));
+        assert!(found.offers(Controller::Memory) && !found.offers(Controller::Pids));
+        assert_eq!(found.v2, []);
+    }
+
+    #[test]
+    fn a_unified_host_has_v2_alone() {
+        let v2 = tree("cpuset cpu io memory pids\n");
+        let text = format!("33 25 0:29 / {} rw - cgroup2 cgroup rw\n", v2.path().display());
+        let found = Hierarchies::from_mountinfo(&text).unwrap();
+        assert!(!found.is_hybrid());
+        assert_eq!(found.v2, Controller::ALL);
+    }
+
+    #[test]
+    fn v1_alone_is_refused() {
+        let text = "30 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        assert!(matches!(Hierarchies::from_mountinfo(text), Err(Error::NoUnifiedTree)));
+    }
+
+    #[test]
+    fn escaped_paths_are_understood() {
+        let line = "1 1 0:1 / /a\\040b\\134c rw - cgroup2 none rw";
+        assert_eq!(Mount::parse(line).unwrap().target, Path::new("/a b\\c"));
+    }
+}

@@ -1,0 +1,152 @@
+//! One cgroup directory, held open, and the small files in it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::io::Errno;
+
+use super::Error;
+
+/// No file read here is longer: the kernel's own answers are one page at most.
+const PAGE: usize = 4096;
+
+/// An open cgroup directory. Its descriptor stays valid whatever is mounted over the path later.
+#[derive(Debug)]
+pub(super) struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Dir {
+    pub(super) fn open(path: &Path) -> Result<Dir, Error> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|errno| Error::io("open", path, errno.into()))?;
+        Ok(Dir { fd, path: path.to_owned() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the directory `name` and opens it. One that exists is an error: nobody else's
+    /// processes may be in a cell's cgroup.
+    pub(super) fn make(&self, name: &str) -> Result<Dir, Error> {
+        let path = self.path.join(name);
+        mkdirat(&self.fd, name, Mode::from_raw_mode(0o755))
+            .map_err(|errno| Error::io("make", &path, errno.into()))?;
+        self.enter(name)
+    }
+
+    /// Opens the directory `name`, made when missing.
+    pub(super) fn make_or_enter(&self, name: &str) -> Result<Dir, Error> {
+        match mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => self.enter(name),
+            Err(errno) => Err(Error::io("make", self.path.join(name), errno.into())),
+        }
+    }
+
+    pub(super) fn enter(&self, name: &str) -> Result<Dir, Error> {
+        let path = self.path.join(name);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = openat(&self.fd, name, flags, Mode::empty())
+            .map_err(|errno| Error::io("open", &path, errno.into()))?;
+        Ok(Dir { fd, path })
+    }
+
+    /// Removes the empty directory `name`; one that is gone already is fine.
+    pub(super) fn remove(&self, name: &str) -> Result<(), Errno> {
+        match unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The names of the directories in this one.
+    pub(super) fn children(&self) -> Result<Vec<String>, Error> {
+        let failed = |errno: Errno| Error::io("list", &self.path, errno.into());
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_string_lossy();
+            if entry.file_type().is_dir() && name != "." && name != ".." {
+                names.push(name.into_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    pub(super) fn has(&self, file: &str) -> bool {
+        rustix::fs::accessat(&self.fd, file, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok()
+    }
+
+    /// Opens a file for repeated use.
+    pub(super) fn file(&self, name: &str, flags: OFlags) -> Result<OwnedFd, Error> {
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        openat(&self.fd, name, flags, Mode::empty())
+            .map_err(|errno| Error::io("open", self.path.join(name), errno.into()))
+    }
+
+    pub(super) fn write(&self, name: &str, value: &str) -> Result<(), Error> {
+        let failed = |errno: Errno| {
+            Error::io(format!("write {value:?} to"), self.path.join(name), errno.into())
+        };
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = openat(&self.fd, name, flags, Mode::empty()).map_err(failed)?;
+        match rustix::io::write(&file, value.as_bytes()) {
+            Ok(count) if count == value.len() => Ok(()),
+            Ok(_) => Err(failed(Errno::IO)),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    pub(super) fn read(&self, name: &str) -> Result<String, Error> {
+        let file = self.file(name, OFlags::RDONLY)?;
+        read_page(file.as_fd())
+            .map_err(|source| Error::io("read", self.path.join(name), source))
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The text of a kernel file, from its start; the descriptor can be read again and again.
+pub(super) fn read_page(file: BorrowedFd<'_>) -> io::Result<String> {
+    let mut page = [0u8; PAGE];
+    let length = rustix::io::pread(file, &mut page, 0)?;
+    Ok(String::from_utf8_lossy(&page[..length]).into_owned())
+}
+
+/// The value behind `key` in a file of "key value" lines.
+pub(super) fn keyed(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keyed_values_need_the_whole_key() {
+        let text = "oom 4\noom_kill 2\noom_group_kill 0\n";
+        assert_eq!(keyed(text, "oom_kill"), Some(2));
+        assert_eq!(keyed(text, "oom_k"), None);
+        assert_eq!(keyed("", "oom"), None);
+    }
+
+    #[test]
+    fn a_written_value_is_read_back_and_errors_name_file_and_value() {
+        let fixture = tempfile::tempdir().unwrap();
+        std::fs::write(fixture.path().join("pids.max"), "").unwrap();
+        let dir = Dir::open(fixture.path()).unwrap();
+        dir.write("pids.max", "32").unwrap();
+        assert_eq!(dir.read("pids.max").unwrap(), "32");
+        let error = dir.write("memory.max", "64").unwrap_err().to_string();
+        assert!(error.contains("memory.max") && error.contains("64"), "{error}");
+    }
+}

@@ -1,0 +1,182 @@
+//! One cell's cgroup: birth into it, freezing, killing, removal.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::thread::{sleep, yield_now};
+use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::detect::Controller;
+use super::files::Dir;
+use super::freezer;
+use super::sample::{Sample, Sampler};
+use super::Error;
+
+/// How long a kill or a removal may take before it is an error. A task in uninterruptible sleep
+/// can't be killed faster than its device answers.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The cgroup of one cell, in every hierarchy it is part of. Nothing is removed on drop.
+#[derive(Debug)]
+pub struct Cgroup {
+    unified: Dir,
+    v1: BTreeMap<Controller, Dir>,
+    enforced: Vec<Enforced>,
+    sampler: Sampler,
+}
+
+/// A limit as it was written and as the kernel took it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Enforced {
+    /// The file: `pids.max`, `memory.limit_in_bytes`.
+    pub file: &'static str,
+    /// The value written to it.
+    pub value: String,
+}
+
+/// A directory of the cell's cgroup as the cell may see it below /sys/fs/cgroup.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct View {
+    /// The name below /sys/fs/cgroup; empty for /sys/fs/cgroup itself.
+    pub name: &'static str,
+    /// The directory on the host.
+    pub path: PathBuf,
+}
+
+impl Cgroup {
+    pub(super) fn new(
+        unified: Dir,
+        v1: BTreeMap<Controller, Dir>,
+        enforced: Vec<Enforced>,
+    ) -> Cgroup {
+        Cgroup { unified, v1, enforced, sampler: Sampler::default() }
+    }
+
+    /// The limits that hold: all that was asked for, but for one on swap where there is no swap.
+    #[must_use]
+    pub fn enforced(&self) -> &[Enforced] {
+        &self.enforced
+    }
+
+    /// The v2 directory that a cell's first process is cloned into.
+    #[must_use]
+    pub fn birthplace(&self) -> BorrowedFd<'_> {
+        self.unified.as_fd()
+    }
+
+    /// The open `tasks` files of the v1 hierarchies. A single-threaded process that writes "0" to
+    /// each moves itself in 0.2 ms; anyone else moving it pays a global lock, 11 ms.
+    ///
+    /// # Errors
+    /// When a file can't be opened.
+    pub fn tasks_files(&self) -> Result<Vec<(Controller, OwnedFd)>, Error> {
+        let open = |(controller, dir): (&Controller, &Dir)| {
+            Ok((*controller, dir.file("tasks", OFlags::WRONLY)?))
+        };
+        self.v1.iter().map(open).collect()
+    }
+
+    /// What the cell may see: one directory on a unified host, one for each hierarchy on a hybrid.
+    #[must_use]
+    pub fn views(&self) -> Vec<View> {
+        let view = |name, dir: &Dir| View { name, path: dir.path().to_owned() };
+        if self.v1.is_empty() {
+            return vec![view("", &self.unified)];
+        }
+        let v1 = self.v1.iter().map(|(controller, dir)| view(controller.v1_name(), dir));
+        v1.chain([view("unified", &self.unified)]).collect()
+    }
+
+    /// Stops every process of the cell where it is; returns when all have stopped.
+    ///
+    /// # Errors
+    /// When that takes too long; then the cell has been thawed again.
+    pub fn freeze(&self) -> Result<(), Error> {
+        freezer::freeze(&self.unified)
+    }
+
+    /// Lets the cell run again; returns when it does.
+    ///
+    /// # Errors
+    /// When the kernel refuses or takes too long.
+    pub fn thaw(&self) -> Result<(), Error> {
+        freezer::thaw(&self.unified)
+    }
+
+    /// Whether any process lives in the cell.
+    ///
+    /// # Errors
+    /// When the kernel's file can't be read.
+    pub fn is_populated(&self) -> Result<bool, Error> {
+        freezer::is(&self.unified, "populated")
+    }
+
+    /// Kills every process of the cell at once, frozen or not. Does not wait.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn kill(&self) -> Result<(), Error> {
+        self.unified.write("cgroup.kill", "1")
+    }
+
+    /// What the cell has used so far.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn sample(&self) -> Result<Sample, Error> {
+        self.sampler.sample(&self.unified, &self.v1)
+    }
+
+    /// How many processes of the cell the kernel has killed for want of memory.
+    ///
+    /// # Errors
+    /// When the kernel's counter can't be read.
+    pub fn oom_kills(&self) -> Result<u64, Error> {
+        self.sampler.oom_kills(&self.unified, &self.v1)
+    }
+}
+
+/// Kills what lives in `dir` and waits until nothing does.
+pub(super) fn kill_and_wait(dir: &Dir) -> Result<(), Error> {
+    if !freezer::is(dir, "populated")? {
+        return Ok(());
+    }
+    dir.write("cgroup.kill", "1")?;
+    freezer::wait_until(dir, "populated", false, PATIENCE)
+}
+
+/// Removes the leaf `name` and what is below it. The last process may have been reaped a moment
+/// before the kernel lets go of its cgroup: "busy" is worth trying again.
+pub(super) fn remove_dir(parent: &Dir, name: &str) -> Result<(), Error> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut tries = 0;
+    loop {
+        match parent.remove(name) {
+            Ok(()) => return Ok(()),
+            Err(Errno::BUSY) if Instant::now() < deadline => {}
+            Err(errno) => {
+                return Err(Error::io("remove", parent.path().join(name), errno.into()));
+            }
+        }
+        tries += 1;
+        match tries {
+            1..=50 => yield_now(),
+            // A cell cannot make cgroups below its own, but a foreign runtime's could.
+            51 => remove_children(parent, name),
+            _ => sleep(Duration::from_micros(200)),
+        }
+    }
+}
+
+fn remove_children(parent: &Dir, name: &str) {
+    if let Ok(dir) = parent.enter(name) {
+        for child in dir.children().unwrap_or_default() {
+            remove_children(&dir, &child);
+            // What can't be removed keeps the parent busy, and that is reported.
+            let _ = dir.remove(&child);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Control groups: which tree this host has, a cell's place in it, limits, freezing, killing and
+//! measuring.
+//!
+//! ```text
+//! Hierarchies::detect ──► Parent::open ──► Parent::create(leaf) ──► Cgroup
+//!   what is mounted        "hotcell", once    limits written         freeze, kill, sample, remove
+//! ```
+//!
+//! Two kinds of host. *Unified*: everything is cgroup v2. *Hybrid*: a v2 tree with few or no
+//! controllers stands beside v1 hierarchies; then memory, cpu, pids and blkio are v1, while birth,
+//! freeze, kill, events and CPU time are v2, where they cost microseconds. A limit that no
+//! controller here can enforce is an error with the controller's and the file's name.
+
+mod detect;
+mod error;
+mod files;
+mod freezer;
+mod leaf;
+mod limits;
+mod parent;
+mod sample;
+
+pub use detect::{Controller, Hierarchies};
+pub use error::Error;
+pub use leaf::{Cgroup, Enforced, View};
+pub use parent::Parent;
+pub use sample::Sample;

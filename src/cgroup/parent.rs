@@ -1,0 +1,157 @@
+//! The directory above all cells, in every hierarchy that matters: made once, never per start.
+
+use std::collections::BTreeMap;
+
+use oci_spec::runtime::LinuxResources;
+use rustix::io::Errno;
+
+use super::detect::{Controller, Hierarchies};
+use super::files::Dir;
+use super::leaf::{Cgroup, Enforced};
+use super::limits::{Setting, settings};
+use super::{Error, leaf};
+
+/// The parent of the cells' cgroups, its controllers enabled while it was still empty: enabling
+/// them later would stop every process below for the time it takes.
+#[derive(Debug)]
+pub struct Parent {
+    hierarchies: Hierarchies,
+    name: String,
+    pub(super) unified: Dir,
+    pub(super) v1: BTreeMap<Controller, Dir>,
+}
+
+impl Parent {
+    /// Opens the parent `name` (one path component) at the root of each hierarchy, made when
+    /// missing.
+    ///
+    /// # Errors
+    /// [`Error::Enable`] when the v2 controllers can't be handed down, [`Error::Io`] otherwise.
+    pub fn open(hierarchies: Hierarchies, name: &str) -> Result<Parent, Error> {
+        let root = Dir::open(&hierarchies.unified)?;
+        enable(&root, &hierarchies.v2)?;
+        let unified = root.make_or_enter(name)?;
+        enable(&unified, &hierarchies.v2)?;
+        let mut v1 = BTreeMap::new();
+        for (controller, mount) in &hierarchies.v1 {
+            v1.insert(*controller, Dir::open(mount)?.make_or_enter(name)?);
+        }
+        Ok(Parent { hierarchies, name: name.to_owned(), unified, v1 })
+    }
+
+    /// What this host has.
+    #[must_use]
+    pub fn hierarchies(&self) -> &Hierarchies {
+        &self.hierarchies
+    }
+
+    /// The parent's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes the cgroup of one cell and writes its limits, before any process is in it.
+    ///
+    /// # Errors
+    /// A limit that can't be enforced, or a directory or file that can't be made or written; then
+    /// nothing is left behind.
+    pub fn create(&self, leaf: &str, limits: &LinuxResources) -> Result<Cgroup, Error> {
+        let settings = settings(limits, &self.hierarchies)?;
+        let made = self.make(leaf, &settings);
+        if made.is_err() {
+            // Only what this call made can be there: `make` refuses a leaf that exists, and the
+            // leaf's name is this driver's own.
+            let _ = self.remove(leaf);
+        }
+        made
+    }
+
+    fn make(&self, name: &str, settings: &[Setting]) -> Result<Cgroup, Error> {
+        let unified = self.unified.make(name)?;
+        let mut v1 = BTreeMap::new();
+        for (controller, parent) in &self.v1 {
+            v1.insert(*controller, parent.make(name)?);
+        }
+        let mut enforced = Vec::with_capacity(settings.len());
+        for setting in settings {
+            let dir = v1.get(&setting.controller).unwrap_or(&unified);
+            match dir.write(setting.file, &setting.value) {
+                Err(_) if setting.about_swap && !dir.has(setting.file) && !host_has_swap() => {}
+                written => {
+                    written?;
+                    enforced.push(Enforced { file: setting.file, value: setting.value.clone() });
+                }
+            }
+        }
+        Ok(Cgroup::new(unified, v1, enforced))
+    }
+
+    /// The names of the leaves that exist in any hierarchy.
+    ///
+    /// # Errors
+    /// When a directory can't be listed.
+    pub fn leaves(&self) -> Result<Vec<String>, Error> {
+        let mut names = self.unified.children()?;
+        for dir in self.v1.values() {
+            names.extend(dir.children()?);
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Kills whatever lives in the leaf and removes it from every hierarchy. A leaf that is
+    /// missing in some or all is fine.
+    ///
+    /// # Errors
+    /// When processes survive or a directory stays; the others are removed all the same.
+    pub fn remove(&self, leaf: &str) -> Result<(), Error> {
+        let killed = match self.unified.enter(leaf) {
+            Ok(dir) => leaf::kill_and_wait(&dir),
+            Err(Error::Io { source, .. }) if source.raw_os_error() == Some(2) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let mut outcome = killed;
+        for parent in self.v1.values().chain([&self.unified]) {
+            let removed = leaf::remove_dir(parent, leaf);
+            outcome = outcome.and(removed);
+        }
+        outcome
+    }
+}
+
+/// Hands the controllers down to the children of `dir`, unless that has been done.
+fn enable(dir: &Dir, wanted: &[Controller]) -> Result<(), Error> {
+    const FILE: &str = "cgroup.subtree_control";
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let enabled = dir.read(FILE)?;
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|c| !enabled.split_whitespace().any(|name| name == c.v2_name()))
+        .map(|c| format!("+{c}"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let controllers = missing.join(" ");
+    dir.write(FILE, &controllers).map_err(|error| match error {
+        Error::Io { path, source, .. } => {
+            let busy = source.raw_os_error() == Some(Errno::BUSY.raw_os_error());
+            let hint = if busy {
+                " (processes live in this cgroup itself: move them to a child of it first)"
+            } else {
+                ""
+            };
+            Error::Enable { controllers, path, hint, source }
+        }
+        other => other,
+    })
+}
+
+/// Whether any swap area is in use: without one, a missing swap limit limits nothing.
+fn host_has_swap() -> bool {
+    std::fs::read_to_string("/proc/swaps").map_or(true, |text| text.lines().nth(1).is_some())
+}

@@ -1,0 +1,189 @@
+//! What a cell has used, read from files that are opened once and kept.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+use super::Error;
+use super::detect::Controller;
+use super::files::{Dir, keyed, read_page};
+
+/// One measurement. `None` where this host doesn't count that.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct Sample {
+    /// CPU time of all processes of the cell, those that have ended included.
+    pub cpu_total: Duration,
+    /// The part of it spent in the program.
+    pub cpu_user: Duration,
+    /// The part of it spent in the kernel.
+    pub cpu_system: Duration,
+    /// Memory charged to the cell now, page cache included.
+    pub memory_bytes: Option<u64>,
+    /// The most memory that was ever charged to it.
+    pub memory_peak_bytes: Option<u64>,
+    /// Processes and threads now.
+    pub pids: Option<u64>,
+    /// Bytes read from block devices.
+    pub disk_read_bytes: Option<u64>,
+    /// Bytes written to block devices.
+    pub disk_write_bytes: Option<u64>,
+}
+
+/// The files of one cell, opened at the first sample.
+#[derive(Debug, Default)]
+pub(super) struct Sampler {
+    files: OnceLock<Files>,
+    oom: OnceLock<Option<OwnedFd>>,
+}
+
+#[derive(Debug)]
+struct Files {
+    cpu: OwnedFd,
+    memory: Option<OwnedFd>,
+    memory_peak: Option<OwnedFd>,
+    pids: Option<OwnedFd>,
+    io: Option<OwnedFd>,
+}
+
+type V1 = BTreeMap<Controller, Dir>;
+
+/// Opens the file of a controller: the v1 one where v1 has the controller, the v2 one where the
+/// directory has it, none where nobody counts.
+fn open(unified: &Dir, v1: &V1, controller: Controller, names: [&str; 2]) -> Option<OwnedFd> {
+    match v1.get(&controller) {
+        Some(dir) => dir.file(names[0], OFlags::RDONLY).ok(),
+        None => unified.file(names[1], OFlags::RDONLY).ok(),
+    }
+}
+
+impl Files {
+    fn open(unified: &Dir, v1: &V1) -> Result<Files, Error> {
+        let file = |controller, names| open(unified, v1, controller, names);
+        let memory = Controller::Memory;
+        Ok(Files {
+            cpu: unified.file("cpu.stat", OFlags::RDONLY)?,
+            memory: file(memory, ["memory.usage_in_bytes", "memory.current"]),
+            memory_peak: file(memory, ["memory.max_usage_in_bytes", "memory.peak"]),
+            pids: file(Controller::Pids, ["pids.current", "pids.current"]),
+            io: file(Controller::Io, ["blkio.throttle.io_service_bytes_recursive", "io.stat"]),
+        })
+    }
+}
+
+impl Sampler {
+    pub(super) fn sample(&self, unified: &Dir, v1: &V1) -> Result<Sample, Error> {
+        let files = match self.files.get() {
+            Some(files) => files,
+            None => {
+                let opened = Files::open(unified, v1)?;
+                self.files.get_or_init(|| opened)
+            }
+        };
+        let read = |file: &OwnedFd| {
+            read_page(file.as_fd()).map_err(|error| Error::io("read", unified.path(), error))
+        };
+        let number = |file: &Option<OwnedFd>| match file {
+            Some(file) => Ok::<_, Error>(read(file)?.trim().parse().ok()),
+            None => Ok(None),
+        };
+        let cpu = read(&files.cpu)?;
+        let time = |key| Duration::from_micros(keyed(&cpu, key).unwrap_or(0));
+        let io = files.io.as_ref().map(read).transpose()?.map(|text| disk_bytes(&text));
+        Ok(Sample {
+            cpu_total: time("usage_usec"),
+            cpu_user: time("user_usec"),
+            cpu_system: time("system_usec"),
+            memory_bytes: number(&files.memory)?,
+            memory_peak_bytes: number(&files.memory_peak)?,
+            pids: number(&files.pids)?,
+            disk_read_bytes: io.map(|(read, _)| read),
+            disk_write_bytes: io.map(|(_, written)| written),
+        })
+    }
+
+    pub(super) fn oom_kills(&self, unified: &Dir, v1: &V1) -> Result<u64, Error> {
+        let names = ["memory.oom_control", "memory.events"];
+        let file = self.oom.get_or_init(|| open(unified, v1, Controller::Memory, names));
+        let Some(file) = file else {
+            return Ok(0);
+        };
+        let text =
+            read_page(file.as_fd()).map_err(|error| Error::io("read", unified.path(), error))?;
+        Ok(keyed(&text, "oom_kill").unwrap_or(0))
+    }
+}
+
+/// Bytes read and written over all devices. v1: `8:0 Read 4096` a line; v2: `8:0 rbytes=4096 …`.
+fn disk_bytes(text: &str) -> (u64, u64) {
+    let (mut read, mut written) = (0, 0);
+    for line in text.lines() {
+        let mut words = line.split_whitespace().skip(1).peekable();
+        match words.peek() {
+            Some(&"Read") => read += words.nth(1).and_then(|n| n.parse().ok()).unwrap_or(0),
+            Some(&"Write") => written += words.nth(1).and_then(|n| n.parse().ok()).unwrap_or(0),
+            _ => {
+                for (key, value) in words.filter_map(|word| word.split_once('=')) {
+                    let value: u64 = value.parse().unwrap_or(0);
+                    match key {
+                        "rbytes" => read += value,
+                        "wbytes" => written += value,
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    (read, written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(files: &[(&str, &str)]) -> (tempfile::TempDir, Dir) {
+        let at = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(at.path().join(name), text).unwrap();
+        }
+        let dir = Dir::open(at.path()).unwrap();
+        (at, dir)
+    }
+
+    #[test]
+    fn a_v2_directory_is_read_whole() {
+        let (at, dir) = fixture(&[
+            ("cpu.stat", "usage_usec 1500\nuser_usec 1000\nsystem_usec 500\n"),
+            ("memory.current", "4096\n"),
+            ("memory.peak", "8192\n"),
+            ("pids.current", "2\n"),
+            ("io.stat", "8:0 rbytes=10 wbytes=20 rios=1 wios=2\n8:16 rbytes=1 wbytes=2\n"),
+            ("memory.events", "low 0\nmax 3\noom 1\noom_kill 1\n"),
+        ]);
+        let sampler = Sampler::default();
+        let sample = sampler.sample(&dir, &V1::new()).unwrap();
+        assert_eq!(sample.cpu_total, Duration::from_micros(1500));
+        assert_eq!((sample.memory_bytes, sample.memory_peak_bytes), (Some(4096), Some(8192)));
+        assert_eq!((sample.disk_read_bytes, sample.disk_write_bytes), (Some(11), Some(22)));
+        assert_eq!(sampler.oom_kills(&dir, &V1::new()).unwrap(), 1);
+        // The files are kept, not opened again.
+        std::fs::write(at.path().join("pids.current"), "3\n").unwrap();
+        assert_eq!(sampler.sample(&dir, &V1::new()).unwrap().pids, Some(3));
+    }
+
+    #[test]
+    fn what_nobody_counts_is_none() {
+        let (_at, dir) = fixture(&[("cpu.stat", "usage_usec 7\nuser_usec 3\nsystem_usec 4\n")]);
+        let sample = Sampler::default().sample(&dir, &V1::new()).unwrap();
+        assert_eq!((sample.memory_bytes, sample.pids), (None, None));
+    }
+
+    #[test]
+    fn v1_disk_lines_are_summed() {
+        let text = "8:0 Read 4096\n8:0 Write 512\n8:0 Sync 1\n8:16 Read 4\nTotal 4612\n";
+        assert_eq!(disk_bytes(text), (4100, 512));
+    }
+}

@@ -1,0 +1,189 @@
+//! What can be typed. No I/O here: values become types, files are opened elsewhere.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::duration::Timeout;
+use crate::bundle::{Bytes, CellName, MilliCpu, Network, Rlimit, Tmpfs, User};
+use crate::native::Options;
+
+/// Start untrusted commands as contained processes, without a daemon.
+#[derive(Parser, Debug)]
+#[command(name = "hotcell", version, disable_help_subcommand = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Run a command in a cell and exit with its code
+    Run(Box<RunArgs>),
+    /// Write the cell's OCI bundle and run nothing
+    Bundle(Box<BundleArgs>),
+    /// Show what this host can enforce; exit 1 if no cell can run
+    Doctor(DoctorArgs),
+}
+
+/// What the cell is: shared by `run` and `bundle`.
+#[derive(clap::Args, Debug)]
+pub(super) struct CellArgs {
+    /// Directory that the cell sees as its root; never written to. `/` is the host's own userland
+    #[arg(long, value_name = "DIR")]
+    pub(super) rootfs: PathBuf,
+    /// Where the cell's writes to its root go: `tmpfs` (charged to --memory; default for
+    /// `--rootfs /`) or `disk` (below --data-dir until the cell ends; default otherwise)
+    #[arg(long, value_name = "WHERE", conflicts_with = "read_only")]
+    pub(super) upper: Option<UpperArg>,
+    /// Make the root read-only
+    #[arg(long)]
+    pub(super) read_only: bool,
+    /// Memory limit, page cache and tmpfs included, no swap beyond it (64m, 1.5g; powers of 1024)
+    #[arg(short, long, value_name = "SIZE")]
+    pub(super) memory: Option<Bytes>,
+    /// CPU limit in CPUs, to the thousandth (0.5)
+    #[arg(long, value_name = "N")]
+    pub(super) cpus: Option<MilliCpu>,
+    /// Most processes and threads at once, the init of --init included
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) pids_limit: Option<u32>,
+    /// Resource limit of each process: NAME=SOFT[:HARD] (nofile=1024:2048)
+    #[arg(long, value_name = "LIMIT")]
+    pub(super) ulimit: Vec<Rlimit>,
+    /// Memory file system: DST[:size=64m,nr_inodes=N,mode=1777,exec,ro]
+    #[arg(long, value_name = "DST[:OPTIONS]")]
+    pub(super) tmpfs: Vec<Tmpfs>,
+    /// Host file or directory: SRC:DST[:ro]
+    #[arg(short, long, value_name = "SRC:DST[:ro]")]
+    pub(super) volume: Vec<String>,
+    /// `none` (loopback only) or `host` (no isolation)
+    #[arg(long, default_value = "none")]
+    pub(super) network: Network,
+    /// Environment variable: NAME=VALUE, or NAME to take it from here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(super) env: Vec<String>,
+    /// File with one variable a line; `#` starts a comment line
+    #[arg(long, value_name = "FILE")]
+    pub(super) env_file: Vec<PathBuf>,
+    /// Working directory inside, made when missing
+    #[arg(short, long, value_name = "DIR", default_value = "/")]
+    pub(super) workdir: String,
+    /// User inside: UID[:GID]
+    #[arg(short, long, value_name = "UID[:GID]", default_value = "0:0")]
+    pub(super) user: User,
+    /// Host name inside [default: the cell's name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) hostname: Option<String>,
+    /// Program to run, with COMMAND as its arguments
+    #[arg(long, value_name = "PROGRAM")]
+    pub(super) entrypoint: Option<String>,
+    /// Keep an init as PID 1 that hands signals on and reaps orphans; without it the command is
+    /// PID 1 and signals it doesn't handle do nothing
+    #[arg(long)]
+    pub(super) init: bool,
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub(super) enum UpperArg {
+    Tmpfs,
+    Disk,
+}
+
+/// Where the driver keeps its things.
+#[derive(clap::Args, Debug)]
+pub(super) struct DriverArgs {
+    /// Directory for locks and bundles, on a tmpfs, closed to everyone else
+    #[arg(long, value_name = "DIR", env = "HOTCELL_STATE_DIR", default_value = "/run/hotcell")]
+    state_dir: PathBuf,
+    /// Directory for writable layers on disk
+    #[arg(long, value_name = "DIR", env = "HOTCELL_DATA_DIR", default_value = "/var/lib/hotcell")]
+    data_dir: PathBuf,
+    /// Cgroup above all cells, at the root of each hierarchy
+    #[arg(long, value_name = "NAME", env = "HOTCELL_CGROUP_PARENT", default_value = "hotcell")]
+    cgroup_parent: String,
+}
+
+impl DriverArgs {
+    pub(super) fn options(&self) -> Options {
+        Options {
+            state_dir: self.state_dir.clone(),
+            data_dir: self.data_dir.clone(),
+            cgroup_parent: self.cgroup_parent.clone(),
+        }
+    }
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct RunArgs {
+    /// Name of the cell, unique on this host [default: random]
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<CellName>,
+    /// Pass standard input on; without it the cell's is empty
+    #[arg(short, long)]
+    pub(super) interactive: bool,
+    /// Kill the cell after this time (10, 1.5s, 500ms, 2m) and exit with 124
+    #[arg(long, value_name = "TIME")]
+    pub(super) timeout: Option<Timeout>,
+    /// Accepted for Docker's sake: a cell never outlives the command
+    #[arg(long)]
+    pub(super) rm: bool,
+    /// Write how the command ended and what it used to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(super) stats: Option<PathBuf>,
+    /// Write the OCI bundle to this directory and keep it
+    #[arg(long, value_name = "DIR")]
+    pub(super) bundle_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) driver: DriverArgs,
+    #[command(flatten)]
+    pub(super) cell: CellArgs,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct BundleArgs {
+    /// Directory to write the bundle to
+    #[arg(long, value_name = "DIR")]
+    pub(super) bundle_dir: PathBuf,
+    #[command(flatten)]
+    pub(super) cell: CellArgs,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct DoctorArgs {
+    /// `table` or `json`
+    #[arg(long, default_value = "table")]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) driver: DriverArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub(super) enum Format {
+    Table,
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_behind_the_command_is_the_commands() {
+        let args = ["hotcell", "run", "--rootfs", "/", "sh", "-c", "x", "--rm"];
+        let Command::Run(args) = Args::try_parse_from(args).unwrap().command else {
+            unreachable!("run was typed")
+        };
+        assert_eq!(args.cell.command, ["sh", "-c", "x", "--rm"]);
+        assert!(!args.rm);
+    }
+}

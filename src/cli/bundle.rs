@@ -1,0 +1,12 @@
+//! `hotcell bundle`: the bundle, and nothing else.
+
+use super::Failure;
+use super::args::BundleArgs;
+use super::config::config;
+use crate::bundle::{Bundle, spec};
+
+/// Writes `config.json`. The root stays where it is: `root.path` names it.
+pub(super) fn bundle(args: &BundleArgs) -> Result<u8, Failure> {
+    Bundle::create(&args.bundle_dir, spec(&config(&args.cell)?)?)?;
+    Ok(0)
+}

@@ -1,0 +1,88 @@
+//! Flags become a cell: files are read, paths made absolute.
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use super::args::{CellArgs, UpperArg};
+use crate::bundle::{CellConfig, Upper, Volume};
+
+/// What the flags ask for.
+pub(super) fn config(args: &CellArgs) -> Result<CellConfig, Failure> {
+    let rootfs = std::path::absolute(&args.rootfs)
+        .and_then(|path| path.canonicalize())
+        .map_err(|error| about("--rootfs", &args.rootfs, &error))?;
+    if !rootfs.is_dir() {
+        let path = args.rootfs.display();
+        return Err(Failure::refused(format!("--rootfs {path}: is not a directory")));
+    }
+    let command: Vec<String> =
+        args.entrypoint.iter().chain(&args.command).map(ToOwned::to_owned).collect();
+    if command.is_empty() {
+        return Err(Failure::refused("the command to run is missing"));
+    }
+    let upper = match args.upper {
+        _ if args.read_only => Upper::ReadOnly,
+        Some(UpperArg::Tmpfs) => Upper::Tmpfs,
+        Some(UpperArg::Disk) => Upper::Disk,
+        // An upper directory on the host's own root would lie inside its lower one.
+        None if rootfs == Path::new("/") => Upper::Tmpfs,
+        None => Upper::Disk,
+    };
+    let mut config = CellConfig::new(rootfs, command);
+    config.upper = upper;
+    config.env = environment(args)?;
+    config.cwd = args.workdir.clone();
+    config.user = args.user;
+    config.hostname = args.hostname.clone();
+    config.limits.memory = args.memory;
+    config.limits.cpu = args.cpus;
+    config.limits.pids = args.pids_limit;
+    config.limits.rlimits = args.ulimit.clone();
+    config.volumes = args.volume.iter().map(|text| volume(text)).collect::<Result<_, _>>()?;
+    config.tmpfs = args.tmpfs.clone();
+    config.network = args.network;
+    config.init = args.init;
+    Ok(config)
+}
+
+fn about(flag: &str, path: &Path, error: &std::io::Error) -> Failure {
+    Failure::refused(format!("{flag} {}: {error}", path.display()))
+}
+
+/// Files first, flags over them; a bare name is taken from here, and left out when it isn't set.
+fn environment(args: &CellArgs) -> Result<Vec<String>, Failure> {
+    let mut given = Vec::new();
+    for path in &args.env_file {
+        let text = std::fs::read_to_string(path).map_err(|e| about("--env-file", path, &e))?;
+        let lines = text.lines().map(str::trim_start);
+        given.extend(
+            lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned),
+        );
+    }
+    given.extend(args.env.iter().cloned());
+    let here = |name: &str| std::env::var(name).ok().map(|value| format!("{name}={value}"));
+    Ok(given
+        .into_iter()
+        .filter_map(|variable| match variable.contains('=') {
+            true => Some(variable),
+            false => here(&variable),
+        })
+        .collect())
+}
+
+/// A source that starts with a dot is relative to here.
+fn volume(text: &str) -> Result<Volume, Failure> {
+    let absolute: PathBuf = match text.split_once(':') {
+        Some((source, _)) if source.starts_with('.') => std::path::absolute(source)?,
+        _ => PathBuf::new(),
+    };
+    let text = match text.split_once(':') {
+        Some((_, rest)) if absolute.is_absolute() => format!("{}:{rest}", absolute.display()),
+        _ => text.to_owned(),
+    };
+    let volume: Volume = text.parse().map_err(|error| Failure::refused(format!("--{error}")))?;
+    match volume.source.metadata() {
+        Ok(_) => Ok(volume),
+        Err(error) => Err(about("--volume source", &volume.source, &error)),
+    }
+}

@@ -1,0 +1,126 @@
+//! The program: flags in, one function for each command, exit codes out.
+//!
+//! Every failure is one line on standard error and one of these codes; a command that ran gives its
+//! own.
+
+mod args;
+mod bundle;
+mod config;
+mod doctor;
+mod duration;
+mod pump;
+mod run;
+mod stats;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::launch;
+
+/// The program's own exit codes, Docker's and `timeout(1)`'s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+enum Code {
+    /// `doctor`: this host can't run a cell.
+    NotAble = 1,
+    /// The command ran out of its `--timeout`.
+    TimedOut = 124,
+    /// hotcell refused or failed: bad flags, missing files, limits that can't be enforced.
+    Refused = 125,
+    /// The command exists and can't be executed.
+    CannotExecute = 126,
+    /// The command doesn't exist.
+    NotFound = 127,
+}
+
+/// A failure on its way out: one line and a code.
+struct Failure {
+    code: Code,
+    line: String,
+}
+
+impl Failure {
+    fn refused(what: impl fmt::Display) -> Failure {
+        Failure { code: Code::Refused, line: what.to_string() }
+    }
+}
+
+/// Any error with its causes, outermost first. A command that can't be executed has Docker's codes.
+impl<E: StdError + 'static> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        let mut line = error.to_string();
+        let mut code = Code::Refused;
+        let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
+        while let Some(error) = next {
+            if let Some(errno) = error.downcast_ref().and_then(launch::Error::exec_errno) {
+                const ENOENT: i32 = 2;
+                code = if errno == ENOENT { Code::NotFound } else { Code::CannotExecute };
+            }
+            next = error.source();
+            // A transparent wrapper says what its cause says.
+            if let Some(cause) = next.map(ToString::to_string).filter(|text| !line.ends_with(text)) {
+                line = format!("{line}: {cause}");
+            }
+        }
+        Failure { code, line: line.replace('\n', " ") }
+    }
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match args::Args::try_parse() {
+        Ok(args) => match args.command {
+            args::Command::Run(args) => run::run(&args),
+            args::Command::Bundle(args) => bundle::bundle(&args),
+            args::Command::Doctor(args) => doctor::doctor(&args),
+        },
+        Err(error) => usage(&error),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            complain(&failure.line);
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}
+
+/// Help and version are answers; everything else is a refusal, told in its first line.
+fn usage(error: &clap::Error) -> Result<u8, Failure> {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            print(&text)?;
+            Ok(0)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Failure::refused("a command is missing: run, bundle or doctor (see --help)"))
+        }
+        _ => {
+            let lines: Vec<_> = text.lines().map(str::trim).take_while(|l| !l.is_empty()).collect();
+            let text = lines.join(" ");
+            Err(Failure::refused(text.strip_prefix("error: ").unwrap_or(&text)))
+        }
+    }
+}
+
+/// Writes to standard output; a reader that has gone away is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::refused(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One line to the user. Standard error may be closed; then nobody wants to hear it.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "hotcell: {line}");
+}

@@ -1,0 +1,78 @@
+//! Carries bytes between the cell's pipes and this program's streams. The cell never holds a
+//! descriptor of the user's: what it could reopen, truncate or type into is its own pipe.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread::JoinHandle;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+const BUFFER: usize = 64 << 10;
+
+/// One direction, and the thread that serves it.
+pub(super) struct Pump {
+    thread: JoinHandle<io::Result<()>>,
+    /// Dropped to say that nothing more will come: what is in the pipe is all.
+    stop: OwnedFd,
+}
+
+impl Pump {
+    /// Starts a thread that copies what the cell writes to `to`; returns the cell's end too.
+    pub(super) fn output(to: impl AsFd) -> io::Result<(Pump, OwnedFd)> {
+        let to = File::from(to.as_fd().try_clone_to_owned()?);
+        let (from, cells_end) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC)?;
+        let thread = std::thread::Builder::new().spawn(move || copy(from, to, &stopped))?;
+        Ok((Pump { thread, stop }, cells_end))
+    }
+
+    /// Copies what is left. A reader that has gone away is no error.
+    pub(super) fn finish(self) -> io::Result<()> {
+        drop(self.stop);
+        match self.thread.join() {
+            Ok(copied) => copied,
+            Err(_) => Err(io::Error::other("the copying thread failed")),
+        }
+    }
+}
+
+/// Starts a thread that copies this program's standard input; returns the cell's end. The thread
+/// ends with the input, with the cell, or with the program.
+pub(super) fn input() -> io::Result<OwnedFd> {
+    let mut from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let (cells_end, to) = pipe_with(PipeFlags::CLOEXEC)?;
+    std::thread::Builder::new().spawn(move || {
+        // The cell closing its input early is its own business.
+        let _ = io::copy(&mut from, &mut File::from(to));
+    })?;
+    Ok(cells_end)
+}
+
+fn copy(from: OwnedFd, mut to: File, stopped: &OwnedFd) -> io::Result<()> {
+    let mut from = File::from(from);
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let mut watched =
+            [PollFd::new(&from, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
+        match poll(&mut watched, None) {
+            Err(Errno::INTR) => continue,
+            polled => polled?,
+        };
+        // The cell is gone, and whoever else holds its end of the pipe isn't waited for.
+        if watched[0].revents().is_empty() {
+            return Ok(());
+        }
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        match to.write_all(&buffer[..count]) {
+            // Dropping our end tells the cell, as it would in a shell's pipeline.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written?,
+        }
+    }
+}

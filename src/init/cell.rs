@@ -1,0 +1,126 @@
+//! What the init holds while it builds the cell: the new root, and paths that lead nowhere else.
+
+use super::kernel::{self, Fault, Fd, Outcome, Text};
+use crate::sys::abi::*;
+use crate::sys::raw::{Errno, nr};
+
+const PATH_MAX: usize = 4096;
+
+/// The cell under construction.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    root: Fd,
+    /// The directory that the last node or link went into, by its offset in the plan: /dev has a
+    /// dozen of them.
+    parent: (u32, Fd),
+    /// The empty directory that hides others, once the first has been hidden.
+    pub(crate) empty_dir: Option<Fd>,
+}
+
+impl Cell {
+    pub(crate) fn new() -> Cell {
+        Cell { root: Fd(-1), parent: (0, Fd(-1)), empty_dir: None }
+    }
+
+    /// Takes the host directory `path` for the root.
+    pub(crate) fn enter(&mut self, path: Text) -> Outcome {
+        self.root = kernel::open(path, O_PATH)?;
+        kernel::fchdir(&self.root)
+    }
+
+    pub(crate) fn root(&self) -> &Fd {
+        &self.root
+    }
+
+    /// Opens `path` in root as a handle to mount on.
+    pub(crate) fn locate(&self, path: Text, no_symlinks: bool) -> Outcome<Fd> {
+        kernel::open_in_root(&self.root, path, O_PATH, no_symlinks)
+    }
+
+    /// The same, `None` when nothing is there.
+    pub(crate) fn locate_existing(&self, path: Text) -> Outcome<Option<Fd>> {
+        match self.locate(path, false) {
+            Err(fault) if fault.is(Errno::ENOENT) || fault.is(Errno::ENOTDIR) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Opens the directory `path` in root that nodes go into; `offset` tells equal paths apart.
+    pub(crate) fn parent(&mut self, offset: u32, path: Text) -> Outcome<i32> {
+        if self.parent.0 != offset {
+            self.make_dir(path)?;
+            self.parent = (offset, self.locate(path, true)?);
+        }
+        Ok(self.parent.1.0)
+    }
+
+    /// Makes the directory `path` in root, and those above it, where they are missing.
+    pub(crate) fn make_dir(&self, path: Text) -> Outcome {
+        self.make_each(path.bytes())
+    }
+
+    /// Makes the empty file `path` in root where it is missing.
+    pub(crate) fn make_file(&self, path: Text) -> Outcome {
+        let bytes = path.bytes();
+        let slash = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        self.make_each(&bytes[..slash])?;
+        self.make_last(bytes, slash, |parent, name| {
+            kernel::mknod_at(parent.0, name, u64::from(S_IFREG | 0o644), 0)
+        })
+    }
+
+    /// Walks the prefixes of `path`; each is resolved from the root, so that an absolute link
+    /// inside means what it will mean to the task.
+    fn make_each(&self, path: &[u8]) -> Outcome {
+        if path.is_empty() || self.exists(path)? {
+            return Ok(());
+        }
+        let mut slash = 0;
+        for end in 1..=path.len() {
+            if end == path.len() || path[end] == b'/' {
+                if !self.exists(&path[..end])? {
+                    self.make_last(&path[..end], slash, |parent, name| {
+                        kernel::mkdir_at(parent.0, name, 0o755)
+                    })?;
+                }
+                slash = end;
+            }
+        }
+        Ok(())
+    }
+
+    fn exists(&self, path: &[u8]) -> Outcome<bool> {
+        match terminated(path, |path| self.locate(path, false)) {
+            Err(fault) if fault.is(Errno::ENOENT) => Ok(false),
+            other => other.map(|_| true),
+        }
+    }
+
+    /// Makes the last component of `path`, which starts behind `slash`, in its parent.
+    fn make_last(
+        &self,
+        path: &[u8],
+        slash: usize,
+        make: impl FnOnce(&Fd, Text) -> Outcome,
+    ) -> Outcome {
+        let parent = if slash == 0 { b"/" } else { &path[..slash] };
+        let parent = terminated(parent, |path| self.locate(path, false))?;
+        match terminated(&path[slash + 1..], |name| make(&parent, name)) {
+            Err(fault) if fault.is(Errno::EEXIST) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Hands `path` on with a NUL behind it.
+fn terminated<T>(path: &[u8], then: impl FnOnce(Text) -> Outcome<T>) -> Outcome<T> {
+    let mut buffer = [0; PATH_MAX];
+    let Some(start) = buffer.get_mut(..path.len()) else {
+        return Err(Fault::new(nr::openat2, Errno::ENAMETOOLONG));
+    };
+    start.copy_from_slice(path);
+    match Text::within(&buffer) {
+        Some(text) => then(text),
+        None => Err(Fault::new(nr::openat2, Errno::ENAMETOOLONG)),
+    }
+}

@@ -1,0 +1,318 @@
+//! The system calls the init makes, each once, each naming itself when it fails.
+
+use crate::sys::abi::*;
+use crate::sys::raw::{self, Errno, nr};
+
+/// A system call that failed: which one, and the kernel's errno.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fault {
+    pub(crate) call: u16,
+    pub(crate) errno: Errno,
+}
+
+impl Fault {
+    /// A refusal of our own, reported in the name of `call`.
+    pub(crate) fn new(call: usize, errno: Errno) -> Fault {
+        Fault { call: call as u16, errno }
+    }
+
+    pub(crate) fn is(self, errno: Errno) -> bool {
+        self.errno == errno
+    }
+}
+
+pub(crate) type Outcome<T = ()> = Result<T, Fault>;
+
+/// A file descriptor that closes itself.
+#[derive(Debug)]
+pub(crate) struct Fd(pub(crate) i32);
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // SAFETY: the number is this value's own; nobody uses it after the drop.
+        let _ = unsafe { raw::syscall(nr::close, [self.0 as usize]) };
+    }
+}
+
+/// A NUL-terminated string inside the plan, or a literal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text(*const u8);
+
+impl Text {
+    pub(crate) const NONE: Text = Text(core::ptr::null());
+
+    pub(crate) fn literal(text: &'static core::ffi::CStr) -> Text {
+        Text(text.as_ptr().cast())
+    }
+
+    /// The string that starts at `bytes[0]`; `None` without a terminating NUL.
+    pub(crate) fn within(bytes: &[u8]) -> Option<Text> {
+        bytes.contains(&0).then_some(Text(bytes.as_ptr()))
+    }
+
+    /// The string at an address taken from an array that [`super::plan::Plan`] relocated.
+    pub(crate) fn from_pointer(pointer: usize) -> Option<Text> {
+        (pointer != 0).then_some(Text(pointer as *const u8))
+    }
+
+    fn argument(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(crate) fn bytes(self) -> &'static [u8] {
+        if self.0.is_null() {
+            return &[];
+        }
+        // SAFETY: both constructors saw the terminating NUL, and the plan lives as long as the
+        // process.
+        unsafe { core::ffi::CStr::from_ptr(self.0.cast()).to_bytes() }
+    }
+}
+
+/// Makes the call and wraps its errno with the call's number.
+///
+/// # Safety
+/// As for [`raw::raw_syscall`].
+unsafe fn call<const N: usize>(number: usize, args: [usize; N]) -> Outcome<usize> {
+    loop {
+        // SAFETY: forwarded to the caller.
+        match unsafe { raw::syscall(number, args) } {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Fault::new(number, errno)),
+            Ok(value) => return Ok(value),
+        }
+    }
+}
+
+/// Turns a call with plain numbers and [`Text`]s into a function; what it returns is dropped.
+macro_rules! plain_calls {
+    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $kind:ty => $value:expr),*) = $call:ident [$($slot:expr),*];)*) => {
+        $($(#[$doc])* pub(crate) fn $name($($arg: $kind),*) -> Outcome {
+            $(let $arg = $value;)*
+            // SAFETY: numbers and NUL-terminated strings only; the kernel writes nothing back.
+            unsafe { call(nr::$call, [$($slot),*]) }.map(drop)
+        })*
+    };
+}
+
+plain_calls! {
+    fn unshare(flags: u64 => flags as usize) = unshare [flags];
+    fn chdir(path: Text => path.argument()) = chdir [path];
+    fn fchdir(fd: &Fd => fd.0 as usize) = fchdir [fd];
+    fn umask(mask: u64 => mask as usize) = umask [mask];
+    fn mkdir_at(dir: i32 => dir as usize, path: Text => path.argument(), mode: u64 => mode as usize) = mkdirat [dir, path, mode];
+    fn symlink_at(content: Text => content.argument(), dir: i32 => dir as usize, path: Text => path.argument()) = symlinkat [content, dir, path];
+    fn mknod_at(dir: i32 => dir as usize, path: Text => path.argument(), mode: u64 => mode as usize, device: u64 => device as usize) = mknodat [dir, path, mode, device];
+    fn chown_at(dir: i32 => dir as usize, path: Text => path.argument(), uid: u32 => uid as usize, gid: u32 => gid as usize) = fchownat [dir, path, uid, gid, AT_SYMLINK_NOFOLLOW];
+    fn mount(source: Text => source.argument(), target: Text => target.argument(), kind: Text => kind.argument(), flags: usize => flags, data: Text => data.argument()) = mount [source, target, kind, flags, data];
+    fn detach(target: Text => target.argument()) = umount2 [target, MNT_DETACH];
+    fn pivot_root(new: Text => new.argument(), old: Text => old.argument()) = pivot_root [new, old];
+    /// Attaches the detached tree `tree` on top of the open `target`.
+    fn move_mount(tree: &Fd => tree.0 as usize, target: &Fd => target.0 as usize) = move_mount [tree, c"".as_ptr() as usize, target, c"".as_ptr() as usize, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH];
+    fn set_hostname(name: Text => name) = sethostname [name.argument(), name.bytes().len()];
+    fn set_domainname(name: Text => name) = setdomainname [name.argument(), name.bytes().len()];
+    fn set_gids(gid: u64 => gid as usize) = setresgid [gid, gid, gid];
+    fn set_uids(uid: u64 => uid as usize) = setresuid [uid, uid, uid];
+    fn prctl(option: usize => option, first: usize => first, second: usize => second) = prctl [option, first, second, 0, 0];
+    fn close_on_exec_from(first: usize => first) = close_range [first, u32::MAX as usize, CLOSE_RANGE_CLOEXEC];
+    fn duplicate_onto(fd: &Fd => fd.0 as usize, number: usize => number) = dup3 [fd, number, 0];
+    fn set_session() = setsid [];
+    fn kill(pid: i32 => pid as usize, signal: i32 => signal as usize) = kill [pid, signal];
+}
+
+/// Opens `path` below `dir` and nowhere else: a symbolic link is followed inside `dir`, never
+/// through a magic link, and not at all with `no_symlinks`.
+pub(crate) fn open_in_root(dir: &Fd, path: Text, flags: usize, no_symlinks: bool) -> Outcome<Fd> {
+    let links = if no_symlinks { RESOLVE_NO_SYMLINKS } else { 0 };
+    let how = OpenHow {
+        flags: (flags | O_CLOEXEC) as u64,
+        mode: 0,
+        resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | links,
+    };
+    let mut tries = 0;
+    loop {
+        let args = [dir.0 as usize, path.argument(), &raw const how as usize, size_of_val(&how)];
+        // SAFETY: `how` outlives the call and its size is given.
+        match unsafe { call(nr::openat2, args) } {
+            // The kernel gives up when a rename elsewhere may have raced with "..".
+            Err(fault) if fault.is(Errno::EAGAIN) && tries < 128 => tries += 1,
+            other => return other.map(|fd| Fd(fd as i32)),
+        }
+    }
+}
+
+/// Opens `path` from the current directory, or the host's root when it is absolute.
+pub(crate) fn open(path: Text, flags: usize) -> Outcome<Fd> {
+    let args = [AT_FDCWD as usize, path.argument(), flags | O_CLOEXEC, 0];
+    // SAFETY: a NUL-terminated path and numbers.
+    unsafe { call(nr::openat, args) }.map(|fd| Fd(fd as i32))
+}
+
+/// A detached copy of the mount at `path` (from `dir` when relative or empty).
+pub(crate) fn clone_tree(dir: i32, path: Text, recursive: bool) -> Outcome<Fd> {
+    let mut flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+    if recursive {
+        flags |= AT_RECURSIVE;
+    }
+    // SAFETY: a NUL-terminated path and numbers.
+    unsafe { call(nr::open_tree, [dir as usize, path.argument(), flags]) }.map(|fd| Fd(fd as i32))
+}
+
+/// Changes attributes and propagation of an open mount, or of its whole tree.
+pub(crate) fn set_attributes(mount: &Fd, attr: &MountAttr, recursive: bool) -> Outcome {
+    let flags = if recursive { AT_EMPTY_PATH | AT_RECURSIVE } else { AT_EMPTY_PATH };
+    let empty = c"".as_ptr() as usize;
+    let args =
+        [mount.0 as usize, empty, flags, core::ptr::from_ref(attr) as usize, size_of_val(attr)];
+    // SAFETY: `attr` outlives the call and its size is given.
+    unsafe { call(nr::mount_setattr, args) }.map(drop)
+}
+
+/// The type bits of an open file's mode.
+pub(crate) fn file_type(fd: &Fd) -> Outcome<u32> {
+    const STATX_TYPE: usize = 1;
+    const MODE_AT: usize = 28;
+    let mut answer = [0u8; 256];
+    let empty = c"".as_ptr() as usize;
+    let args = [fd.0 as usize, empty, AT_EMPTY_PATH, STATX_TYPE, answer.as_mut_ptr() as usize];
+    // SAFETY: `struct statx` is 256 bytes.
+    unsafe { call(nr::statx, args) }?;
+    Ok(u32::from(u16::from_ne_bytes([answer[MODE_AT], answer[MODE_AT + 1]])) & 0o170_000)
+}
+
+/// Whether the current directory lies below the root: the kernel marks the others.
+pub(crate) fn inside_root() -> Outcome<bool> {
+    let mut path = [0u8; 4096];
+    // SAFETY: the kernel writes at most the length given.
+    let length = unsafe { call(nr::getcwd, [path.as_mut_ptr() as usize, path.len()]) }?;
+    Ok(length > 0 && path[0] == b'/')
+}
+
+pub(crate) fn write(fd: &Fd, bytes: &[u8]) -> Outcome<usize> {
+    // SAFETY: the kernel reads the slice only.
+    unsafe { call(nr::write, [fd.0 as usize, bytes.as_ptr() as usize, bytes.len()]) }
+}
+
+pub(crate) fn read(fd: &Fd, bytes: &mut [u8]) -> Outcome<usize> {
+    // SAFETY: the kernel writes into the slice only.
+    unsafe { call(nr::read, [fd.0 as usize, bytes.as_mut_ptr() as usize, bytes.len()]) }
+}
+
+/// Sends on a socket; a closed peer is an error, not a signal.
+pub(crate) fn send(fd: &Fd, bytes: &[u8]) -> Outcome<usize> {
+    let args = [fd.0 as usize, bytes.as_ptr() as usize, bytes.len(), MSG_NOSIGNAL, 0, 0];
+    // SAFETY: the kernel reads the slice only.
+    unsafe { call(nr::sendto, args) }
+}
+
+/// `size` bytes of zeroed memory that live until the process ends.
+pub(crate) fn allocate(size: usize) -> Outcome<&'static mut [u8]> {
+    let args = [0, size, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, usize::MAX, 0];
+    // SAFETY: a fresh anonymous mapping aliases nothing.
+    let start = unsafe { call(nr::mmap, args) }?;
+    // SAFETY: the kernel just mapped `size` bytes there, zeroed, and nobody unmaps them.
+    Ok(unsafe { core::slice::from_raw_parts_mut(start as *mut u8, size) })
+}
+
+pub(crate) fn set_groups(groups: &[u8]) -> Outcome {
+    // SAFETY: the kernel copies `len / 4` ids, at any alignment.
+    unsafe { call(nr::setgroups, [groups.len() / 4, groups.as_ptr() as usize]) }.map(drop)
+}
+
+pub(crate) fn set_rlimit(resource: u64, limit: Rlimit64) -> Outcome {
+    let args = [0, resource as usize, &raw const limit as usize, 0];
+    // SAFETY: `limit` outlives the call; no old value is asked for.
+    unsafe { call(nr::prlimit64, args) }.map(drop)
+}
+
+pub(crate) fn set_capabilities(effective: u64, permitted: u64, inheritable: u64) -> Outcome {
+    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let half = |shift: u32| CapData {
+        effective: (effective >> shift) as u32,
+        permitted: (permitted >> shift) as u32,
+        inheritable: (inheritable >> shift) as u32,
+    };
+    let data = [half(0), half(32)];
+    let args = [&raw const header as usize, data.as_ptr() as usize];
+    // SAFETY: version 3 reads exactly two halves.
+    unsafe { call(nr::capset, args) }.map(drop)
+}
+
+/// Brings `lo` up in the current network namespace.
+pub(crate) fn loopback_up() -> Outcome {
+    // SAFETY: plain numbers.
+    let socket = unsafe { call(nr::socket, [AF_INET, SOCK_DGRAM_CLOEXEC, 0]) };
+    let socket = Fd(socket? as i32);
+    // `struct ifreq`: 16 bytes of name, then the flags.
+    let mut request = [0u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    let args = [socket.0 as usize, SIOCGIFFLAGS, request.as_mut_ptr() as usize];
+    // SAFETY: `struct ifreq` is 40 bytes.
+    unsafe { call(nr::ioctl, args) }?;
+    let flags = u16::from_ne_bytes([request[16], request[17]]) | IFF_UP;
+    request[16..18].copy_from_slice(&flags.to_ne_bytes());
+    let args = [socket.0 as usize, SIOCSIFFLAGS, request.as_mut_ptr() as usize];
+    // SAFETY: `struct ifreq` is 40 bytes.
+    unsafe { call(nr::ioctl, args) }.map(drop)
+}
+
+/// Replaces the set of blocked signals.
+pub(crate) fn set_signal_mask(mask: u64) -> Outcome {
+    let args = [SIG_SETMASK, &raw const mask as usize, 0, 8];
+    // SAFETY: the kernel's signal set is 8 bytes; no old set is asked for.
+    unsafe { call(nr::rt_sigprocmask, args) }.map(drop)
+}
+
+/// Puts every signal back to its default action: what the embedder ignored stays ignored across
+/// exec otherwise, and Rust's own runtime ignores SIGPIPE.
+pub(crate) fn default_signals() {
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        if signal != SIGKILL && signal != SIGSTOP {
+            let args = [signal as usize, default.as_ptr() as usize, 0, 8];
+            // SAFETY: `struct sigaction` is 32 bytes; all zero is SIG_DFL. A signal number
+            // that the kernel refuses has nothing to reset.
+            let _ = unsafe { call(nr::rt_sigaction, args) };
+        }
+    }
+}
+
+/// A descriptor from which every blocked signal can be read.
+pub(crate) fn signal_fd() -> Outcome<Fd> {
+    let all = u64::MAX;
+    let args = [usize::MAX, &raw const all as usize, 8, O_CLOEXEC];
+    // SAFETY: the kernel's signal set is 8 bytes.
+    unsafe { call(nr::signalfd4, args) }.map(|fd| Fd(fd as i32))
+}
+
+/// Waits without a deadline until one of `fds` has something.
+pub(crate) fn poll(fds: &mut [PollFd; 2]) -> Outcome {
+    let args = [fds.as_mut_ptr() as usize, fds.len(), 0, 0, 0];
+    // SAFETY: two `struct pollfd`; neither a time-out nor a signal mask.
+    unsafe { call(nr::ppoll, args) }.map(drop)
+}
+
+/// One child that has ended, `(pid, status)`; `None` while none has.
+pub(crate) fn reap() -> Outcome<Option<(i32, i32)>> {
+    let mut status = 0i32;
+    let args = [usize::MAX, &raw mut status as usize, WNOHANG, 0];
+    // SAFETY: the kernel writes one int.
+    let pid = unsafe { call(nr::wait4, args) }?;
+    Ok((pid != 0).then_some((pid as i32, status)))
+}
+
+/// Executes `path`; returns only when that failed.
+pub(crate) fn exec(path: Text, argv: *const usize, envp: *const usize) -> Errno {
+    // SAFETY: both arrays are NULL-terminated and point at strings in the plan.
+    match unsafe { raw::syscall(nr::execve, [path.argument(), argv as usize, envp as usize]) } {
+        Err(errno) => errno,
+        Ok(_) => Errno::EINVAL,
+    }
+}
+
+pub(crate) fn exit(code: i32) -> ! {
+    loop {
+        // SAFETY: ends the process.
+        let _ = unsafe { raw::syscall(nr::exit_group, [code as usize]) };
+    }
+}

@@ -1,0 +1,26 @@
+//! The child's half of a launch: a few KiB that interpret the parent's plan and become the task.
+//!
+//! ```text
+//! clone3 ──► execveat(init) ──► receive plan ──► step, step, … ──► all clear ──► execve(task)
+//!                                    │                                  └─ or stay: PID 1, reap
+//!                                    └─ a step fails: report {step, call, errno}, exit
+//! ```
+//!
+//! The same files are compiled twice: as a program that links nothing (`main.rs`, embedded in the
+//! library by `build.rs`), and as this ordinary module, so that the parent shares [`wire`] and lint
+//! and unit tests see the rest. Nothing here allocates, panics on purpose, or knows the embedder.
+#![allow(unsafe_code, reason = "the init talks to the kernel with nothing in between")]
+#![allow(unreachable_pub, missing_docs, reason = "the program sees these files from another root")]
+#![cfg_attr(
+    not(hotcell_init),
+    allow(dead_code, reason = "the library itself runs only the part it shares with the init")
+)]
+
+mod cell;
+mod kernel;
+mod mounts;
+mod plan;
+mod privilege;
+pub mod run;
+mod supervise;
+pub mod wire;

@@ -1,0 +1,102 @@
+//! The plan as the init holds it: received whole, every offset checked before it is followed.
+
+use core::ffi::CStr;
+
+use super::kernel::{Fault, Fd, Outcome, Text, allocate, read};
+use super::wire::{Header, MAGIC, Step};
+use crate::sys::raw::{Errno, nr};
+
+/// The largest plan accepted: what the kernel allows for arguments and environment, twice.
+const LARGEST: usize = 16 << 20;
+
+/// A received plan. Its memory lives as long as the process.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    bytes: &'static mut [u8],
+    pub(crate) header: Header,
+}
+
+fn malformed() -> Fault {
+    Fault::new(nr::read, Errno::EINVAL)
+}
+
+/// Reads until `bytes` is full; the end of the stream before that means that the parent is gone.
+fn read_whole(control: &Fd, bytes: &mut [u8]) -> Outcome {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match read(control, &mut bytes[filled..])? {
+            0 => return Err(Fault::new(nr::read, Errno::EPIPE)),
+            count => filled += count,
+        }
+    }
+    Ok(())
+}
+
+impl Plan {
+    /// Reads the plan from the control socket.
+    pub(crate) fn receive(control: &Fd) -> Outcome<Plan> {
+        let mut head = [0u8; size_of::<Header>()];
+        read_whole(control, &mut head)?;
+        // SAFETY: `Header` is plain integers, any bytes are one, and the sizes are equal.
+        let header = unsafe { head.as_ptr().cast::<Header>().read_unaligned() };
+        let size = header.size as usize;
+        if header.magic != MAGIC || size < head.len() || size > LARGEST {
+            return Err(malformed());
+        }
+        let bytes = allocate(size)?;
+        bytes[..head.len()].copy_from_slice(&head);
+        read_whole(control, &mut bytes[head.len()..])?;
+        Plan::over(bytes, header)
+    }
+
+    /// Checks what later reads rely on.
+    fn over(bytes: &'static mut [u8], header: Header) -> Outcome<Plan> {
+        let steps_end = size_of::<Header>() + header.steps as usize * size_of::<Step>();
+        if steps_end > bytes.len() {
+            return Err(malformed());
+        }
+        Ok(Plan { bytes, header })
+    }
+
+    pub(crate) fn step(&self, index: u32) -> Step {
+        let at = size_of::<Header>() + index as usize * size_of::<Step>();
+        // SAFETY: `over` checked that all steps lie within the bytes; `Step` is plain integers.
+        unsafe { self.bytes.as_ptr().add(at).cast::<Step>().read_unaligned() }
+    }
+
+    /// The string at `offset`, or none for offset 0.
+    pub(crate) fn text(&self, offset: u32) -> Outcome<Text> {
+        if offset == 0 {
+            return Ok(Text::NONE);
+        }
+        let bytes = self.bytes.get(offset as usize..).ok_or(malformed())?;
+        Text::within(bytes).ok_or(malformed())
+    }
+
+    /// `size` raw bytes at `offset`.
+    pub(crate) fn raw(&self, offset: u32, size: usize) -> Outcome<&[u8]> {
+        let start = offset as usize;
+        self.bytes.get(start..start.saturating_add(size)).ok_or(malformed())
+    }
+
+    /// Turns the array of offsets at `offset` into the array of pointers that `execve` takes.
+    /// To be called once for each array.
+    pub(crate) fn pointers(&mut self, offset: u32) -> Outcome<*const usize> {
+        let base = self.bytes.as_ptr() as usize;
+        let mut at = offset as usize;
+        loop {
+            let slot = self.bytes.get_mut(at..at + 8).ok_or(malformed())?;
+            let mut value = [0; 8];
+            value.copy_from_slice(slot);
+            let string = u64::from_ne_bytes(value) as usize;
+            if string == 0 {
+                break;
+            }
+            slot.copy_from_slice(&((base + string) as u64).to_ne_bytes());
+            let tail = self.bytes.get(string..).ok_or(malformed())?;
+            CStr::from_bytes_until_nul(tail).map_err(|_| malformed())?;
+            at += 8;
+        }
+        Ok((base + offset as usize) as *const usize)
+    }
+}

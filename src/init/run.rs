@@ -1,0 +1,136 @@
+//! The child's story: receive the plan, do its steps in order, become the task.
+
+use super::cell::Cell;
+use super::kernel::{self, Fault, Fd, Outcome, Text};
+use super::plan::Plan;
+use super::wire::{CONTROL_FD, Kind, Op, Report, Step};
+use super::{mounts, privilege, supervise};
+use crate::sys::abi::*;
+use crate::sys::raw::{Errno, nr};
+
+/// What the parent sees as the exit code of a set-up that failed; the report says why.
+const SETUP_FAILED: i32 = 127;
+
+/// The whole life of the init.
+pub fn run() -> ! {
+    let control = Fd(CONTROL_FD as i32);
+    let mut index = 0;
+    let fault = match prepare(&control, &mut index) {
+        Ok(task) if task.stay => supervise::supervise(&control, &task),
+        Ok(task) => become_task(&task),
+        Err(fault) => fault,
+    };
+    report(&control, Kind::Failed, index, fault);
+    kernel::exit(SETUP_FAILED)
+}
+
+/// Ends a child that found its own code wrong: no report, which the parent takes for a death.
+pub fn abort() -> ! {
+    kernel::exit(SETUP_FAILED)
+}
+
+/// What is left to do when every step is done.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) stay: bool,
+    paths: *const usize,
+    argv: *const usize,
+    envp: *const usize,
+}
+
+/// Receives the plan and does every step; `index` is left at the step that failed.
+fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
+    kernel::prctl(PR_SET_DUMPABLE, 0, 0)?;
+    kernel::set_session()?;
+    kernel::umask(0)?;
+    let mut plan = Plan::receive(control)?;
+    let mut cell = Cell::new();
+    while *index < plan.header.steps {
+        let step = plan.step(*index);
+        perform(control, &plan, &mut cell, &step)?;
+        *index += 1;
+    }
+    Ok(Task {
+        stay: plan.header.stay != 0,
+        paths: plan.pointers(plan.header.paths)?,
+        argv: plan.pointers(plan.header.argv)?,
+        envp: plan.pointers(plan.header.envp)?,
+    })
+}
+
+/// Does one step. Every operation is one line here and one function elsewhere.
+fn perform(control: &Fd, plan: &Plan, cell: &mut Cell, step: &Step) -> Outcome {
+    let [a, b, c] = step.number;
+    let text = |slot: usize| plan.text(step.text[slot]);
+    match Op::from_number(step.op).ok_or(Fault::new(nr::read, Errno::EINVAL))? {
+        Op::JoinTasks => kernel::write(&Fd(a as i32), b"0").map(drop),
+        Op::UnshareCgroup => kernel::unshare(CLONE_NEWCGROUP),
+        Op::Propagation => mounts::set_propagation(c"/", a),
+        Op::Scratch => mounts::scratch(text(0)?, text(1)?),
+        Op::HostDir => kernel::chdir(text(0)?),
+        Op::MakeHere => kernel::mkdir_at(AT_FDCWD, text(0)?, a),
+        Op::Overlay => mounts::overlay(text(0)?, text(1)?),
+        Op::BindRoot => mounts::bind_root(text(0)?, a, b),
+        Op::EnterRoot => cell.enter(text(0)?),
+        Op::Mount => mounts::mount(cell, plan, step),
+        Op::Bind => mounts::bind(cell, plan, step),
+        Op::SetAttributes => mounts::set_attributes(cell, text(0)?, a, b),
+        Op::Node => mounts::node(cell, plan, step),
+        Op::Link => mounts::link(cell, plan, step),
+        Op::Mask => mounts::mask(cell, text(0)?),
+        Op::ReadOnly => mounts::read_only(cell, text(0)?),
+        Op::RootAttributes => mounts::root_attributes(cell, a),
+        Op::Pivot => mounts::pivot(cell),
+        Op::Hostname => kernel::set_hostname(text(0)?),
+        Op::Domainname => kernel::set_domainname(text(0)?),
+        Op::Loopback => kernel::loopback_up(),
+        Op::Rlimit => kernel::set_rlimit(a, Rlimit64 { soft: b, hard: c }),
+        Op::NullStream => mounts::null_stream(cell, a),
+        Op::Bounding => privilege::keep_bounding(a, b),
+        Op::Identity => privilege::become_user(a, b, plan.raw(step.text[0], c as usize * 4)?),
+        Op::Capabilities => kernel::set_capabilities(a, b, c),
+        Op::Ambient => privilege::raise_ambient(a),
+        Op::WorkingDir => mounts::working_dir(cell, text(0)?),
+        Op::Umask => kernel::umask(a),
+        Op::NoNewPrivileges => kernel::prctl(PR_SET_NO_NEW_PRIVS, 1, 0),
+        Op::AllClear => {
+            report(control, Kind::AllClear, 0, Fault { call: 0, errno: Errno(0) });
+            Ok(())
+        }
+    }
+}
+
+/// Sends a record; a parent that has gone hears nothing, and then nothing is lost.
+pub(crate) fn report(control: &Fd, kind: Kind, step: u32, fault: Fault) {
+    let record = Report { kind, call: fault.call, step, value: fault.errno.0 };
+    let _ = kernel::send(control, &record.encode());
+}
+
+/// Executes the task in this process. Comes back only with the reason why that failed: "no such
+/// file" when no candidate exists, else what the first existing one said, as a shell would.
+pub(crate) fn become_task(task: &Task) -> Fault {
+    kernel::default_signals();
+    let sealed = kernel::close_on_exec_from(CONTROL_FD).and_then(|()| kernel::set_signal_mask(0));
+    if let Err(fault) = sealed {
+        return fault;
+    }
+    let mut reason = Errno::ENOENT;
+    let mut slot = task.paths;
+    loop {
+        // SAFETY: `Plan::pointers` made a NULL-terminated array of pointers to strings.
+        let pointer = unsafe { slot.read() };
+        let Some(path) = Text::from_pointer(pointer) else {
+            return Fault::new(nr::execve, reason);
+        };
+        let errno = kernel::exec(path, task.argv, task.envp);
+        if errno != Errno::ENOENT && errno != Errno::ENOTDIR {
+            reason = errno;
+            // Only "not permitted" lets a later directory of PATH have a try.
+            if errno != Errno::EACCES {
+                return Fault::new(nr::execve, reason);
+            }
+        }
+        // SAFETY: the terminating NULL has not been reached.
+        slot = unsafe { slot.add(1) };
+    }
+}

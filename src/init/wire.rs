@@ -1,0 +1,236 @@
+//! The plan as bytes: what the parent writes to the control socket and the init interprets, and
+//! the records that come back.
+//!
+//! ```text
+//! parent ──► Header │ Step × n │ argv slots │ envp slots │ path slots │ strings ──► init
+//! parent ◄── Report (16 bytes): AllClear, Failed, Started, Exited              ◄── init
+//! ```
+//!
+//! Everything is a fixed-size record or a NUL-terminated string named by its offset from the first
+//! byte, so the init parses nothing: it checks bounds and looks.
+
+/// First word of every plan; a mismatch means that the two halves were not built together.
+pub const MAGIC: u32 = 0x686f_7403;
+
+/// The control socket's number in the child. Standard input, output and error are 0 to 2.
+pub const CONTROL_FD: usize = 3;
+
+/// Head of the plan. Offsets count from the plan's first byte.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Header {
+    pub magic: u32,
+    /// Bytes of the whole plan, this header included.
+    pub size: u32,
+    pub steps: u32,
+    /// 1: the init stays as PID 1 and reaps; 0: it becomes the task.
+    pub stay: u32,
+    /// Three NULL-terminated arrays of 8-byte slots, each slot the offset of a string.
+    pub argv: u32,
+    pub envp: u32,
+    /// The files to try to execute, in order.
+    pub paths: u32,
+    pub reserved: u32,
+}
+
+/// One thing for the init to do. What the slots mean is told at each [`Op`].
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Step {
+    pub op: u16,
+    pub flags: u16,
+    pub reserved: u32,
+    /// Offsets of strings; 0 stands for "none" (the header is there, never a string).
+    pub text: [u32; 4],
+    pub number: [u64; 3],
+}
+
+/// In [`Step::flags`]: no component of the target may be a symbolic link.
+pub const NO_SYMLINKS: u16 = 1;
+/// In [`Step::flags`]: make the target directory when it is missing.
+pub const MAKE_DIR: u16 = 2;
+/// In [`Step::flags`]: make the target, an empty file, when it is missing.
+pub const MAKE_FILE: u16 = 4;
+/// In [`Step::flags`]: apply to the whole tree of mounts below the source.
+pub const RECURSIVE: u16 = 8;
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
+        /// What a step does. "In root" means: resolved below the new root and nowhere else.
+        #[repr(u16)]
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Op { $($(#[$doc])* $name = $value,)* }
+
+        impl Op {
+            /// The operation with this number, if there is one.
+            #[must_use]
+            pub fn from_number(number: u16) -> Option<Op> {
+                match number { $($value => Some(Op::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+ops! {
+    /// Writes "0" to the `tasks` file open as descriptor `number[0]`, then closes it.
+    JoinTasks = 1,
+    /// Makes the cgroup just joined the root of this process's view.
+    UnshareCgroup = 2,
+    /// Sets the propagation `number[0]` on every mount of the new namespace.
+    Propagation = 3,
+    /// Mounts a tmpfs on the host path `text[0]` with the options `text[1]`, in this namespace only.
+    Scratch = 4,
+    /// Changes to the host directory `text[0]`.
+    HostDir = 5,
+    /// Makes the directory `text[0]` below the current one with mode `number[0]`.
+    MakeHere = 6,
+    /// Mounts an overlay on `text[0]` with the options `text[1]`.
+    Overlay = 7,
+    /// Clones the mounts at host path `text[0]` onto itself: attributes `number[0]` set,
+    /// propagation `number[1]`.
+    BindRoot = 8,
+    /// Takes the host directory `text[0]` for the root that later steps resolve in.
+    EnterRoot = 9,
+    /// Mounts file system type `text[2]` from source `text[1]` on `text[0]` in root with the
+    /// options `text[3]`, mount flags `number[0]`, then propagation `number[1]`.
+    Mount = 10,
+    /// Clones the mount at host path `text[1]` onto `text[0]` in root: attributes `number[0]` set,
+    /// `number[1]` cleared, propagation `number[2]`.
+    Bind = 11,
+    /// Sets the attributes `number[0]` and clears `number[1]` on the mount at `text[0]` in root.
+    SetAttributes = 12,
+    /// Makes the node `text[0]` in root: mode and type `number[0]`, device `number[1]`, owner
+    /// `number[2]` (uid in the high half, gid in the low one).
+    Node = 13,
+    /// Makes the symbolic link `text[0]` in root with the content `text[1]`.
+    Link = 14,
+    /// Hides `text[0]` in root, if it exists, behind an empty file or directory.
+    Mask = 15,
+    /// Makes `text[0]` in root, if it exists, read-only.
+    ReadOnly = 16,
+    /// Sets the attributes `number[0]` on the root mount itself.
+    RootAttributes = 17,
+    /// Swaps the root of the namespace for the new one and lets go of the old.
+    Pivot = 18,
+    /// Sets the host name to `text[0]`.
+    Hostname = 19,
+    /// Sets the NIS domain name to `text[0]`.
+    Domainname = 20,
+    /// Brings the loopback interface up.
+    Loopback = 21,
+    /// Sets resource limit `number[0]` to soft `number[1]`, hard `number[2]`.
+    Rlimit = 22,
+    /// Replaces descriptor `number[0]` with the new root's own null device.
+    NullStream = 23,
+    /// Drops every capability outside the set `number[0]` from the bounding set; `number[1]` is
+    /// the last capability this kernel knows.
+    Bounding = 24,
+    /// Sets uid `number[0]`, gid `number[1]` and the supplementary groups: `number[2]` times
+    /// 4 bytes at `text[0]`.
+    Identity = 25,
+    /// Sets effective `number[0]`, permitted `number[1]`, inheritable `number[2]` capabilities.
+    Capabilities = 26,
+    /// Raises the capabilities of the set `number[0]` to ambient.
+    Ambient = 27,
+    /// Changes to the directory `text[0]` in root, made when missing.
+    WorkingDir = 28,
+    /// Sets the file mode creation mask `number[0]`.
+    Umask = 29,
+    /// No exec from here on may gain privileges.
+    NoNewPrivileges = 30,
+    /// Reports that nothing is left but to execute the task.
+    AllClear = 31,
+}
+
+/// What a record on the control socket tells the parent.
+#[repr(u16)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// All steps done; the task is executed next.
+    AllClear = 1,
+    /// `step` failed in system call `call` with `value` as errno. Step = number of steps: the exec.
+    Failed = 2,
+    /// The staying init has seen its task exec.
+    Started = 3,
+    /// The staying init's task ended with wait status `value`.
+    Exited = 4,
+}
+
+impl Kind {
+    /// The kind with this number, if there is one.
+    #[must_use]
+    pub fn from_number(number: u16) -> Option<Kind> {
+        match number {
+            1 => Some(Kind::AllClear),
+            2 => Some(Kind::Failed),
+            3 => Some(Kind::Started),
+            4 => Some(Kind::Exited),
+            _ => None,
+        }
+    }
+}
+
+/// One record from the init, written in one call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Report {
+    pub kind: Kind,
+    pub call: u16,
+    pub step: u32,
+    pub value: i32,
+}
+
+/// Bytes of an encoded [`Report`].
+pub const REPORT_SIZE: usize = 16;
+
+impl Report {
+    /// The record's bytes; the magic number first, so that a torn or foreign write is seen.
+    #[must_use]
+    pub fn encode(&self) -> [u8; REPORT_SIZE] {
+        let mut bytes = [0; REPORT_SIZE];
+        bytes[..4].copy_from_slice(&MAGIC.to_ne_bytes());
+        bytes[4..6].copy_from_slice(&(self.kind as u16).to_ne_bytes());
+        bytes[6..8].copy_from_slice(&self.call.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&self.step.to_ne_bytes());
+        bytes[12..].copy_from_slice(&self.value.to_ne_bytes());
+        bytes
+    }
+
+    /// The record in `bytes`, or `None` when they are not one.
+    #[must_use]
+    pub fn decode(bytes: &[u8; REPORT_SIZE]) -> Option<Report> {
+        let half = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
+        let word = |at: usize| {
+            u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        if word(0) != MAGIC {
+            return None;
+        }
+        let kind = Kind::from_number(half(4))?;
+        Some(Report { kind, call: half(6), step: word(8), value: word(12) as i32 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_survives_the_socket() {
+        let report = Report { kind: Kind::Failed, call: 437, step: 12, value: -3 };
+        assert_eq!(Report::decode(&report.encode()), Some(report));
+    }
+
+    #[test]
+    fn foreign_bytes_are_no_report() {
+        assert_eq!(Report::decode(&[0; REPORT_SIZE]), None);
+        let mut bytes = Report { kind: Kind::Exited, call: 0, step: 0, value: 9 }.encode();
+        bytes[4] = 200;
+        assert_eq!(Report::decode(&bytes), None);
+    }
+
+    #[test]
+    fn ops_are_numbered_without_gaps() {
+        let known = (0..100).filter(|number| Op::from_number(*number).is_some()).count();
+        assert_eq!(known, Op::AllClear as usize);
+    }
+}

@@ -1,0 +1,166 @@
+//! Specification to plan: everything the init will do, decided before there is a child.
+//!
+//! The order is the launch's: join the cgroup, build the file system, name things, pivot, give up
+//! privilege. What a specification asks for and hotcell doesn't do is refused by name.
+
+mod mounts;
+mod process;
+mod rootfs;
+mod unsupported;
+
+use std::path::PathBuf;
+
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+
+use super::{Error, Plan, Step};
+use crate::bundle::{Bundle, annotation};
+use crate::cgroup::{Controller, View};
+use crate::init::wire::CONTROL_FD;
+use crate::sys::abi::*;
+
+/// What the plan needs to know about this host and this cell, besides the bundle.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// A host directory of the cell's own: memory file systems are mounted over it, in the cell's
+    /// mount namespace only.
+    pub scratch: PathBuf,
+    /// A host directory of the cell's own on a disk, for [`annotation::COPY_ON_WRITE_DISK`]; it
+    /// holds empty `upper`, `work` and `root`.
+    pub disk: Option<PathBuf>,
+    /// The cgroups the child joins by itself.
+    pub joins: Vec<Controller>,
+    /// What it sees of them.
+    pub views: Vec<View>,
+    /// Which standard streams are the null device.
+    pub null_streams: [bool; 3],
+}
+
+/// What the init does for a bundle, and the namespaces (`CLONE_NEW*`) it is born in.
+///
+/// # Errors
+/// [`Error::Unsupported`] or [`Error::Invalid`] with the field, [`Error::Missing`] with a path.
+pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
+    let spec = bundle.spec();
+    unsupported::refuse(spec)?;
+    let namespaces = namespaces(spec)?;
+    let mut steps = Vec::with_capacity(64);
+
+    for (at, controller) in place.joins.iter().enumerate() {
+        let descriptor = CONTROL_FD + 1 + at;
+        steps.push(Step::JoinTasks { controller: *controller, descriptor });
+    }
+    if namespaces & CLONE_NEWCGROUP != 0 {
+        // Only now: the namespace's root is where the process is when it is made.
+        steps.push(Step::UnshareCgroup);
+    }
+    // Nothing mounted here reaches the host, and what the host mounts from now on still may reach
+    // a volume that asks for it.
+    steps.push(Step::Propagation(MS_SLAVE as u64));
+    let root = rootfs::compile(bundle, place, &mut steps)?;
+    mounts::compile(spec, place, &mut steps)?;
+    if namespaces & CLONE_NEWNET != 0 {
+        steps.push(Step::Loopback);
+    }
+    if let Some(name) = spec.hostname().as_ref().filter(|name| !name.is_empty()) {
+        steps.push(Step::Hostname(name.clone()));
+    }
+    if let Some(name) = spec.domainname().as_ref().filter(|name| !name.is_empty()) {
+        steps.push(Step::Domainname(name.clone()));
+    }
+    if root.read_only_at_last {
+        steps.push(Step::RootAttributes(MOUNT_ATTR_RDONLY));
+    }
+    steps.push(Step::Pivot);
+    for (number, null) in (0..).zip(place.null_streams) {
+        if null {
+            steps.push(Step::NullStream(number));
+        }
+    }
+    let mut plan = process::compile(spec, steps)?;
+    plan.steps.push(Step::AllClear);
+    plan.stay = annotated(spec, annotation::INIT) == Some("true");
+    // The cgroup namespace is unshared by the init, from inside the cgroup.
+    Ok((plan, namespaces & !CLONE_NEWCGROUP))
+}
+
+/// The value of one of hotcell's annotations.
+fn annotated<'a>(spec: &'a Spec, key: &str) -> Option<&'a str> {
+    spec.annotations().as_ref()?.get(key).map(String::as_str)
+}
+
+fn namespaces(spec: &Spec) -> Result<u64, Error> {
+    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().clone());
+    let mut flags = 0;
+    for namespace in listed.unwrap_or_default() {
+        let kind = namespace.typ();
+        let unsupported = |detail: &str| Error::Unsupported {
+            field: format!("linux.namespaces: {kind}"),
+            detail: detail.to_owned(),
+        };
+        if namespace.path().is_some() {
+            return Err(unsupported(" with a path to join"));
+        }
+        flags |= match kind {
+            LinuxNamespaceType::Mount => CLONE_NEWNS,
+            LinuxNamespaceType::Pid => CLONE_NEWPID,
+            LinuxNamespaceType::Ipc => CLONE_NEWIPC,
+            LinuxNamespaceType::Uts => CLONE_NEWUTS,
+            LinuxNamespaceType::Network => CLONE_NEWNET,
+            LinuxNamespaceType::Cgroup => CLONE_NEWCGROUP,
+            LinuxNamespaceType::User | LinuxNamespaceType::Time => return Err(unsupported("")),
+        };
+    }
+    // A cell's end is its PID namespace's end, and its mounts die with its mount namespace.
+    for (flag, name) in [(CLONE_NEWNS, "mount"), (CLONE_NEWPID, "pid")] {
+        if flags & flag == 0 {
+            let field = "linux.namespaces".to_owned();
+            return Err(Error::Invalid { field, why: format!("a {name} namespace is required") });
+        }
+    }
+    Ok(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{CellConfig, Upper, spec};
+
+    fn place() -> Place {
+        Place {
+            scratch: "/run/hotcell/i/cells/c".into(),
+            disk: None,
+            joins: vec![],
+            views: vec![View { name: "", path: "/sys/fs/cgroup/hotcell/c".into() }],
+            null_streams: [true, false, false],
+        }
+    }
+
+    fn text(config: &CellConfig) -> String {
+        let at = tempfile::tempdir().unwrap();
+        let bundle = Bundle::create(at.path(), spec(config).unwrap()).unwrap();
+        compile(&bundle, &place()).unwrap().0.to_string()
+    }
+
+    #[test]
+    fn the_golden_plan() {
+        let rootfs = tempfile::tempdir().unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(rootfs.path(), mode).unwrap();
+        let mut config = CellConfig::new(rootfs.path(), ["true"]);
+        config.hostname = Some("cell".into());
+        config.upper = Upper::Tmpfs;
+        let text = text(&config).replace(rootfs.path().to_str().unwrap(), "/ROOTFS");
+        let golden = include_str!("golden.txt");
+        assert_eq!(text, golden, "--- got ---\n{text}");
+    }
+
+    #[test]
+    fn a_namespace_that_is_missing_or_joined_is_refused() {
+        let config = CellConfig::new("/srv", ["true"]);
+        let mut spec = spec(&config).unwrap();
+        let mut linux = spec.linux().clone().unwrap();
+        linux.set_namespaces(Some(vec![]));
+        spec.set_linux(Some(linux));
+        assert!(matches!(namespaces(&spec), Err(Error::Invalid { .. })));
+    }
+}

@@ -1,0 +1,66 @@
+//! What a specification may ask for and hotcell doesn't do: refused by name, never left out.
+
+use oci_spec::runtime::{Hooks, Spec};
+
+use super::super::Error;
+
+/// Refuses the first thing that would be ignored.
+pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
+    let process = spec.process().as_ref();
+    let linux = spec.linux().as_ref();
+    let filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let asked = [
+        ("hooks", spec.hooks().as_ref().is_some_and(any_hook)),
+        ("process.terminal", process.is_some_and(|p| p.terminal() == Some(true))),
+        ("process.apparmorProfile", process.is_some_and(|p| filled(p.apparmor_profile()))),
+        ("process.selinuxLabel", process.is_some_and(|p| filled(p.selinux_label()))),
+        ("process.oomScoreAdj", process.is_some_and(|p| p.oom_score_adj().is_some())),
+        ("process.scheduler", process.is_some_and(|p| p.scheduler().is_some())),
+        ("process.ioPriority", process.is_some_and(|p| p.io_priority().is_some())),
+        ("process.execCPUAffinity", process.is_some_and(|p| p.exec_cpu_affinity().is_some())),
+        ("linux.seccomp", linux.is_some_and(|l| l.seccomp().is_some())),
+        ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
+        ("linux.personality", linux.is_some_and(|l| l.personality().is_some())),
+        ("linux.mountLabel", linux.is_some_and(|l| filled(l.mount_label()))),
+        ("linux.rootfsPropagation", linux.is_some_and(|l| filled(l.rootfs_propagation()))),
+        ("linux.sysctl", linux.is_some_and(|l| l.sysctl().as_ref().is_some_and(|s| !s.is_empty()))),
+        (
+            "linux.uidMappings",
+            linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
+        ),
+        (
+            "linux.gidMappings",
+            linux.is_some_and(|l| l.gid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
+        ),
+    ];
+    match asked.into_iter().find(|(_, set)| *set) {
+        Some((field, _)) => {
+            Err(Error::Unsupported { field: field.to_owned(), detail: String::new() })
+        }
+        None => Ok(()),
+    }
+}
+
+fn any_hook(hooks: &Hooks) -> bool {
+    [
+        hooks.create_runtime(),
+        hooks.create_container(),
+        hooks.start_container(),
+        hooks.poststart(),
+        hooks.poststop(),
+    ]
+    .into_iter()
+    .any(|list| list.as_ref().is_some_and(|list| !list.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_field_would_be_a_lie() {
+        let spec: Spec =
+            serde_json::from_str(r#"{"ociVersion":"1.0.2","linux":{"sysctl":{"a":"1"}}}"#).unwrap();
+        assert!(refuse(&spec).unwrap_err().to_string().contains("linux.sysctl"));
+    }
+}

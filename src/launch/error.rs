@@ -1,0 +1,110 @@
+//! Why a launch failed, each failure with the step, the call and their arguments.
+
+use std::io;
+use std::time::Duration;
+
+use crate::cgroup;
+
+/// A cell did not start, or how it ended can't be known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The specification asks for something hotcell doesn't do. It is never silently left out.
+    #[error("config.json: {field} is not supported{detail}")]
+    Unsupported {
+        /// The field of the OCI specification.
+        field: String,
+        /// The value or the reason, if it helps.
+        detail: String,
+    },
+    /// The specification contradicts itself or lacks something.
+    #[error("config.json: {field}: {why}")]
+    Invalid {
+        /// The field of the OCI specification.
+        field: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Something the specification names is not there.
+    #[error("{what} {path:?}")]
+    Missing {
+        /// What it is.
+        what: &'static str,
+        /// Its path.
+        path: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A control group operation failed.
+    #[error("cgroup")]
+    Cgroup(#[from] cgroup::Error),
+    /// A system call of the parent's failed.
+    #[error("{call}{hint}")]
+    System {
+        /// The call.
+        call: &'static str,
+        /// What it often means here.
+        hint: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A step of the cell's set-up failed.
+    #[error("set-up step {index} of {count}, {step}: {call}")]
+    Step {
+        /// The step's number, from 1.
+        index: usize,
+        /// How many there are.
+        count: usize,
+        /// The step with its arguments.
+        step: String,
+        /// The system call that failed.
+        call: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Everything was ready, but the command can't be executed.
+    #[error("cannot execute {command:?}")]
+    Exec {
+        /// The command as given.
+        command: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The child ended during its set-up without saying why.
+    #[error("the cell died during set-up: {how}")]
+    Died {
+        /// How: its status, and whether the memory limit did it.
+        how: String,
+    },
+    /// The child did not finish its set-up in time; it has been killed.
+    #[error("the cell's set-up did not finish within {after:?}")]
+    TimedOut {
+        /// The time it had.
+        after: Duration,
+    },
+    /// The cell has ended, and nobody can say how.
+    #[error(
+        "the exit status is lost: this process ignores SIGCHLD or another thread waits for any \
+         child, and this kernel (before 6.15) keeps no copy"
+    )]
+    ExitLost,
+}
+
+impl Error {
+    pub(crate) fn system(call: &'static str, source: impl Into<io::Error>) -> Error {
+        Error::System { call, hint: "", source: source.into() }
+    }
+
+    /// The errno of a command that can't be executed, `None` for every other failure.
+    #[must_use]
+    pub fn exec_errno(&self) -> Option<i32> {
+        match self {
+            Error::Exec { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! From a bundle and a cgroup to a running process.
+//!
+//! ```text
+//! Bundle ──compile──► Plan ──encode──► control socket ──► init (src/init) ──► task
+//!                      ▲                     │
+//!                      └── prints the step ◄─┘ Failed { step, call, errno }
+//! ```
+//!
+//! The parent does all the thinking, and does it before there is a child: [`compile`] turns the
+//! specification into a flat [`Plan`]. [`launch`] starts the init, hands it the plan and waits
+//! until the task has been executed or a step has failed. [`Cell`] is what runs then.
+
+mod cell;
+mod compile;
+mod error;
+mod exit;
+mod options;
+mod plan;
+mod program;
+mod report;
+mod start;
+
+pub use cell::Cell;
+pub use compile::{Place, compile};
+pub use error::Error;
+pub use exit::Exit;
+pub use plan::{Plan, Step};
+pub use start::{Launched, Stdio, Stream, launch};

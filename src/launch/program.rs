@@ -1,0 +1,61 @@
+//! The init as an open file: embedded in the library, kept in one sealed memfd per process.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::{Errno, write};
+
+use super::Error;
+
+const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hotcell-init"));
+
+/// The init, ready for `execveat`. A cell can see it as /proc/1/exe, so it is sealed: no write,
+/// no change of size, no further seals, whoever opens it.
+pub(super) fn init_program() -> Result<BorrowedFd<'static>, Error> {
+    static MEMFD: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(memfd) = MEMFD.get() {
+        return Ok(memfd.as_fd());
+    }
+    let made = make()?;
+    Ok(MEMFD.get_or_init(|| made).as_fd())
+}
+
+fn make() -> Result<OwnedFd, Error> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let failed = |source: io::Error| Error::System {
+        call: "memfd_create",
+        hint: " (is vm.memfd_noexec=2 set? the init must be executable)",
+        source,
+    };
+    // Kernels before 6.3 don't know the flag and make every memfd executable.
+    let memfd = match memfd_create("hotcell-init", flags | MemfdFlags::EXEC) {
+        Err(Errno::INVAL) => memfd_create("hotcell-init", flags),
+        made => made,
+    }
+    .map_err(|errno| failed(errno.into()))?;
+    let mut rest = PROGRAM;
+    while !rest.is_empty() {
+        let count =
+            write(&memfd, rest).map_err(|errno| Error::system("write to a memfd", errno))?;
+        rest = &rest[count..];
+    }
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_add_seals(&memfd, seals).map_err(|errno| Error::system("fcntl(F_ADD_SEALS)", errno))?;
+    Ok(memfd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn nobody_can_write_to_it() {
+        let program = init_program().unwrap();
+        assert_eq!(write(program, b"x"), Err(Errno::PERM));
+        assert_eq!(rustix::fs::ftruncate(program, 0), Err(Errno::PERM));
+        assert_eq!(init_program().unwrap().as_raw_fd(), program.as_raw_fd());
+    }
+}

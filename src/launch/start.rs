@@ -1,0 +1,209 @@
+//! The parent's half of a launch.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+
+use super::compile::{Place, compile};
+use super::program::init_program;
+use super::{Cell, Error, Plan, exit, report};
+use crate::bundle::Bundle;
+use crate::cgroup::Cgroup;
+use crate::init::wire::{Kind, Report};
+use crate::sys::raw;
+use crate::sys::spawn::{Spawn, SpawnError, spawn};
+
+/// How long the init may take from its first instruction to the task's.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One standard stream of a cell.
+#[derive(Debug, Default)]
+pub enum Stream {
+    /// The cell's own null device.
+    #[default]
+    Null,
+    /// This descriptor. The cell can reopen what it refers to: give it a pipe, not a file or a
+    /// terminal of yours.
+    Fd(OwnedFd),
+}
+
+/// The standard streams of a cell.
+#[derive(Debug, Default)]
+pub struct Stdio {
+    /// Descriptor 0.
+    pub stdin: Stream,
+    /// Descriptor 1.
+    pub stdout: Stream,
+    /// Descriptor 2.
+    pub stderr: Stream,
+}
+
+impl Stdio {
+    fn each(&self) -> [&Stream; 3] {
+        [&self.stdin, &self.stdout, &self.stderr]
+    }
+}
+
+/// A running cell, and how long its parts of the launch took.
+#[derive(Debug)]
+pub struct Launched {
+    /// What runs.
+    pub cell: Cell,
+    /// Turning the specification into a plan.
+    pub compile: Duration,
+    /// Until the init had been executed in its namespaces.
+    pub spawn: Duration,
+    /// Until the task had been executed.
+    pub set_up: Duration,
+}
+
+/// Starts the bundle's process in the cgroup and returns when the task has been executed.
+///
+/// # Errors
+/// Whatever failed, with its arguments. Then no process is left; the directories and the cgroup
+/// are the caller's.
+pub fn launch(
+    bundle: &Bundle,
+    cgroup: &Cgroup,
+    stdio: Stdio,
+    mut place: Place,
+) -> Result<Launched, Error> {
+    let started = Instant::now();
+    let tasks = cgroup.tasks_files()?;
+    place.joins = tasks.iter().map(|(controller, _)| *controller).collect();
+    place.views = cgroup.views();
+    place.null_streams = stdio.each().map(|stream| matches!(stream, Stream::Null));
+    let (plan, namespaces) = compile(bundle, &place)?;
+    let bytes = plan.encode()?;
+    let compiled = Instant::now();
+
+    let (control, childs_end) = control_socket()?;
+    let mut descriptors = Vec::with_capacity(8);
+    for stream in stdio.each() {
+        descriptors.push(match stream {
+            Stream::Null => host_null()?,
+            Stream::Fd(fd) => fd.as_fd(),
+        });
+    }
+    descriptors.push(childs_end.as_fd());
+    descriptors.extend(tasks.iter().map(|(_, file)| file.as_fd()));
+    // What fits is there before the child looks; the rest follows while it reads.
+    let sent = match send(&control, &bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Err(Errno::AGAIN) => 0,
+        sent => sent.map_err(|errno| Error::system("send the plan", errno))?,
+    };
+    let spawned = spawn(&Spawn {
+        program: init_program()?,
+        descriptors: &descriptors,
+        namespaces,
+        cgroup: cgroup.birthplace(),
+    })
+    .map_err(spawn_error)?;
+    let executed = Instant::now();
+    // Only the child holds its end and its streams now: their end is the cell's end.
+    drop((childs_end, stdio, tasks));
+    let cell = Cell::new(spawned.pidfd, spawned.pid, control, plan.stay);
+    match send_rest(&cell, &bytes[sent..]).and_then(|()| settle(&cell, &plan, executed, cgroup)) {
+        Ok(()) => Ok(Launched {
+            cell,
+            compile: compiled - started,
+            spawn: executed - compiled,
+            set_up: executed.elapsed(),
+        }),
+        Err(error) => {
+            cell.put_down();
+            Err(error)
+        }
+    }
+}
+
+fn control_socket() -> Result<(OwnedFd, OwnedFd), Error> {
+    let flags = SocketFlags::CLOEXEC;
+    socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+        .map_err(|errno| Error::system("socketpair", errno))
+}
+
+/// What the child starts with where it is going to open its own null device.
+fn host_null() -> Result<BorrowedFd<'static>, Error> {
+    static NULL: OnceLock<File> = OnceLock::new();
+    if NULL.get().is_none() {
+        let open = File::options().read(true).write(true).open("/dev/null");
+        let file = open.map_err(|error| Error::system("open /dev/null", error))?;
+        let _ = NULL.set(file);
+    }
+    NULL.get().map(AsFd::as_fd).ok_or_else(|| Error::system("open /dev/null", Errno::NXIO))
+}
+
+fn send_rest(cell: &Cell, mut bytes: &[u8]) -> Result<(), Error> {
+    while !bytes.is_empty() {
+        match send(cell.control(), bytes, SendFlags::NOSIGNAL) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            // The child has gone; its report or its status says why.
+            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
+            Err(errno) => return Err(Error::system("send the plan", errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Reads the init's records until it is clear whether the task runs.
+fn settle(cell: &Cell, plan: &Plan, since: Instant, cgroup: &Cgroup) -> Result<(), Error> {
+    let deadline = since + PATIENCE;
+    let mut all_clear = false;
+    loop {
+        match report::next(cell.control(), deadline)? {
+            Some(Report { kind: Kind::AllClear, .. }) => all_clear = true,
+            Some(Report { kind: Kind::Started, .. }) if all_clear => return Ok(()),
+            Some(report) if report.kind == Kind::Failed => return Err(failed(plan, &report)),
+            // The socket closed on exec.
+            None if all_clear && !plan.stay => return Ok(()),
+            Some(_) | None => return Err(died(cell, cgroup)),
+        }
+    }
+}
+
+/// The plan is ours, so a number is enough to say what failed, with its arguments.
+fn failed(plan: &Plan, report: &Report) -> Error {
+    let source = std::io::Error::from_raw_os_error(report.value);
+    let call = raw::name(usize::from(report.call));
+    match plan.steps.get(report.step as usize) {
+        None if call == "execve" => {
+            Error::Exec { command: plan.argv.first().cloned().unwrap_or_default(), source }
+        }
+        step => Error::Step {
+            index: report.step as usize + 1,
+            count: plan.steps.len(),
+            step: step.map_or_else(|| "start the task".to_owned(), ToString::to_string),
+            call,
+            source,
+        },
+    }
+}
+
+fn died(cell: &Cell, cgroup: &Cgroup) -> Error {
+    let status = cell.wait_briefly();
+    let how = match status {
+        Some(status) => exit::describe(status),
+        None => "no exit status within a second".to_owned(),
+    };
+    let oom = matches!(cgroup.oom_kills(), Ok(1..));
+    let why = if oom { ", killed by the kernel at its memory limit" } else { "" };
+    Error::Died { how: format!("{how}{why}") }
+}
+
+fn spawn_error(error: SpawnError) -> Error {
+    let SpawnError { call, source } = error;
+    let hint = match (call, Errno::from_io_error(&source)) {
+        ("clone3", Some(Errno::AGAIN)) => " (a limit on processes was reached)",
+        ("clone3", Some(Errno::PERM)) => " (CAP_SYS_ADMIN is needed)",
+        ("clone3", Some(Errno::NOSPC)) => " (a limit on namespaces was reached)",
+        ("execveat", Some(Errno::ACCESS)) => " (is vm.memfd_noexec=2 set?)",
+        _ => "",
+    };
+    Error::System { call, hint, source }
+}

@@ -1,0 +1,62 @@
+//! Failures of the driver itself, as opposed to those of a task.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::undo::Leftovers;
+use crate::{bundle, cgroup, launch};
+
+/// The driver could not do what it was asked. `Display` tells this level; the source, why.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The wish makes no sense.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
+    /// A limit or the host's control groups.
+    #[error(transparent)]
+    Cgroup(#[from] cgroup::Error),
+    /// The cell did not start, or its end is unknown.
+    #[error(transparent)]
+    Launch(#[from] launch::Error),
+    /// Starting cells needs privilege this process doesn't have.
+    #[error("starting cells needs {what}")]
+    Denied {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Another cell has this name.
+    #[error("the name {name:?} is in use by another cell")]
+    NameInUse {
+        /// The name.
+        name: String,
+    },
+    /// A directory that must be the driver's alone is not.
+    #[error("{} {why}", path.display())]
+    Unsafe {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A file or directory operation failed.
+    #[error("{op} {}", path.display())]
+    Io {
+        /// What was done.
+        op: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The cell is gone, but something it used could not be removed.
+    #[error(transparent)]
+    Leftovers(#[from] Leftovers),
+}
+
+impl Error {
+    pub(super) fn io(op: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Error {
+        Error::Io { op, path: path.into(), source }
+    }
+}

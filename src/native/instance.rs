@@ -1,0 +1,161 @@
+//! One driver in one process: its lock, its directory, its place in the cgroup tree.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::lock::FileLock;
+use super::state::{self, Record};
+use super::trash::Trash;
+use super::{Error, recover};
+use crate::bundle::CellName;
+use crate::cgroup::{Hierarchies, Parent};
+
+/// Where a driver keeps its things.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Small and short-lived: locks, bundles. On a tmpfs, so that a reboot cleans it.
+    pub state_dir: PathBuf,
+    /// Writable layers on disk. Made when the first one is needed.
+    pub data_dir: PathBuf,
+    /// The cgroup above all cells, at the root of each hierarchy.
+    pub cgroup_parent: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            state_dir: "/run/hotcell".into(),
+            data_dir: "/var/lib/hotcell".into(),
+            cgroup_parent: "hotcell".to_owned(),
+        }
+    }
+}
+
+/// A driver, open. Cheap to clone; many may share one state directory, in one process or several.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What the cells of an instance hold on to.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) id: String,
+    pub(super) options: Options,
+    pub(super) parent: Arc<Parent>,
+    pub(super) trash: Arc<Trash>,
+    lock: Option<FileLock>,
+}
+
+impl Instance {
+    /// Removes what killed drivers left behind, then opens a new instance.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] without privilege, [`Error::Cgroup`] on a host that can't hold cells,
+    /// [`Error::Unsafe`] and [`Error::Io`] about the directories.
+    pub fn open(options: Options) -> Result<Instance, Error> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Error::Denied { what: "root" });
+        }
+        if !caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_SYS_ADMIN)
+            .unwrap_or(false)
+        {
+            return Err(Error::Denied { what: "the capability CAP_SYS_ADMIN" });
+        }
+        if options.cgroup_parent.parse::<CellName>().is_err() {
+            return Err(crate::bundle::Error::invalid(
+                "cgroup parent",
+                options.cgroup_parent,
+                "must be one path component of letters, digits, '_', '.' and '-'",
+            )
+            .into());
+        }
+        let hierarchies = Hierarchies::detect()?;
+        state::private_dir(&options.state_dir)?;
+        recover::sweep(&options.state_dir, &hierarchies);
+        let parent = Arc::new(Parent::open(hierarchies, &options.cgroup_parent)?);
+        let (id, lock) = claim(&options)?;
+        let trash = Arc::new(Trash::new(options.data_dir.join(&id).join("trash")));
+        let lock = Some(lock);
+        Ok(Instance { shared: Arc::new(Shared { id, options, parent, trash, lock }) })
+    }
+
+    /// The instance's name, part of the names of everything it makes.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.shared.id
+    }
+
+    /// The host's control groups.
+    #[must_use]
+    pub fn hierarchies(&self) -> &Hierarchies {
+        self.shared.parent.hierarchies()
+    }
+}
+
+impl Shared {
+    pub(super) fn dir(&self) -> PathBuf {
+        self.options.state_dir.join(&self.id)
+    }
+
+    pub(super) fn data_dir(&self) -> PathBuf {
+        self.options.data_dir.join(&self.id)
+    }
+}
+
+/// Makes a directory nobody else has and locks it. A sweeper that was faster with the lock takes
+/// the directory for a dead one's; then another name is tried.
+fn claim(options: &Options) -> Result<(String, FileLock), Error> {
+    let record =
+        Record { cgroup_parent: options.cgroup_parent.clone(), data_dir: options.data_dir.clone() };
+    let mut last = None;
+    for _ in 0..16 {
+        let id = state::random_id()?;
+        let dir = options.state_dir.join(&id);
+        match claim_dir(&dir, &record) {
+            Ok(Some(lock)) => return Ok((id, lock)),
+            Ok(None) => {}
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or(Error::Unsafe {
+        path: options.state_dir.clone(),
+        why: "has its new directories removed by someone at once",
+    }))
+}
+
+fn claim_dir(dir: &Path, record: &Record) -> Result<Option<FileLock>, Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| Error::io("make", dir, source))?;
+    let path = dir.join(state::LOCK);
+    let lock =
+        FileLock::try_acquire(&path).map_err(|source| Error::io("lock", &path, source))?;
+    if lock.is_some() {
+        record.write(dir)?;
+    }
+    Ok(lock)
+}
+
+impl Drop for Shared {
+    /// The last cell has gone: so does the instance.
+    fn drop(&mut self) {
+        self.trash.finish();
+        let record = self.dir().join(state::RECORD);
+        let removed = std::fs::remove_file(&record)
+            .and_then(|()| self.lock.take().map_or(Ok(()), FileLock::remove))
+            .and_then(|()| std::fs::remove_dir(self.dir()));
+        if let Err(error) = removed {
+            tracing::warn!(instance = self.id, %error, "closing the instance's directory");
+        }
+        match std::fs::remove_dir_all(self.data_dir()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(instance = self.id, %error, "removing the instance's layers");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The driver: one [`Instance`] per embedding process, and the story of a cell from wish to close.
+//!
+//! ```text
+//! Instance::open ──► create ──► Created::run ──► Running::wait ──► Outcome
+//!   lock, sweep       bundle,      launch           exit truth        │
+//!                     cgroup                                        close: undo, backwards
+//! ```
+//!
+//! [`run`](mod@run) tells that story. Every thing it makes is pushed on an [undo stack](undo) at
+//! once; what a killed driver leaves is found and removed by the next one ([`recover`]).
+
+mod error;
+mod instance;
+mod lock;
+pub mod recover;
+pub mod run;
+mod state;
+mod trash;
+pub mod undo;
+
+pub use error::Error;
+pub use instance::{Instance, Options};
+pub use run::{Created, Outcome, Running, Timings};

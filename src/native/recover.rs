@@ -1,0 +1,92 @@
+//! The sweep: what drivers that were killed have left, found by name and removed.
+//!
+//! There is no log to replay. An instance's directory exists before anything else of it, a cell's
+//! directory before anything of the cell, and everything is named after them; so a free lock and a
+//! name are all it takes, at whatever instant the driver died. Processes are born in their cgroup,
+//! mounts and network namespaces die with the processes. What is found is not trusted: names are
+//! checked, links are not followed, and a record that can't be read means the defaults.
+
+use std::io;
+use std::path::Path;
+
+use super::instance::Options;
+use super::lock::FileLock;
+use super::state::{self, Record};
+use crate::cgroup::{Hierarchies, Parent};
+
+/// Removes the leftovers of every instance below `state_dir` whose owner is dead. One bad entry
+/// stops nothing; it is told in the log and left for the next sweep.
+pub fn sweep(state_dir: &Path, hierarchies: &Hierarchies) {
+    for entry in std::fs::read_dir(state_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_dir || !state::is_instance_id(&name) {
+            continue;
+        }
+        match FileLock::try_acquire(&entry.path().join(state::LOCK)) {
+            Ok(None) => {}
+            // It was being closed by its owner.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(Some(lock)) => match sweep_instance(&name, &entry.path(), hierarchies) {
+                Ok(()) => forget(&entry.path(), lock),
+                Err(error) => tracing::warn!(instance = name, %error, "sweeping"),
+            },
+            Err(error) => tracing::warn!(instance = name, %error, "locking a dead instance"),
+        }
+    }
+    sweep_names(&state_dir.join(state::NAMES));
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Processes and cgroups first, then directories. The lock goes last, so a sweep that is killed in
+/// turn is picked up by the next.
+fn sweep_instance(id: &str, dir: &Path, hierarchies: &Hierarchies) -> Result<(), Cause> {
+    let defaults = Options::default();
+    let record = Record::read(dir).unwrap_or(Record {
+        cgroup_parent: defaults.cgroup_parent,
+        data_dir: defaults.data_dir,
+    });
+    let parent = Parent::open(hierarchies.clone(), &record.cgroup_parent)?;
+    for leaf in parent.leaves()?.iter().filter(|leaf| state::is_leaf_of(leaf, id)) {
+        parent.remove(leaf)?;
+    }
+    let data = record.data_dir.join(id);
+    // Only a directory of ours in a directory of ours: the record may be anybody's writing.
+    if data.is_dir() && state::private_dir(&record.data_dir).is_ok() {
+        std::fs::remove_dir_all(&data)?;
+    }
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let kept = [state::LOCK, state::RECORD].iter().any(|kept| entry.file_name() == *kept);
+        match entry.file_type()?.is_dir() {
+            true => std::fs::remove_dir_all(entry.path())?,
+            false if !kept => std::fs::remove_file(entry.path())?,
+            false => {}
+        }
+    }
+    Ok(())
+}
+
+/// The record, the lock and the directory, in this order.
+fn forget(dir: &Path, lock: FileLock) {
+    match std::fs::remove_file(dir.join(state::RECORD)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(dir = %dir.display(), %error, "removing a dead instance's record");
+        }
+        _ => {}
+    }
+    if let Err(error) = lock.remove().and_then(|()| std::fs::remove_dir(dir)) {
+        tracing::warn!(dir = %dir.display(), %error, "removing a dead instance's directory");
+    }
+}
+
+/// A name that nobody holds is free; its file goes.
+fn sweep_names(dir: &Path) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if let Ok(Some(lock)) = FileLock::try_acquire(&entry.path()) {
+            // Whoever asks for the name now makes the file anew.
+            let _ = lock.remove();
+        }
+    }
+}

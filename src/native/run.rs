@@ -1,0 +1,321 @@
+//! The story of a cell. Each phase owns what exists then and turns into the next; whatever fails,
+//! the undo stack takes back what was made.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::process::Signal;
+
+use super::instance::{Instance, Shared};
+use super::lock::FileLock;
+use super::undo::{Made, Undo};
+use super::{Error, state};
+use crate::bundle::{self, Bundle, CellConfig, CellName, Upper};
+use crate::cgroup::{Cgroup, Enforced, Sample};
+use crate::launch::{self, Cell, Exit, Place, Stdio};
+
+/// How long each part of a cell's life took.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct Timings {
+    /// Bundle and cgroup.
+    pub create: Duration,
+    /// Turning the specification into a plan.
+    pub compile: Duration,
+    /// Until the init was executed in its namespaces.
+    pub spawn: Duration,
+    /// Until the task was executed.
+    pub set_up: Duration,
+    /// From there to the task's end.
+    pub run: Duration,
+}
+
+/// How a task ended, and what it used.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// Code or signal.
+    pub exit: Exit,
+    /// Whether the memory limit ended the task: it was killed, and the kernel's counter says that
+    /// the kernel did it for want of memory.
+    pub oom_killed: bool,
+    /// How many processes of the cell the kernel killed for want of memory.
+    pub oom_kills: u64,
+    /// When the task was executed.
+    pub started_at: SystemTime,
+    /// When its end was seen.
+    pub finished_at: SystemTime,
+    /// What the cell used in its life.
+    pub usage: Sample,
+    /// The limits that held.
+    pub enforced: Vec<Enforced>,
+    /// How long each part took.
+    pub timings: Timings,
+}
+
+/// A cell that is ready to run: bundle and cgroup exist, no process does.
+#[derive(Debug)]
+pub struct Created {
+    name: CellName,
+    bundle: Bundle,
+    place: Place,
+    cgroup: Cgroup,
+    timings: Timings,
+    // Below what it removes, above what the removal needs: fields drop in this order.
+    undo: Undo,
+    _instance: Arc<Shared>,
+}
+
+/// A cell whose task has been executed.
+#[derive(Debug)]
+pub struct Running {
+    name: CellName,
+    cell: Cell,
+    cgroup: Cgroup,
+    timings: Timings,
+    started: Instant,
+    started_at: SystemTime,
+    outcome: Option<Outcome>,
+    undo: Undo,
+    _instance: Arc<Shared>,
+}
+
+impl Instance {
+    /// Writes the bundle and makes the cgroup with its limits.
+    ///
+    /// A given `name` is unique among all drivers that share the state directory; without one, the
+    /// cell gets a random name. With `keep_bundle` the bundle is written there and stays.
+    ///
+    /// # Errors
+    /// [`Error::NameInUse`]; [`Error::Bundle`] about the wish; [`Error::Cgroup`] about a limit.
+    pub fn create(
+        &self,
+        name: Option<CellName>,
+        config: &CellConfig,
+        keep_bundle: Option<&Path>,
+    ) -> Result<Created, Error> {
+        let start = Instant::now();
+        let shared = &self.shared;
+        let mut undo = Undo::default();
+        let name = match name {
+            Some(name) => reserve(shared, name, &mut undo)?,
+            None => state::random_id()?.parse()?,
+        };
+        let mut config = config.clone();
+        config.hostname.get_or_insert_with(|| name.to_string());
+        let mut spec = bundle::spec(&config)?;
+        hide_state(&mut spec, &config, shared);
+        let leaf = state::leaf_name(&shared.id, name.as_str());
+        place_in_cgroup(&mut spec, &shared.options.cgroup_parent, &leaf);
+
+        // The directory is the journal's entry: from here on a sweep knows of the cell.
+        let dir = shared.dir().join(name.as_str());
+        make_dir(&dir)?;
+        undo.push(Made::Dir(dir.clone()));
+        let disk = match config.upper {
+            Upper::Disk => Some(make_layer(shared, &name, &config.rootfs, &mut undo)?),
+            Upper::ReadOnly | Upper::Tmpfs => None,
+        };
+        let limits = spec.linux().as_ref().and_then(|linux| linux.resources().clone());
+        let bundle = Bundle::create(keep_bundle.unwrap_or(&dir), spec)?;
+        undo.push(Made::Cgroup(Arc::clone(&shared.parent), leaf.clone()));
+        let cgroup = shared.parent.create(&leaf, &limits.unwrap_or_default())?;
+
+        let place = Place {
+            scratch: dir,
+            disk,
+            joins: Vec::new(),
+            views: Vec::new(),
+            null_streams: [false; 3],
+        };
+        let timings = Timings { create: start.elapsed(), ..Timings::default() };
+        let _instance = Arc::clone(shared);
+        Ok(Created { name, bundle, place, cgroup, timings, undo, _instance })
+    }
+}
+
+impl Created {
+    /// The cell's name.
+    #[must_use]
+    pub fn name(&self) -> &CellName {
+        &self.name
+    }
+
+    /// Launches the task; returns when it has been executed.
+    ///
+    /// # Errors
+    /// [`Error::Launch`] with the step that failed. Then nothing of the cell is left.
+    pub fn run(mut self, stdio: Stdio) -> Result<Running, Error> {
+        let launched = launch::launch(&self.bundle, &self.cgroup, stdio, self.place)?;
+        self.timings.compile = launched.compile;
+        self.timings.spawn = launched.spawn;
+        self.timings.set_up = launched.set_up;
+        Ok(Running {
+            name: self.name,
+            cell: launched.cell,
+            cgroup: self.cgroup,
+            timings: self.timings,
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            outcome: None,
+            undo: self.undo,
+            _instance: self._instance,
+        })
+    }
+
+    /// Takes everything back without running.
+    ///
+    /// # Errors
+    /// [`Error::Leftovers`] with what could not be removed.
+    pub fn close(mut self) -> Result<(), Error> {
+        Ok(self.undo.run()?)
+    }
+}
+
+impl Running {
+    /// The cell's name.
+    #[must_use]
+    pub fn name(&self) -> &CellName {
+        &self.name
+    }
+
+    /// The first process, for signals and for an embedder's poll loop.
+    #[must_use]
+    pub fn cell(&self) -> &Cell {
+        &self.cell
+    }
+
+    /// The cell's cgroup, to freeze, thaw and measure it.
+    #[must_use]
+    pub fn cgroup(&self) -> &Cgroup {
+        &self.cgroup
+    }
+
+    /// Sends a signal to the task.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
+        Ok(self.cell.signal(signal)?)
+    }
+
+    /// Kills every process of the cell, frozen or not. Does not wait.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn kill(&self) -> Result<(), Error> {
+        Ok(self.cgroup.kill()?)
+    }
+
+    /// Waits for the task's end, until `deadline` if there is one; `None` when that comes first.
+    /// Asked again after the end, it gives the same answer.
+    ///
+    /// # Errors
+    /// [`launch::Error::ExitLost`] when nobody knows how the task ended; never a made-up success.
+    pub fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<&Outcome>, Error> {
+        if self.outcome.is_none() {
+            let Some(exit) = self.cell.wait(deadline)? else {
+                return Ok(None);
+            };
+            let finished_at = SystemTime::now();
+            self.timings.run = self.started.elapsed();
+            let oom_kills = self.cgroup.oom_kills()?;
+            self.outcome = Some(Outcome {
+                exit,
+                oom_killed: oom_kills > 0 && exit.is_kill(),
+                oom_kills,
+                started_at: self.started_at,
+                finished_at,
+                usage: self.cgroup.sample()?,
+                enforced: self.cgroup.enforced().to_vec(),
+                timings: self.timings,
+            });
+        }
+        Ok(self.outcome.as_ref())
+    }
+
+    /// Kills the cell if it still runs and removes everything it used.
+    ///
+    /// # Errors
+    /// [`Error::Leftovers`] with what could not be removed.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.end();
+        Ok(self.undo.run()?)
+    }
+
+    /// Makes sure that the first process has ended and leaves no zombie.
+    fn end(&self) {
+        if self.outcome.is_none() {
+            // The cgroup's removal kills once more and reports what survives.
+            let _ = self.cgroup.kill();
+            let _ = self.cell.wait(Some(Instant::now() + Duration::from_secs(10)));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Takes the name in all drivers that share the state directory.
+fn reserve(shared: &Shared, name: CellName, undo: &mut Undo) -> Result<CellName, Error> {
+    let dir = shared.options.state_dir.join(state::NAMES);
+    state::private_dir(&dir)?;
+    let path = dir.join(name.as_str());
+    let lock =
+        FileLock::try_acquire(&path).map_err(|source| Error::io("lock", &path, source))?;
+    let lock = lock.ok_or_else(|| Error::NameInUse { name: name.to_string() })?;
+    undo.push(Made::Name(lock));
+    Ok(name)
+}
+
+fn make_dir(dir: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().mode(0o700).create(dir);
+    made.map_err(|source| Error::io("make", dir, source))
+}
+
+/// The directories of a writable layer on disk. The upper one's mode is what the cell sees as the
+/// mode of "/".
+fn make_layer(
+    shared: &Shared,
+    name: &CellName,
+    rootfs: &Path,
+    undo: &mut Undo,
+) -> Result<PathBuf, Error> {
+    state::private_dir(&shared.options.data_dir)?;
+    state::private_dir(&shared.data_dir())?;
+    let layer = shared.data_dir().join(name.as_str());
+    make_dir(&layer)?;
+    undo.push(Made::DiskDir(layer.clone(), Arc::clone(&shared.trash)));
+    for part in ["upper", "work", "root"] {
+        make_dir(&layer.join(part))?;
+    }
+    let upper = layer.join("upper");
+    std::fs::metadata(rootfs)
+        .and_then(|root| std::fs::set_permissions(&upper, root.permissions()))
+        .map_err(|source| Error::io("take the mode of", rootfs, source))?;
+    Ok(layer)
+}
+
+/// A cell whose root is the host's own must not read other cells' bundles there.
+fn hide_state(spec: &mut oci_spec::runtime::Spec, config: &CellConfig, shared: &Shared) {
+    let dirs = [&shared.options.state_dir, &shared.options.data_dir];
+    let inside = dirs.into_iter().filter_map(|dir| dir.strip_prefix(&config.rootfs).ok());
+    let hidden = inside.map(|dir| format!("/{}", dir.display()));
+    if let Some(linux) = spec.linux_mut() {
+        let mut masked = linux.masked_paths().clone().unwrap_or_default();
+        masked.extend(hidden);
+        linux.set_masked_paths(Some(masked));
+    }
+}
+
+/// Says in the bundle where the cell lives, as other runtimes read it.
+fn place_in_cgroup(spec: &mut oci_spec::runtime::Spec, parent: &str, leaf: &str) {
+    if let Some(linux) = spec.linux_mut() {
+        linux.set_cgroups_path(Some(format!("/{parent}/{leaf}").into()));
+    }
+}

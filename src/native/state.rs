@@ -1,0 +1,160 @@
+//! The driver's directories: who owns them, what an instance writes down about itself, and how its
+//! things are named after it.
+//!
+//! ```text
+//! STATE/                 0700 root, on tmpfs
+//!   names/NAME           locked while a cell has that name
+//!   INSTANCE/lock        locked while the instance lives
+//!   INSTANCE/instance.json
+//!   INSTANCE/CELL/       the intent to make CELL: written before anything of it exists
+//!   INSTANCE/CELL/config.json
+//! DATA/INSTANCE/CELL/    writable layers on disk
+//! cgroup PARENT/INSTANCE-CELL
+//! ```
+
+use std::fs::DirBuilder;
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::bundle::CellName;
+
+pub(super) const LOCK: &str = "lock";
+pub(super) const NAMES: &str = "names";
+pub(super) const RECORD: &str = "instance.json";
+/// A record holds two names and a path.
+const RECORD_MAX: u64 = 16 << 10;
+
+/// What a sweep has to know about an instance besides its name.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    /// The cgroup above its cells.
+    pub(super) cgroup_parent: String,
+    /// Where its writable layers are.
+    pub(super) data_dir: PathBuf,
+}
+
+impl Record {
+    pub(super) fn write(&self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join(RECORD);
+        let io = |source| Error::io("write", &path, source);
+        let text = serde_json::to_vec(self).map_err(|error| io(error.into()))?;
+        // Written under another name first: a reader sees all of it or nothing.
+        let draft = dir.join("instance.json.new");
+        std::fs::File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)
+            .and_then(|mut file| file.write_all(&text))
+            .and_then(|()| std::fs::rename(&draft, &path))
+            .map_err(io)
+    }
+
+    /// The record in `dir`; `None` when there is none, or none that can be trusted: it names one
+    /// cgroup component and an absolute path, or it is nothing.
+    pub(super) fn read(dir: &Path) -> Option<Record> {
+        let mut text = String::new();
+        let file = std::fs::File::options()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+            .open(dir.join(RECORD))
+            .ok()?;
+        file.take(RECORD_MAX).read_to_string(&mut text).ok()?;
+        let record: Record = serde_json::from_str(&text).ok()?;
+        record.cgroup_parent.parse::<CellName>().ok()?;
+        let climbs = |part| matches!(part, std::path::Component::ParentDir);
+        let sound = record.data_dir.is_absolute() && !record.data_dir.components().any(climbs);
+        sound.then_some(record)
+    }
+}
+
+/// Makes the driver's directory at `path`, or checks the one that is there: what lies in it decides
+/// what root removes, so nobody else may write to it.
+pub(super) fn private_dir(path: &Path) -> Result<(), Error> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| Error::io("make", path, source))?;
+    let found =
+        std::fs::symlink_metadata(path).map_err(|source| Error::io("look at", path, source))?;
+    let refuse = |why| Err(Error::Unsafe { path: path.to_owned(), why });
+    match () {
+        () if !found.is_dir() => refuse("is not a directory"),
+        () if found.uid() != rustix::process::geteuid().as_raw() => refuse("has another owner"),
+        () if found.mode() & 0o077 != 0 => refuse("must be closed to group and others (mode 700)"),
+        () => Ok(()),
+    }
+}
+
+/// A name nobody else has: 48 random bits in hexadecimal digits.
+pub(super) fn random_id() -> Result<String, Error> {
+    let mut bytes = [0; 6];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| Error::io("read", "the kernel's random numbers", errno.into()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether a directory's name is an instance's.
+pub(super) fn is_instance_id(name: &str) -> bool {
+    name.len() == 12 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The cgroup of an instance's cell.
+pub(super) fn leaf_name(instance: &str, cell: &str) -> String {
+    format!("{instance}-{cell}")
+}
+
+/// Whether the leaf is one of the instance's.
+pub(super) fn is_leaf_of(leaf: &str, instance: &str) -> bool {
+    leaf.strip_prefix(instance).is_some_and(|rest| rest.starts_with('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_recognised_and_leaves_belong_to_one_instance() {
+        let id = random_id().unwrap();
+        assert!(is_instance_id(&id), "{id}");
+        assert!(!is_instance_id("names") && !is_instance_id("../../../etc"));
+        assert!(is_leaf_of(&leaf_name(&id, "a"), &id));
+        assert!(!is_leaf_of(&format!("{id}0-a"), &id));
+    }
+
+    #[test]
+    fn a_record_that_points_elsewhere_is_no_record() {
+        let at = tempfile::tempdir().unwrap();
+        let good = Record { cgroup_parent: "hotcell".into(), data_dir: "/var/lib/hotcell".into() };
+        good.write(at.path()).unwrap();
+        assert_eq!(Record::read(at.path()), Some(good));
+        for bad in [
+            r#"{"cgroup_parent":"../x","data_dir":"/a"}"#,
+            r#"{"cgroup_parent":"x","data_dir":"a"}"#,
+            r#"{"cgroup_parent":"x","data_dir":"/a/../../etc"}"#,
+            r#"{"cgroup_parent":"x","data_dir":"/a","more":1}"#,
+            "{",
+            "",
+        ] {
+            std::fs::write(at.path().join(RECORD), bad).unwrap();
+            assert_eq!(Record::read(at.path()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_directory_open_to_others_is_refused() {
+        let at = tempfile::tempdir().unwrap();
+        let dir = at.path().join("state");
+        private_dir(&dir).unwrap();
+        private_dir(&dir).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&dir, mode).unwrap();
+        assert!(matches!(private_dir(&dir), Err(Error::Unsafe { .. })));
+    }
+}

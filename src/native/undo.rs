@@ -1,0 +1,115 @@
+//! The undo stack of a cell: making a thing pushes its removal, and close runs them backwards.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::lock::FileLock;
+use super::trash::Trash;
+use crate::cgroup::Parent;
+
+/// A thing that was made and must go.
+#[derive(Debug)]
+pub(super) enum Made {
+    /// The name, and the lock that keeps it.
+    Name(FileLock),
+    /// The cell's directory, with what is in it.
+    Dir(PathBuf),
+    /// The cell's directory on disk; emptying it takes long, so it only moves here.
+    DiskDir(PathBuf, Arc<Trash>),
+    /// The cell's leaf in every hierarchy, with what lives in it.
+    Cgroup(Arc<Parent>, String),
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+impl Made {
+    fn unmake(self) -> Result<(), (String, Cause)> {
+        match self {
+            Made::Name(lock) => lock.remove().map_err(|error| ("the name".into(), error.into())),
+            Made::Dir(path) => match std::fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err((path.display().to_string(), error.into()))
+                }
+                _ => Ok(()),
+            },
+            Made::DiskDir(path, trash) => {
+                trash.put(&path).map_err(|error| (path.display().to_string(), error.into()))
+            }
+            Made::Cgroup(parent, leaf) => {
+                parent.remove(&leaf).map_err(|error| (format!("cgroup {leaf}"), error.into()))
+            }
+        }
+    }
+}
+
+/// What could not be removed, and why.
+#[derive(Debug)]
+pub struct Leftovers {
+    /// Each thing with the error its removal met.
+    pub left: Vec<(String, Cause)>,
+}
+
+impl fmt::Display for Leftovers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("could not remove ")?;
+        for (at, (what, why)) in self.left.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{what} ({why})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Leftovers {}
+
+/// Removals in the order of making.
+#[derive(Debug, Default)]
+pub(super) struct Undo {
+    made: Vec<Made>,
+}
+
+impl Undo {
+    pub(super) fn push(&mut self, made: Made) {
+        self.made.push(made);
+    }
+
+    /// Removes everything, the last thing first. A failure stops nothing; all are reported.
+    pub(super) fn run(&mut self) -> Result<(), Leftovers> {
+        let mut left = Vec::new();
+        while let Some(made) = self.made.pop() {
+            left.extend(made.unmake().err());
+        }
+        if left.is_empty() { Ok(()) } else { Err(Leftovers { left }) }
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        if let Err(leftovers) = self.run() {
+            tracing::warn!(%leftovers, "a cell was dropped without close");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_is_removed_first_and_a_failure_stops_nothing() {
+        let at = tempfile::tempdir().unwrap();
+        let (outer, inner) = (at.path().join("a"), at.path().join("a/b"));
+        std::fs::create_dir_all(&inner).unwrap();
+        let file = at.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let mut undo = Undo::default();
+        undo.push(Made::Dir(outer.clone()));
+        undo.push(Made::Dir(file));
+        undo.push(Made::Dir(inner));
+        let leftovers = undo.run().unwrap_err();
+        assert_eq!(leftovers.left.len(), 1, "a file is no directory");
+        assert!(!outer.exists());
+        assert!(leftovers.to_string().starts_with("could not remove "), "{leftovers}");
+    }
+}

@@ -1,0 +1,189 @@
+//! The kernel's structures and constants, as its user-space headers give them.
+//!
+//! Shared by the library and by the init, which links neither libc nor a bindings crate. A unit
+//! test compares every value with the `linux-raw-sys` crate.
+
+/// `struct clone_args`, its first published 88 bytes.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct CloneArgs {
+    pub flags: u64,
+    pub pidfd: u64,
+    pub child_tid: u64,
+    pub parent_tid: u64,
+    pub exit_signal: u64,
+    pub stack: u64,
+    pub stack_size: u64,
+    pub tls: u64,
+    pub set_tid: u64,
+    pub set_tid_size: u64,
+    pub cgroup: u64,
+}
+
+/// `struct open_how` of `openat2`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct OpenHow {
+    pub flags: u64,
+    pub mode: u64,
+    pub resolve: u64,
+}
+
+/// `struct mount_attr` of `mount_setattr`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct MountAttr {
+    pub attr_set: u64,
+    pub attr_clr: u64,
+    pub propagation: u64,
+    pub userns_fd: u64,
+}
+
+/// `struct rlimit64` of `prlimit64`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Rlimit64 {
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// `struct __user_cap_header_struct` of `capset`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct CapHeader {
+    pub version: u32,
+    pub pid: i32,
+}
+
+/// `struct __user_cap_data_struct` of `capset`: one half of the 64-bit sets.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct CapData {
+    pub effective: u32,
+    pub permitted: u32,
+    pub inheritable: u32,
+}
+
+/// `struct pollfd` of `ppoll`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct PollFd {
+    pub fd: i32,
+    pub events: i16,
+    pub revents: i16,
+}
+
+/// Every constant below, once: the test walks the same list.
+macro_rules! constants {
+    ($($name:ident : $kind:ty = $value:literal,)*) => {
+        $(#[allow(missing_docs, reason = "the names are the kernel's own")] pub const $name: $kind = $value;)*
+
+        #[cfg(test)]
+        mod tests {
+            use linux_raw_sys::{general as g, prctl as p};
+
+            #[test]
+            fn every_constant_is_the_headers() {
+                #[allow(unused_imports, reason = "two modules hold the headers' names")]
+                use {g::*, p::*};
+                $(assert_eq!(super::$name as u64, { $name } as u64, stringify!($name));)*
+            }
+        }
+    };
+}
+
+constants! {
+    CLONE_VM: u64 = 0x100,
+    CLONE_VFORK: u64 = 0x4000,
+    CLONE_PIDFD: u64 = 0x1000,
+    CLONE_NEWNS: u64 = 0x2_0000,
+    CLONE_NEWCGROUP: u64 = 0x200_0000,
+    CLONE_NEWUTS: u64 = 0x400_0000,
+    CLONE_NEWIPC: u64 = 0x800_0000,
+    CLONE_NEWPID: u64 = 0x2000_0000,
+    CLONE_NEWNET: u64 = 0x4000_0000,
+    CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000,
+    CLONE_INTO_CGROUP: u64 = 0x2_0000_0000,
+
+    AT_FDCWD: i32 = -100,
+    AT_EMPTY_PATH: usize = 0x1000,
+    AT_RECURSIVE: usize = 0x8000,
+    AT_SYMLINK_NOFOLLOW: usize = 0x100,
+
+    O_RDONLY: usize = 0,
+    O_RDWR: usize = 2,
+    O_CREAT: usize = 0o100,
+    O_EXCL: usize = 0o200,
+    O_CLOEXEC: usize = 0o2_000_000,
+    O_PATH: usize = 0o10_000_000,
+
+    RESOLVE_NO_MAGICLINKS: u64 = 0x2,
+    RESOLVE_NO_SYMLINKS: u64 = 0x4,
+    RESOLVE_IN_ROOT: u64 = 0x10,
+
+    MS_RDONLY: usize = 1,
+    MS_NOSUID: usize = 2,
+    MS_NODEV: usize = 4,
+    MS_NOEXEC: usize = 8,
+    MS_REC: usize = 0x4000,
+    MS_PRIVATE: usize = 0x4_0000,
+    MS_SLAVE: usize = 0x8_0000,
+    MS_SHARED: usize = 0x10_0000,
+    MS_UNBINDABLE: usize = 0x2_0000,
+    MS_RELATIME: usize = 0x20_0000,
+    MS_STRICTATIME: usize = 0x100_0000,
+    MS_NOATIME: usize = 0x400,
+    MS_NODIRATIME: usize = 0x800,
+    MS_SYNCHRONOUS: usize = 0x10,
+    MS_DIRSYNC: usize = 0x80,
+    MNT_DETACH: usize = 2,
+
+    OPEN_TREE_CLONE: usize = 1,
+    OPEN_TREE_CLOEXEC: usize = 0o2_000_000,
+    MOVE_MOUNT_F_EMPTY_PATH: usize = 0x4,
+    MOVE_MOUNT_T_EMPTY_PATH: usize = 0x40,
+
+    MOUNT_ATTR_RDONLY: u64 = 0x1,
+    MOUNT_ATTR_NOSUID: u64 = 0x2,
+    MOUNT_ATTR_NODEV: u64 = 0x4,
+    MOUNT_ATTR_NOEXEC: u64 = 0x8,
+    MOUNT_ATTR__ATIME: u64 = 0x70,
+    MOUNT_ATTR_NOATIME: u64 = 0x10,
+    MOUNT_ATTR_STRICTATIME: u64 = 0x20,
+    MOUNT_ATTR_NODIRATIME: u64 = 0x80,
+
+    S_IFCHR: u32 = 0o020_000,
+    S_IFBLK: u32 = 0o060_000,
+    S_IFREG: u32 = 0o100_000,
+    S_IFIFO: u32 = 0o010_000,
+
+    SIG_BLOCK: usize = 0,
+    SIG_SETMASK: usize = 2,
+    SIGCHLD: i32 = 17,
+    SIGKILL: i32 = 9,
+    SIGSTOP: i32 = 19,
+    WNOHANG: usize = 1,
+
+    PR_SET_DUMPABLE: usize = 4,
+    PR_SET_KEEPCAPS: usize = 8,
+    PR_CAPBSET_DROP: usize = 24,
+    PR_SET_NO_NEW_PRIVS: usize = 38,
+    PR_CAP_AMBIENT: usize = 47,
+    PR_CAP_AMBIENT_RAISE: usize = 2,
+    PR_CAP_AMBIENT_CLEAR_ALL: usize = 4,
+}
+
+/// `close_range`: mark instead of closing.
+pub const CLOSE_RANGE_CLOEXEC: usize = 4;
+/// `_LINUX_CAPABILITY_VERSION_3`: 64-bit sets in two halves.
+pub const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+/// `AF_INET`, `SOCK_DGRAM | SOCK_CLOEXEC` and the two interface requests that bring a link up.
+pub const AF_INET: usize = 2;
+pub const SOCK_DGRAM_CLOEXEC: usize = 2 | 0o2_000_000;
+pub const SIOCGIFFLAGS: usize = 0x8913;
+pub const SIOCSIFFLAGS: usize = 0x8914;
+pub const IFF_UP: u16 = 1;
+pub const MSG_NOSIGNAL: usize = 0x4000;
+pub const POLLIN: i16 = 1;
+pub const PROT_READ_WRITE: usize = 3;
+pub const MAP_PRIVATE_ANONYMOUS: usize = 0x22;

@@ -1,0 +1,88 @@
+//! How a process ended, asked of its pidfd: `waitid`, and what the kernel still knows when someone
+//! else has taken the status away.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
+
+use super::raw::{self, nr};
+
+/// `struct pidfd_info` up to `exit_code`, version of Linux 6.15.
+#[repr(C)]
+#[derive(Default, Debug)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+/// `_IOWR(0xff, 11, struct pidfd_info)` for the 64-byte structure.
+const PIDFD_GET_INFO: usize = 0xc040_ff0b;
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// A wait status: how a process ended, as `wait(2)` encodes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct WaitStatus(pub(crate) i32);
+
+/// What asking for a status can bring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waited {
+    /// It ended this way.
+    Ended(WaitStatus),
+    /// It has not ended.
+    Running,
+    /// It has ended and someone else reaped it: the embedder ignores SIGCHLD or waits for any
+    /// child.
+    Lost,
+}
+
+/// Takes the status of a child that has ended, without waiting.
+pub(crate) fn try_wait(pidfd: &OwnedFd) -> Result<Waited, Errno> {
+    wait_with(pidfd, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+}
+
+/// Waits for the end of a child.
+pub(crate) fn wait(pidfd: &OwnedFd) -> Result<Waited, Errno> {
+    wait_with(pidfd, WaitIdOptions::EXITED)
+}
+
+fn wait_with(pidfd: &OwnedFd, options: WaitIdOptions) -> Result<Waited, Errno> {
+    loop {
+        return match waitid(WaitId::PidFd(pidfd.as_fd()), options) {
+            Ok(None) => Ok(Waited::Running),
+            Ok(Some(status)) => Ok(Waited::Ended(encode(&status))),
+            Err(Errno::INTR) => continue,
+            Err(Errno::CHILD) => Ok(Waited::Lost),
+            Err(errno) => Err(errno),
+        };
+    }
+}
+
+/// `waitid` speaks of code and signal; everything else speaks of the status word.
+fn encode(status: &WaitIdStatus) -> WaitStatus {
+    let code = status.exit_status().map(|code| (code & 0xff) << 8);
+    let signal = status.terminating_signal();
+    WaitStatus(code.or(signal).unwrap_or(0x7f))
+}
+
+/// The status the kernel keeps with the pidfd after the process has been reaped (since 6.15).
+pub(crate) fn exit_info(pidfd: &OwnedFd) -> Option<WaitStatus> {
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    let args = [pidfd.as_raw_fd() as usize, PIDFD_GET_INFO, &raw mut info as usize];
+    // SAFETY: the request's number carries the size of the structure, which the kernel writes
+    // at most.
+    unsafe { raw::syscall(nr::ioctl, args) }.ok()?;
+    (info.mask & PIDFD_INFO_EXIT != 0).then_some(WaitStatus(info.exit_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_structure_has_the_size_that_the_request_names() {
+        assert_eq!(size_of::<PidfdInfo>(), PIDFD_GET_INFO >> 16 & 0x3fff);
+    }
+}

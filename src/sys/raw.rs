@@ -1,0 +1,231 @@
+//! The kernel's door: raw system calls, their numbers, and `clone3` onto a fresh stack.
+//!
+//! Shared by the library and by the init, which links nothing: no libc, no `errno` in thread-local
+//! storage, no allocation. That also makes every function here callable between `clone3` and
+//! `execveat`, while a child still shares the embedder's memory.
+
+use core::arch::asm;
+
+use super::abi::CloneArgs;
+
+/// An error number as the kernel returned it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    pub const ENOENT: Errno = Errno(2);
+    pub const EINTR: Errno = Errno(4);
+    pub const EAGAIN: Errno = Errno(11);
+    pub const EACCES: Errno = Errno(13);
+    pub const EEXIST: Errno = Errno(17);
+    pub const ENOTDIR: Errno = Errno(20);
+    pub const EISDIR: Errno = Errno(21);
+    pub const EINVAL: Errno = Errno(22);
+    pub const EPIPE: Errno = Errno(32);
+    pub const ENAMETOOLONG: Errno = Errno(36);
+    pub const ELOOP: Errno = Errno(40);
+}
+
+/// One row per system call: its number on x86-64, its number on aarch64.
+macro_rules! syscalls {
+    ($($name:ident = $x86_64:literal / $aarch64:literal,)*) => {
+        /// System call numbers of the architecture this is compiled for.
+        #[allow(missing_docs, non_upper_case_globals, reason = "the names are the kernel's own")]
+        pub mod nr {
+            $(
+                #[cfg(target_arch = "x86_64")]
+                pub const $name: usize = $x86_64;
+                #[cfg(target_arch = "aarch64")]
+                pub const $name: usize = $aarch64;
+            )*
+        }
+
+        /// The name of a system call that this file knows, for error texts.
+        #[must_use]
+        pub fn name(number: usize) -> &'static str {
+            match number {
+                $(nr::$name => stringify!($name),)*
+                _ => "unknown call",
+            }
+        }
+    };
+}
+
+syscalls! {
+    read = 0 / 63,
+    write = 1 / 64,
+    close = 3 / 57,
+    mmap = 9 / 222,
+    rt_sigaction = 13 / 134,
+    rt_sigprocmask = 14 / 135,
+    ioctl = 16 / 29,
+    socket = 41 / 198,
+    sendto = 44 / 206,
+    recvfrom = 45 / 207,
+    execve = 59 / 221,
+    wait4 = 61 / 260,
+    kill = 62 / 129,
+    getcwd = 79 / 17,
+    chdir = 80 / 49,
+    fchdir = 81 / 50,
+    umask = 95 / 166,
+    setsid = 112 / 157,
+    setgroups = 116 / 159,
+    setresuid = 117 / 147,
+    setresgid = 119 / 149,
+    capset = 126 / 91,
+    pivot_root = 155 / 41,
+    prctl = 157 / 167,
+    mount = 165 / 40,
+    umount2 = 166 / 39,
+    sethostname = 170 / 161,
+    setdomainname = 171 / 162,
+    exit_group = 231 / 94,
+    openat = 257 / 56,
+    mkdirat = 258 / 34,
+    mknodat = 259 / 33,
+    fchownat = 260 / 54,
+    symlinkat = 266 / 36,
+    ppoll = 271 / 73,
+    unshare = 272 / 97,
+    signalfd4 = 289 / 74,
+    dup3 = 292 / 24,
+    prlimit64 = 302 / 261,
+    bpf = 321 / 280,
+    execveat = 322 / 281,
+    statx = 332 / 291,
+    open_tree = 428 / 428,
+    move_mount = 429 / 429,
+    clone3 = 435 / 435,
+    close_range = 436 / 436,
+    openat2 = 437 / 437,
+    mount_setattr = 442 / 442,
+}
+
+/// Makes one system call and returns the kernel's answer, a negative number being `-errno`.
+///
+/// # Safety
+/// The arguments must be what the call `number` expects; pointers among them must be valid for
+/// what the kernel reads and writes through them.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub unsafe fn raw_syscall(number: usize, args: [usize; 6]) -> isize {
+    let answer: isize;
+    // SAFETY: the instruction clobbers rcx and r11 only; the rest is the caller's promise.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => answer,
+            in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
+            in("r10") args[3], in("r8") args[4], in("r9") args[5],
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack),
+        );
+    }
+    answer
+}
+
+/// Makes one system call and returns the kernel's answer, a negative number being `-errno`.
+///
+/// # Safety
+/// The arguments must be what the call `number` expects; pointers among them must be valid for
+/// what the kernel reads and writes through them.
+#[cfg(target_arch = "aarch64")]
+#[inline]
+pub unsafe fn raw_syscall(number: usize, args: [usize; 6]) -> isize {
+    let answer: isize;
+    // SAFETY: the instruction clobbers nothing but x0; the rest is the caller's promise.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") args[0] as isize => answer,
+            in("x1") args[1], in("x2") args[2],
+            in("x3") args[3], in("x4") args[4], in("x5") args[5],
+            options(nostack),
+        );
+    }
+    answer
+}
+
+/// Makes a system call with up to six arguments; `Err` carries the kernel's errno.
+///
+/// # Safety
+/// As for [`raw_syscall`].
+#[inline]
+pub unsafe fn syscall<const N: usize>(number: usize, args: [usize; N]) -> Result<usize, Errno> {
+    let mut all = [0; 6];
+    let mut index = 0;
+    while index < N {
+        all[index] = args[index];
+        index += 1;
+    }
+    // SAFETY: forwarded to the caller.
+    let answer = unsafe { raw_syscall(number, all) };
+    if answer < 0 { Err(Errno(-answer as i32)) } else { Ok(answer as usize) }
+}
+
+/// What a child of [`clone3`] starts in: it gets `argument` and never returns.
+pub type Entry = extern "C" fn(argument: usize) -> !;
+
+/// `clone3`: the child runs `entry(argument)` on the stack that `args` names.
+///
+/// Written in assembly because the child must not come back through this function's frame: with
+/// `CLONE_VM` the parent is going to use that frame too.
+///
+/// # Safety
+/// `args.stack` must be memory that nobody else uses until the child has exec'd or exited, which
+/// `CLONE_VFORK` guarantees when this returns. Under `CLONE_VM`, `entry` must neither allocate nor
+/// touch thread-local storage, and must write only where the parent expects it.
+#[cfg(target_arch = "x86_64")]
+pub unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: usize) -> Result<i32, Errno> {
+    let answer: isize;
+    // SAFETY: the child leaves through `entry` on its own stack and never reaches label 2; the
+    // parent comes out at label 2 with only rax, rcx and r11 changed.
+    unsafe {
+        asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r13",
+            "call r12",
+            "ud2",
+            "2:",
+            inlateout("rax") nr::clone3 as isize => answer,
+            in("rdi") args, in("rsi") size_of::<CloneArgs>(),
+            in("r12") entry, in("r13") argument,
+            lateout("rcx") _, lateout("r11") _,
+        );
+    }
+    if answer < 0 { Err(Errno(-answer as i32)) } else { Ok(answer as i32) }
+}
+
+/// `clone3`: the child runs `entry(argument)` on the stack that `args` names.
+///
+/// # Safety
+/// As on x86-64: the stack is the child's alone, and under `CLONE_VM` `entry` must neither
+/// allocate nor touch thread-local storage.
+#[cfg(target_arch = "aarch64")]
+pub unsafe fn clone3(args: &CloneArgs, entry: Entry, argument: usize) -> Result<i32, Errno> {
+    let answer: isize;
+    // SAFETY: the child leaves through `entry` on its own stack and never reaches label 2; the
+    // parent comes out at label 2 with only x0 changed.
+    unsafe {
+        asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x30, xzr",
+            "mov x0, x21",
+            "blr x20",
+            "brk 1",
+            "2:",
+            in("x8") nr::clone3,
+            inlateout("x0") args as *const CloneArgs as isize => answer,
+            in("x1") size_of::<CloneArgs>(),
+            in("x20") entry, in("x21") argument,
+        );
+    }
+    if answer < 0 { Err(Errno(-answer as i32)) } else { Ok(answer as i32) }
+}
