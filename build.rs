@@ -14,7 +14,8 @@ fn main() {
     println!("cargo:rerun-if-changed=src/sys/abi.rs");
 
     let target = env::var("TARGET").expect("cargo sets TARGET");
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("hotcell-init");
+    let out =
+        PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("hotcell-init");
     let mut rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC"));
     rustc
         .args(["--crate-name", "hotcell_init", "--crate-type", "bin", "--edition", "2024"])

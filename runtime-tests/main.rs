@@ -1,2 +1,102 @@
-//! tests
-fn main(){}
+//! Real kernels, real cells: every test runs between two looks at the host, and may leave nothing.
+//!
+//! ```text
+//! launch    what a cell sees and what it can't change     embedder  hotcell inside other programs
+//! exit      codes, signals, refusals                      recovery  drivers that are killed
+//! limits    memory, CPU, pids, tmpfs, rlimits             escape    hostile roots and paths
+//! freeze    freezing, thawing, killing, measuring         tidy      the repository itself
+//! ```
+//!
+//! One test at a time, because the looks cover the whole host. What a host lacks is found out before
+//! the tests are listed: such a test is ignored, and under `CI=true` it fails. `HOTCELL_SOAK=1` runs
+//! the heavy proofs whole instead of a slice of them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::exit,
+    clippy::print_stdout,
+    unreachable_pub,
+    missing_docs,
+    missing_debug_implementations,
+    reason = "tests panic to fail"
+)]
+
+mod bed;
+mod embedder;
+mod escape;
+mod exit;
+mod freeze;
+mod host;
+mod launch;
+mod limits;
+mod recovery;
+mod snapshot;
+mod tidy;
+
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+
+use bed::Bed;
+use host::{Host, Need};
+use snapshot::Snapshot;
+
+/// One test: its name, what it needs of the host, and what it does.
+pub struct Test {
+    pub name: &'static str,
+    pub needs: &'static [Need],
+    pub body: fn(&Bed),
+}
+
+/// `test!(name, [needs])` lists the function of that name.
+#[macro_export]
+macro_rules! test {
+    ($name:ident $(, $need:ident)*) => {
+        $crate::Test {
+            name: concat!(module_path!(), "::", stringify!($name)),
+            needs: &[$($crate::host::Need::$need),*],
+            body: $name,
+        }
+    };
+}
+
+fn main() {
+    // A process of this same program plays the embedder that a test kills or breaks.
+    if let Some(part) = std::env::args().nth(1).filter(|arg| arg.starts_with("--play=")) {
+        embedder::play(part.trim_start_matches("--play="));
+        return;
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let host = Host::probe();
+    let lists = [
+        launch::tests(),
+        exit::tests(),
+        limits::tests(),
+        freeze::tests(),
+        embedder::tests(),
+        recovery::tests(),
+        escape::tests(),
+        tidy::tests(),
+    ];
+    let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();
+    let conclusion: Conclusion = libtest_mimic::run(&arguments, trials);
+    bed::remove_all();
+    conclusion.exit();
+}
+
+fn trial(test: Test, host: &Host) -> Trial {
+    let missing: Vec<_> = test.needs.iter().filter_map(|need| host.lacks(*need)).collect();
+    let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    let name = test.name.trim_start_matches("runtime::");
+    let reason = missing.join(", ");
+    let ignored = !missing.is_empty() && !strict;
+    Trial::test(name, move || {
+        if !reason.is_empty() {
+            return Err(Failed::from(format!("this host lacks {reason}")));
+        }
+        let bed = Bed::new();
+        let before = Snapshot::take(&bed);
+        (test.body)(&bed);
+        before.compare(&bed).map_err(Failed::from)
+    })
+    .with_ignored_flag(ignored)
+}

@@ -55,8 +55,7 @@ impl Bundle {
             path: path.clone(),
             source,
         })?;
-        let spec =
-            serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })?;
+        let spec = serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })?;
         Ok(Bundle { dir: dir.to_owned(), spec })
     }
 

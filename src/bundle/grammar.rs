@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use oci_spec::runtime::PosixRlimitType;
 
+use super::Error;
 use super::config::{Network, Tmpfs, User, Volume};
 use super::limits::{Bytes, Rlimit};
-use super::Error;
 
 impl FromStr for Volume {
     type Err = Error;

@@ -102,8 +102,7 @@ impl Limits {
             if pids == 0 {
                 return Err(Error::invalid("pids limit", "0", "must be more than 0"));
             }
-            resources =
-                resources.pids(LinuxPidsBuilder::default().limit(i64::from(pids)).build()?);
+            resources = resources.pids(LinuxPidsBuilder::default().limit(i64::from(pids)).build()?);
         }
         Ok(resources.build()?)
     }

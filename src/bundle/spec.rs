@@ -155,12 +155,7 @@ fn mounts(config: &CellConfig) -> Result<Vec<Mount>, Error> {
         ("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
         ("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", "ro"]),
         ("/dev/mqueue", "mqueue", "mqueue", &NO),
-        (
-            "/dev/shm",
-            "tmpfs",
-            "shm",
-            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-        ),
+        ("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
     ];
     let mut mounts = Vec::new();
     for (target, kind, source, options) in fixed {

@@ -41,6 +41,27 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A rule of the device list makes no sense.
+    #[error("linux.resources.devices: {rule}: {why}")]
+    DeviceRule {
+        /// The rule as it was given.
+        rule: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The kernel refused the filter that keeps a cell from the host's devices.
+    #[error("{op} for the device filter of {}{hint}", path.display())]
+    Devices {
+        /// The system call.
+        op: &'static str,
+        /// The cgroup.
+        path: PathBuf,
+        /// What may be the reason.
+        hint: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
     /// The kernel refused to enable controllers for the parent of all cells.
     #[error("cannot enable {controllers:?} in {}{hint}", path.display())]
     Enable {

@@ -68,7 +68,10 @@ impl Dir {
     pub(super) fn children(&self) -> Result<Vec<String>, Error> {
         let failed = |errno: Errno| Error::io("list", &self.path, errno.into());
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(failed)? {
+        // The kept descriptor is only a handle (O_PATH); listing needs one that can be read.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let readable = openat(&self.fd, ".", flags, Mode::empty()).map_err(failed)?;
+        for entry in rustix::fs::Dir::new(readable).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy();
             if entry.file_type().is_dir() && name != "." && name != ".." {
@@ -104,8 +107,7 @@ impl Dir {
 
     pub(super) fn read(&self, name: &str) -> Result<String, Error> {
         let file = self.file(name, OFlags::RDONLY)?;
-        read_page(file.as_fd())
-            .map_err(|source| Error::io("read", self.path.join(name), source))
+        read_page(file.as_fd()).map_err(|source| Error::io("read", self.path.join(name), source))
     }
 }
 
@@ -137,6 +139,14 @@ mod tests {
         assert_eq!(keyed(text, "oom_kill"), Some(2));
         assert_eq!(keyed(text, "oom_k"), None);
         assert_eq!(keyed("", "oom"), None);
+    }
+
+    #[test]
+    fn children_are_the_directories() {
+        let fixture = tempfile::tempdir().unwrap();
+        std::fs::create_dir(fixture.path().join("leaf")).unwrap();
+        std::fs::write(fixture.path().join("pids.max"), "").unwrap();
+        assert_eq!(Dir::open(fixture.path()).unwrap().children().unwrap(), ["leaf"]);
     }
 
     #[test]

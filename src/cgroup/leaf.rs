@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::Error;
 use super::detect::Controller;
 use super::files::Dir;
 use super::freezer;
 use super::sample::{Sample, Sampler};
-use super::Error;
 
 /// How long a kill or a removal may take before it is an error. A task in uninterruptible sleep
 /// can't be killed faster than its device answers.

@@ -12,6 +12,8 @@
 //! controller here can enforce is an error with the controller's and the file's name.
 
 mod detect;
+mod device_program;
+mod devices;
 mod error;
 mod files;
 mod freezer;

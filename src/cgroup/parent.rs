@@ -6,6 +6,7 @@ use oci_spec::runtime::LinuxResources;
 use rustix::io::Errno;
 
 use super::detect::{Controller, Hierarchies};
+use super::devices::{self, Filter};
 use super::files::Dir;
 use super::leaf::{Cgroup, Enforced};
 use super::limits::{Setting, settings};
@@ -36,6 +37,7 @@ impl Parent {
         for (controller, mount) in &hierarchies.v1 {
             v1.insert(*controller, Dir::open(mount)?.make_or_enter(name)?);
         }
+        devices::hold(&unified);
         Ok(Parent { hierarchies, name: name.to_owned(), unified, v1 })
     }
 
@@ -51,14 +53,16 @@ impl Parent {
         &self.name
     }
 
-    /// Makes the cgroup of one cell and writes its limits, before any process is in it.
+    /// Makes the cgroup of one cell, writes its limits and attaches its device filter, before any
+    /// process is in it.
     ///
     /// # Errors
-    /// A limit that can't be enforced, or a directory or file that can't be made or written; then
+    /// A limit or a filter that can't be enforced, or a directory or file that can't be made or written; then
     /// nothing is left behind.
     pub fn create(&self, leaf: &str, limits: &LinuxResources) -> Result<Cgroup, Error> {
         let settings = settings(limits, &self.hierarchies)?;
-        let made = self.make(leaf, &settings);
+        let filter = Filter::new(limits)?;
+        let made = self.make(leaf, &settings, &filter);
         if made.is_err() {
             // Only what this call made can be there: `make` refuses a leaf that exists, and the
             // leaf's name is this driver's own.
@@ -67,7 +71,7 @@ impl Parent {
         made
     }
 
-    fn make(&self, name: &str, settings: &[Setting]) -> Result<Cgroup, Error> {
+    fn make(&self, name: &str, settings: &[Setting], filter: &Filter) -> Result<Cgroup, Error> {
         let unified = self.unified.make(name)?;
         let mut v1 = BTreeMap::new();
         for (controller, parent) in &self.v1 {
@@ -84,6 +88,7 @@ impl Parent {
                 }
             }
         }
+        filter.attach(&unified)?;
         Ok(Cgroup::new(unified, v1, enforced))
     }
 

@@ -83,7 +83,7 @@ pub(super) struct CellArgs {
     #[arg(long)]
     pub(super) init: bool,
     /// The command and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(super) command: Vec<String>,
 }
 

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::launch;
+use crate::native;
 
 /// The program's own exit codes, Docker's and `timeout(1)`'s.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,22 +53,29 @@ impl Failure {
 /// Any error with its causes, outermost first. A command that can't be executed has Docker's codes.
 impl<E: StdError + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
-        let mut line = error.to_string();
-        let mut code = Code::Refused;
-        let mut next: Option<&(dyn StdError + 'static)> = Some(&error);
-        while let Some(error) = next {
-            if let Some(errno) = error.downcast_ref().and_then(launch::Error::exec_errno) {
-                const ENOENT: i32 = 2;
-                code = if errno == ENOENT { Code::NotFound } else { Code::CannotExecute };
-            }
-            next = error.source();
-            // A transparent wrapper says what its cause says.
-            if let Some(cause) = next.map(ToString::to_string).filter(|text| !line.ends_with(text)) {
-                line = format!("{line}: {cause}");
-            }
-        }
-        Failure { code, line: line.replace('\n', " ") }
+        const ENOENT: i32 = 2;
+        let any: &(dyn StdError + 'static) = &error;
+        let code = match any.downcast_ref() {
+            Some(native::Error::Launch(error)) => match error.exec_errno() {
+                Some(ENOENT) => Code::NotFound,
+                Some(_) => Code::CannotExecute,
+                None => Code::Refused,
+            },
+            _ => Code::Refused,
+        };
+        Failure { code, line: chain(any) }
     }
+}
+
+/// An error and its causes as one line.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        line = format!("{line}: {cause}");
+        next = cause.source();
+    }
+    line.replace('\n', " ")
 }
 
 /// Runs the program.

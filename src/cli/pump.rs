@@ -55,8 +55,7 @@ fn copy(from: OwnedFd, mut to: File, stopped: &OwnedFd) -> io::Result<()> {
     let mut from = File::from(from);
     let mut buffer = vec![0; BUFFER];
     loop {
-        let mut watched =
-            [PollFd::new(&from, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
+        let mut watched = [PollFd::new(&from, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
         match poll(&mut watched, None) {
             Err(Errno::INTR) => continue,
             polled => polled?,

@@ -62,38 +62,35 @@ impl Cell {
     /// Makes the empty file `path` in root where it is missing.
     pub(crate) fn make_file(&self, path: Text) -> Outcome {
         let bytes = path.bytes();
-        let slash = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let slash = last_slash(bytes);
         self.make_each(&bytes[..slash])?;
         self.make_last(bytes, slash, |parent, name| {
             kernel::mknod_at(parent.0, name, u64::from(S_IFREG | 0o644), 0)
         })
     }
 
-    /// Walks the prefixes of `path`; each is resolved from the root, so that an absolute link
-    /// inside means what it will mean to the task.
+    /// Climbs from the last component to the first one that can be made, then makes those below.
+    /// Each prefix is resolved from the root, so that an absolute link inside means what it will
+    /// mean to the task.
     fn make_each(&self, path: &[u8]) -> Outcome {
-        if path.is_empty() || self.exists(path)? {
-            return Ok(());
-        }
-        let mut slash = 0;
-        for end in 1..=path.len() {
-            if end == path.len() || path[end] == b'/' {
-                if !self.exists(&path[..end])? {
-                    self.make_last(&path[..end], slash, |parent, name| {
-                        kernel::mkdir_at(parent.0, name, 0o755)
-                    })?;
+        let make = |parent: &Fd, name| kernel::mkdir_at(parent.0, name, 0o755);
+        let mut end = path.len();
+        while end > 0 {
+            let slash = last_slash(&path[..end]);
+            match self.make_last(&path[..end], slash, make) {
+                Err(fault) if fault.is(Errno::ENOENT) && slash > 0 => end = slash,
+                made => {
+                    made?;
+                    break;
                 }
-                slash = end;
             }
         }
-        Ok(())
-    }
-
-    fn exists(&self, path: &[u8]) -> Outcome<bool> {
-        match terminated(path, |path| self.locate(path, false)) {
-            Err(fault) if fault.is(Errno::ENOENT) => Ok(false),
-            other => other.map(|_| true),
+        while end < path.len() {
+            let slash = end;
+            end = next_slash(path, slash + 1);
+            self.make_last(&path[..end], slash, make)?;
         }
+        Ok(())
     }
 
     /// Makes the last component of `path`, which starts behind `slash`, in its parent.
@@ -110,6 +107,16 @@ impl Cell {
             other => other,
         }
     }
+}
+
+/// Where the last component's slash is. Paths in root start with one and have no empty parts.
+fn last_slash(path: &[u8]) -> usize {
+    path.iter().rposition(|byte| *byte == b'/').unwrap_or(0)
+}
+
+/// Where the component that starts at `from` ends.
+fn next_slash(path: &[u8], from: usize) -> usize {
+    path[from..].iter().position(|byte| *byte == b'/').map_or(path.len(), |at| from + at)
 }
 
 /// Hands `path` on with a NUL behind it.

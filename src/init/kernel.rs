@@ -84,40 +84,74 @@ unsafe fn call<const N: usize>(number: usize, args: [usize; N]) -> Outcome<usize
     }
 }
 
-/// Turns a call with plain numbers and [`Text`]s into a function; what it returns is dropped.
-macro_rules! plain_calls {
-    ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $kind:ty => $value:expr),*) = $call:ident [$($slot:expr),*];)*) => {
-        $($(#[$doc])* pub(crate) fn $name($($arg: $kind),*) -> Outcome {
-            $(let $arg = $value;)*
-            // SAFETY: numbers and NUL-terminated strings only; the kernel writes nothing back.
-            unsafe { call(nr::$call, [$($slot),*]) }.map(drop)
+/// What goes into a register.
+trait Argument {
+    fn slot(&self) -> usize;
+}
+
+impl Argument for Text {
+    fn slot(&self) -> usize {
+        self.argument()
+    }
+}
+
+impl Argument for &Fd {
+    fn slot(&self) -> usize {
+        self.0 as usize
+    }
+}
+
+macro_rules! number_arguments {
+    ($($kind:ty)*) => {
+        $(impl Argument for $kind {
+            fn slot(&self) -> usize {
+                *self as usize
+            }
         })*
     };
 }
 
+number_arguments!(i32 u32 u64 usize);
+
+/// Turns a call with numbers, descriptors and [`Text`]s into a function without an answer.
+macro_rules! plain_calls {
+    ($($(#[$doc:meta])*
+       fn $name:ident($($arg:ident: $kind:ty),*) = $call:ident [$($slot:expr),*];)*) => {
+        $($(#[$doc])* pub(crate) fn $name($($arg: $kind),*) -> Outcome {
+            // SAFETY: numbers and NUL-terminated strings only; the kernel writes nothing back.
+            unsafe { call(nr::$call, [$(Argument::slot(&$slot)),*]) }.map(drop)
+        })*
+    };
+}
+
+const EMPTY: Text = Text(c"".as_ptr().cast());
+
 plain_calls! {
-    fn unshare(flags: u64 => flags as usize) = unshare [flags];
-    fn chdir(path: Text => path.argument()) = chdir [path];
-    fn fchdir(fd: &Fd => fd.0 as usize) = fchdir [fd];
-    fn umask(mask: u64 => mask as usize) = umask [mask];
-    fn mkdir_at(dir: i32 => dir as usize, path: Text => path.argument(), mode: u64 => mode as usize) = mkdirat [dir, path, mode];
-    fn symlink_at(content: Text => content.argument(), dir: i32 => dir as usize, path: Text => path.argument()) = symlinkat [content, dir, path];
-    fn mknod_at(dir: i32 => dir as usize, path: Text => path.argument(), mode: u64 => mode as usize, device: u64 => device as usize) = mknodat [dir, path, mode, device];
-    fn chown_at(dir: i32 => dir as usize, path: Text => path.argument(), uid: u32 => uid as usize, gid: u32 => gid as usize) = fchownat [dir, path, uid, gid, AT_SYMLINK_NOFOLLOW];
-    fn mount(source: Text => source.argument(), target: Text => target.argument(), kind: Text => kind.argument(), flags: usize => flags, data: Text => data.argument()) = mount [source, target, kind, flags, data];
-    fn detach(target: Text => target.argument()) = umount2 [target, MNT_DETACH];
-    fn pivot_root(new: Text => new.argument(), old: Text => old.argument()) = pivot_root [new, old];
-    /// Attaches the detached tree `tree` on top of the open `target`.
-    fn move_mount(tree: &Fd => tree.0 as usize, target: &Fd => target.0 as usize) = move_mount [tree, c"".as_ptr() as usize, target, c"".as_ptr() as usize, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH];
-    fn set_hostname(name: Text => name) = sethostname [name.argument(), name.bytes().len()];
-    fn set_domainname(name: Text => name) = setdomainname [name.argument(), name.bytes().len()];
-    fn set_gids(gid: u64 => gid as usize) = setresgid [gid, gid, gid];
-    fn set_uids(uid: u64 => uid as usize) = setresuid [uid, uid, uid];
-    fn prctl(option: usize => option, first: usize => first, second: usize => second) = prctl [option, first, second, 0, 0];
-    fn close_on_exec_from(first: usize => first) = close_range [first, u32::MAX as usize, CLOSE_RANGE_CLOEXEC];
-    fn duplicate_onto(fd: &Fd => fd.0 as usize, number: usize => number) = dup3 [fd, number, 0];
+    fn unshare(flags: u64) = unshare [flags];
+    fn chdir(path: Text) = chdir [path];
+    fn fchdir(fd: &Fd) = fchdir [fd];
+    fn umask(mask: u64) = umask [mask];
+    fn mkdir_at(dir: i32, path: Text, mode: u64) = mkdirat [dir, path, mode];
+    fn symlink_at(content: Text, dir: i32, path: Text) = symlinkat [content, dir, path];
+    fn mknod_at(dir: i32, path: Text, mode: u64, device: u64) = mknodat [dir, path, mode, device];
+    fn chown_at(dir: i32, path: Text, uid: u32, gid: u32)
+        = fchownat [dir, path, uid, gid, AT_SYMLINK_NOFOLLOW];
+    fn mount(source: Text, target: Text, kind: Text, flags: usize, data: Text)
+        = mount [source, target, kind, flags, data];
+    fn detach(target: Text) = umount2 [target, MNT_DETACH];
+    fn pivot_root(new: Text, old: Text) = pivot_root [new, old];
+    /// Attaches the detached tree on top of the open target.
+    fn move_mount(tree: &Fd, target: &Fd)
+        = move_mount [tree, EMPTY, target, EMPTY, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH];
+    fn set_hostname(name: Text) = sethostname [name, name.bytes().len()];
+    fn set_domainname(name: Text) = setdomainname [name, name.bytes().len()];
+    fn set_gids(gid: u64) = setresgid [gid, gid, gid];
+    fn set_uids(uid: u64) = setresuid [uid, uid, uid];
+    fn prctl(option: usize, first: usize, second: usize) = prctl [option, first, second, 0, 0];
+    fn close_on_exec_from(first: usize) = close_range [first, u32::MAX, CLOSE_RANGE_CLOEXEC];
+    fn duplicate_onto(fd: &Fd, number: usize) = dup3 [fd, number, 0];
     fn set_session() = setsid [];
-    fn kill(pid: i32 => pid as usize, signal: i32 => signal as usize) = kill [pid, signal];
+    fn kill(pid: i32, signal: i32) = kill [pid, signal];
 }
 
 /// Opens `path` below `dir` and nowhere else: a symbolic link is followed inside `dir`, never
@@ -263,8 +297,8 @@ pub(crate) fn set_signal_mask(mask: u64) -> Outcome {
     unsafe { call(nr::rt_sigprocmask, args) }.map(drop)
 }
 
-/// Puts every signal back to its default action: what the embedder ignored stays ignored across
-/// exec otherwise, and Rust's own runtime ignores SIGPIPE.
+/// Puts every signal back to its default action. `CLONE_CLEAR_SIGHAND` did so for those with a
+/// handler; ignored ones stay ignored across exec, and Rust's own runtime ignores SIGPIPE.
 pub(crate) fn default_signals() {
     let default = [0u64; 4];
     for signal in 1..=64 {

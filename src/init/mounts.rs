@@ -49,7 +49,9 @@ fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
     let path = plan.text(step.text[0])?;
     let no_symlinks = step.flags & NO_SYMLINKS != 0;
     match cell.locate(path, no_symlinks) {
-        Err(fault) if fault.is(Errno::ENOENT) && step.flags & MAKE_DIR != 0 => cell.make_dir(path)?,
+        Err(fault) if fault.is(Errno::ENOENT) && step.flags & MAKE_DIR != 0 => {
+            cell.make_dir(path)?
+        }
         Err(fault) if fault.is(Errno::ENOENT) && step.flags & MAKE_FILE != 0 => {
             cell.make_file(path)?;
         }

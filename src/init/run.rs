@@ -41,6 +41,8 @@ pub(crate) struct Task {
 /// Receives the plan and does every step; `index` is left at the step that failed.
 fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
     kernel::prctl(PR_SET_DUMPABLE, 0, 0)?;
+    // What the embedder ignores would stay ignored here and in the task: SIGCHLD above all.
+    kernel::default_signals();
     kernel::set_session()?;
     kernel::umask(0)?;
     let mut plan = Plan::receive(control)?;
@@ -109,7 +111,6 @@ pub(crate) fn report(control: &Fd, kind: Kind, step: u32, fault: Fault) {
 /// Executes the task in this process. Comes back only with the reason why that failed: "no such
 /// file" when no candidate exists, else what the first existing one said, as a shell would.
 pub(crate) fn become_task(task: &Task) -> Fault {
-    kernel::default_signals();
     let sealed = kernel::close_on_exec_from(CONTROL_FD).and_then(|()| kernel::set_signal_mask(0));
     if let Err(fault) = sealed {
         return fault;

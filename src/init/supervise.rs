@@ -54,9 +54,8 @@ fn start(task: &Task) -> Outcome<i32> {
     let pid = unsafe { raw::clone3(&args, child, &raw mut shared as usize) }
         .map_err(|errno| Fault::new(nr::clone3, errno))?;
     // SAFETY: the child is out of this memory now.
-    let (call, errno) = unsafe {
-        (read_volatile(&raw const shared.call), read_volatile(&raw const shared.errno))
-    };
+    let (call, errno) =
+        unsafe { (read_volatile(&raw const shared.call), read_volatile(&raw const shared.errno)) };
     match errno {
         0 => Ok(pid),
         _ => Err(Fault { call, errno: Errno(errno) }),

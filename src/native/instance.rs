@@ -132,8 +132,7 @@ fn claim_dir(dir: &Path, record: &Record) -> Result<Option<FileLock>, Error> {
         .create(dir)
         .map_err(|source| Error::io("make", dir, source))?;
     let path = dir.join(state::LOCK);
-    let lock =
-        FileLock::try_acquire(&path).map_err(|source| Error::io("lock", &path, source))?;
+    let lock = FileLock::try_acquire(&path).map_err(|source| Error::io("lock", &path, source))?;
     if lock.is_some() {
         record.write(dir)?;
     }

@@ -43,10 +43,8 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// turn is picked up by the next.
 fn sweep_instance(id: &str, dir: &Path, hierarchies: &Hierarchies) -> Result<(), Cause> {
     let defaults = Options::default();
-    let record = Record::read(dir).unwrap_or(Record {
-        cgroup_parent: defaults.cgroup_parent,
-        data_dir: defaults.data_dir,
-    });
+    let record = Record::read(dir)
+        .unwrap_or(Record { cgroup_parent: defaults.cgroup_parent, data_dir: defaults.data_dir });
     let parent = Parent::open(hierarchies.clone(), &record.cgroup_parent)?;
     for leaf in parent.leaves()?.iter().filter(|leaf| state::is_leaf_of(leaf, id)) {
         parent.remove(leaf)?;

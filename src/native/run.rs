@@ -265,8 +265,7 @@ fn reserve(shared: &Shared, name: CellName, undo: &mut Undo) -> Result<CellName,
     let dir = shared.options.state_dir.join(state::NAMES);
     state::private_dir(&dir)?;
     let path = dir.join(name.as_str());
-    let lock =
-        FileLock::try_acquire(&path).map_err(|source| Error::io("lock", &path, source))?;
+    let lock = FileLock::try_acquire(&path).map_err(|source| Error::io("lock", &path, source))?;
     let lock = lock.ok_or_else(|| Error::NameInUse { name: name.to_string() })?;
     undo.push(Made::Name(lock));
     Ok(name)

@@ -23,7 +23,9 @@ impl Trash {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         match std::fs::rename(path, self.dir.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => {
+                return Ok(());
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 std::fs::create_dir(&self.dir)?;
                 std::fs::rename(path, self.dir.join(name))?;

@@ -110,10 +110,7 @@ constants! {
     AT_RECURSIVE: usize = 0x8000,
     AT_SYMLINK_NOFOLLOW: usize = 0x100,
 
-    O_RDONLY: usize = 0,
     O_RDWR: usize = 2,
-    O_CREAT: usize = 0o100,
-    O_EXCL: usize = 0o200,
     O_CLOEXEC: usize = 0o2_000_000,
     O_PATH: usize = 0o10_000_000,
 
@@ -157,7 +154,6 @@ constants! {
     S_IFREG: u32 = 0o100_000,
     S_IFIFO: u32 = 0o010_000,
 
-    SIG_BLOCK: usize = 0,
     SIG_SETMASK: usize = 2,
     SIGCHLD: i32 = 17,
     SIGKILL: i32 = 9,

@@ -5,9 +5,14 @@
 //! What a well-kept crate offers (rustix, nix) is not written again here. [`raw`] and [`abi`] are
 //! shared with the init, which compiles them on its own.
 #![allow(unsafe_code, reason = "this is the room")]
-#![allow(unreachable_pub, missing_docs, reason = "the init sees the shared files from another root")]
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    reason = "the init sees the shared files from another root"
+)]
 
 pub mod abi;
+pub(crate) mod bpf;
 pub(crate) mod pidfd;
 #[allow(dead_code, reason = "the init uses calls that the library leaves to rustix")]
 pub mod raw;

@@ -220,6 +220,7 @@ mod tests {
     fn blocking_signals_ends_with_the_guard() {
         let mask = || {
             let mut now = 0u64;
+            const SIG_BLOCK: usize = 0;
             let args = [SIG_BLOCK, 0, &raw mut now as usize, 8];
             // SAFETY: the old set is 8 bytes, which is the size given.
             unsafe { raw::syscall(nr::rt_sigprocmask, args) }.unwrap();

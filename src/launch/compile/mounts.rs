@@ -12,8 +12,14 @@ use crate::init::wire::{MAKE_DIR, MAKE_FILE, NO_SYMLINKS, RECURSIVE};
 use crate::sys::abi::*;
 
 /// The devices every cell has: name, major, minor.
-const DEVICES: [(&str, u32, u32); 6] =
-    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 
 const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
@@ -41,8 +47,7 @@ pub(super) fn compile(spec: &Spec, place: &Place, steps: &mut Vec<Step>) -> Resu
 fn one(mount: &SpecMount, place: &Place, steps: &mut Vec<Step>) -> Result<(), Error> {
     let target = target(mount.destination())?;
     let kind = mount.typ().clone().unwrap_or_default();
-    let options =
-        options::parse(&target, &kind, mount.options().as_deref().unwrap_or_default())?;
+    let options = options::parse(&target, &kind, mount.options().as_deref().unwrap_or_default())?;
     if options.bind {
         return bind(mount, target, &options, steps);
     }
@@ -203,10 +208,12 @@ fn node(device: &LinuxDevice) -> Result<Option<Step>, Error> {
             return Err(Error::Invalid { field, why: "must be c, b, u or p".into() });
         }
     };
-    let number = |value: i64| u32::try_from(value).map_err(|_| Error::Invalid {
-        field: format!("linux.devices: {path}"),
-        why: format!("{value} is no device number"),
-    });
+    let number = |value: i64| {
+        u32::try_from(value).map_err(|_| Error::Invalid {
+            field: format!("linux.devices: {path}"),
+            why: format!("{value} is no device number"),
+        })
+    };
     Ok(Some(Step::Node {
         dir: if dir.is_empty() { "/".to_owned() } else { dir.to_owned() },
         name: name.to_owned(),

@@ -76,10 +76,8 @@ fn bits(set: &HashSet<Capability>) -> Result<u64, Error> {
     set.iter().try_fold(0, |bits, capability| {
         let name = capability.to_string();
         let name = if name.starts_with("CAP_") { name } else { format!("CAP_{name}") };
-        let unknown = |_| Error::Unsupported {
-            field: format!("capability {name}"),
-            detail: String::new(),
-        };
+        let unknown =
+            |_| Error::Unsupported { field: format!("capability {name}"), detail: String::new() };
         let known = caps::Capability::from_str(&name).map_err(unknown)?;
         Ok(bits | 1 << known.index())
     })

@@ -1,0 +1,134 @@
+//! Hostile roots, paths and programs: refused or contained, with a canary outside that stays as it
+//! was.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::bed::{Bed, listing};
+use crate::host::fixture;
+use crate::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test!(links_in_the_root_lead_nowhere_else, Cells, Busybox),
+        test!(a_working_directory_outside_is_refused, Cells, Busybox),
+        test!(the_init_is_out_of_reach, Cells, Busybox),
+        test!(the_host_is_out_of_reach, Cells, Busybox),
+        test!(other_cells_state_is_hidden_from_a_host_root, Cells),
+    ]
+}
+
+/// A copy of the busybox root to spoil.
+fn spoiled(bed: &Bed, name: &str, spoil: impl FnOnce(&Path)) -> PathBuf {
+    let root = bed.path(name);
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(fixture("busybox")).arg(&root).status();
+    assert!(copied.unwrap().success());
+    spoil(&root);
+    root
+}
+
+fn replace(path: &Path, target: &Path) {
+    let _ = std::fs::remove_dir_all(path);
+    symlink(target, path).unwrap();
+}
+
+fn links_in_the_root_lead_nowhere_else(bed: &Bed) {
+    let canary = bed.path("canary");
+    std::fs::create_dir_all(canary.join("inner")).unwrap();
+    std::fs::write(canary.join("inner/file"), "as it was").unwrap();
+    let before = listing(&canary);
+    let up = PathBuf::from("../../../../../../../../..").join(canary.strip_prefix("/").unwrap());
+    for (at, link) in [canary.clone(), up].iter().enumerate() {
+        for part in ["proc", "sys", "dev", "etc", "tmp", "data"] {
+            let root =
+                spoiled(bed, &format!("root-{at}-{part}"), |root| replace(&root.join(part), link));
+            for upper in ["tmpfs", "disk"] {
+                let volume =
+                    format!("{}:/data/made/here", fixture("busybox").join("etc").display());
+                let args = [
+                    "--rootfs",
+                    root.to_str().unwrap(),
+                    "--upper",
+                    upper,
+                    "-v",
+                    &volume,
+                    "--tmpfs",
+                    "/tmp/made",
+                    "--tmpfs",
+                    "/etc/made",
+                    "--",
+                    "true",
+                ];
+                let ran = bed.run(args);
+                // A link in place of /proc, /sys or /dev is refused; elsewhere it means a place in
+                // the root, which may be missing.
+                if ["proc", "sys", "dev"].contains(&part) {
+                    assert!(ran.code == Some(125) && ran.err.contains(part), "{ran:?}");
+                }
+                assert_eq!(listing(&canary), before, "{part} -> {}", link.display());
+            }
+        }
+    }
+}
+
+fn a_working_directory_outside_is_refused(bed: &Bed) {
+    let root = spoiled(bed, "root", |root| {
+        symlink("/proc/self/fd/3", root.join("three")).unwrap();
+        symlink("/proc/1/root", root.join("one")).unwrap();
+    });
+    let mut dirs: Vec<_> = (0..20).map(|n| format!("/proc/self/fd/{n}")).collect();
+    dirs.extend(["/three".to_owned(), "/one/..".to_owned(), "/proc/1/cwd".to_owned()]);
+    for dir in dirs {
+        let args =
+            ["--rootfs", root.to_str().unwrap(), "-w", &dir, "--", "sh", "-c", "pwd; ls /.."];
+        let ran = bed.run(args);
+        assert_eq!(ran.code, Some(125), "{dir}: {ran:?}");
+        assert!(ran.err.contains(&dir), "{ran:?}");
+    }
+}
+
+fn the_init_is_out_of_reach(bed: &Bed) {
+    let script = "
+        for f in exe cwd root mem maps environ fd/3 fd/4; do
+            cat /proc/1/$f >/dev/null 2>&1 && echo read $f
+            echo x 2>/dev/null >> /proc/1/$f && echo wrote $f
+        done
+        kill -9 1; kill -STOP 1; echo alive; true";
+    assert_eq!(bed.sh(&["--init"], script).ok(), "alive\n");
+    // Nor does it hold anything but its sockets.
+    let out = bed.sh(&["--init", "-u", "1000:1000"], "ls /proc/1/fd 2>/dev/null | wc -l").ok();
+    assert_eq!(out, "0\n");
+}
+
+fn the_host_is_out_of_reach(bed: &Bed) {
+    let script = "
+        try() { \"$@\" >/dev/null 2>&1 && echo \"did: $*\"; }
+        mkdir /mnt
+        try mount -t tmpfs none /mnt
+        try mount -o remount,rw /proc/sys
+        try umount /proc
+        try pivot_root / /mnt
+        try chroot / mount -t proc proc /mnt
+        try unshare -m true
+        try unshare -n true
+        try hostname other
+        try dmesg -c
+        try swapoff -a
+        try reboot -f
+        try nsenter -t 1 -m true
+        try ip link add dummy0 type dummy
+        try sh -c 'echo b > /proc/sysrq-trigger'
+        true";
+    assert_eq!(bed.sh(&["--init"], script).ok(), "");
+    // A node of a host disk can be made, as under Docker, and not be opened.
+    let disk = "mknod /tmp/d b $(stat -c '0x%t 0x%T' /nothing 2>/dev/null || echo 254 0) && head -c 1 /tmp/d";
+    let ran = bed.sh(&[], disk);
+    assert!(ran.err.contains("Operation not permitted") && ran.out.is_empty(), "{ran:?}");
+}
+
+fn other_cells_state_is_hidden_from_a_host_root(bed: &Bed) {
+    let state = bed.options().state_dir;
+    let args = ["--rootfs", "/", "--", "ls", "-A", state.to_str().unwrap()];
+    assert_eq!(bed.run(args).ok(), "");
+}

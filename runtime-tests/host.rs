@@ -1,0 +1,58 @@
+//! What this host offers to the tests, probed before they are listed.
+
+use std::path::{Path, PathBuf};
+
+use hotcell::cgroup::{Controller, Hierarchies};
+
+/// Something a test can't do without.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// Root with a cgroup v2 tree it can write to.
+    Cells,
+    Memory,
+    Cpu,
+    Pids,
+    /// The busybox root.
+    Busybox,
+    /// The Debian root with python3.
+    Debian,
+}
+
+/// The answers.
+#[derive(Debug)]
+pub struct Host {
+    root: bool,
+    hierarchies: Option<Hierarchies>,
+}
+
+impl Host {
+    pub fn probe() -> Host {
+        Host { root: rustix::process::geteuid().is_root(), hierarchies: Hierarchies::detect().ok() }
+    }
+
+    /// The name of what is missing, if it is.
+    pub fn lacks(&self, need: Need) -> Option<&'static str> {
+        let offers = |c| self.hierarchies.as_ref().is_some_and(|h| h.offers(c));
+        let (there, name) = match need {
+            Need::Cells => (self.root && self.hierarchies.is_some(), "root and a cgroup v2 tree"),
+            Need::Memory => (offers(Controller::Memory), "the memory controller"),
+            Need::Cpu => (offers(Controller::Cpu), "the cpu controller"),
+            Need::Pids => (offers(Controller::Pids), "the pids controller"),
+            Need::Busybox => (fixture("busybox").is_dir(), "the busybox root (scripts/setup)"),
+            Need::Debian => (fixture("debian").is_dir(), "the Debian root (scripts/setup)"),
+        };
+        (!there).then_some(name)
+    }
+}
+
+/// Where `rootfs-fixtures/build` puts a root.
+pub fn fixture(name: &str) -> PathBuf {
+    let home =
+        || Path::new(&std::env::var("HOME").unwrap_or_default()).join(".cache/hotcell/fixtures");
+    std::env::var("HOTCELL_FIXTURES").map_or_else(|_| home(), PathBuf::from).join(name)
+}
+
+/// Whether the heavy proofs run whole.
+pub fn soak() -> bool {
+    std::env::var("HOTCELL_SOAK").is_ok_and(|soak| soak == "1")
+}
