@@ -12,6 +12,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         test!(a_third_of_the_launchers_is_killed, Cells, Busybox),
         test!(a_living_drivers_cells_are_not_swept, Cells, Busybox),
+        test!(the_last_driver_takes_the_parent_cgroup_away, Cells, Busybox),
         test!(odd_things_in_the_state_directory_are_left_alone, Cells, Busybox),
         test!(half_made_instances_are_swept, Cells, Busybox),
         test!(a_state_directory_open_to_others_is_refused, Cells, Busybox),
@@ -59,6 +60,20 @@ fn a_living_drivers_cells_are_not_swept(bed: &Bed) {
     drop(second);
     assert!(running.wait(Some(Instant::now())).unwrap().is_none());
     running.close().unwrap();
+}
+
+fn the_last_driver_takes_the_parent_cgroup_away(bed: &Bed) {
+    let there = || crate::bed::cgroup_dirs().iter().filter(|dir| dir.exists()).count();
+    let first = bed.driver();
+    let all = crate::bed::cgroup_dirs().len();
+    assert_eq!(there(), all);
+    drop(bed.driver());
+    assert_eq!(there(), all, "the first is still there");
+    let running = start(&first, &script("sleep 60"));
+    drop(first);
+    assert_eq!(there(), all, "a cell holds its driver");
+    running.close().unwrap();
+    assert_eq!(there(), 0);
 }
 
 fn odd_things_in_the_state_directory_are_left_alone(bed: &Bed) {

@@ -26,7 +26,7 @@ pub(super) enum Kind {
 
 /// One rule; `None` stands for any. Of all rules that name a device and an access, the last one
 /// decides; without one it is denied.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Rule {
     pub(super) allow: bool,
     pub(super) kind: Option<Kind>,
@@ -36,6 +36,11 @@ pub(super) struct Rule {
 }
 
 impl Rule {
+    /// Whether nothing before it matters.
+    pub(super) fn is_about_everything(&self) -> bool {
+        (self.kind, self.major, self.minor, self.access) == (None, None, None, ALL)
+    }
+
     fn is_about(&self, kind: Kind, major: Option<u32>) -> bool {
         self.kind.is_none_or(|mine| mine == kind)
             && self.major.is_none_or(|mine| Some(mine) == major)

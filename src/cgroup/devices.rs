@@ -10,7 +10,7 @@
 //! filter makes the kernel patch its code, 0.2 ms that every cell would pay without it; and a new
 //! driver takes the loaded program from there, which saves it the kernel's verifier.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,34 +38,32 @@ const ALWAYS: [(Kind, Option<u32>, Option<u32>, u8); 11] = [
     (Kind::Char, Some(136), None, ALL),
 ];
 
-/// A cell's list, compiled.
-#[derive(PartialEq, Eq, Debug)]
+/// A cell's list.
+#[derive(Default, Debug)]
 pub(super) struct Filter {
-    instructions: Vec<u64>,
+    rules: Vec<Rule>,
 }
 
 impl Filter {
     /// The filter for the specification's list. No list denies what an empty one denies.
     pub(super) fn new(resources: &LinuxResources) -> Result<Filter, Error> {
-        let list = resources.devices().as_deref().unwrap_or_default();
-        let mut rules = list.iter().map(rule).collect::<Result<Vec<Rule>, Error>>()?;
-        rules.extend(ALWAYS.map(|(kind, major, minor, access)| Rule {
-            allow: true,
-            kind: Some(kind),
-            major,
-            minor,
-            access,
-        }));
-        let too_long = || Error::DeviceRule {
-            rule: format!("{} rules", list.len()),
-            why: "are more than a filter can hold",
-        };
-        Ok(Filter { instructions: compile(&rules).ok_or_else(too_long)? })
+        let mut rules = Vec::new();
+        for entry in resources.devices().as_deref().unwrap_or_default() {
+            let rule = rule(entry)?;
+            if rule.is_about_everything() {
+                rules.clear();
+            }
+            if rule.allow || !rules.is_empty() {
+                rules.push(rule);
+            }
+        }
+        Ok(Filter { rules })
     }
 
     /// Attaches the filter to a cell's cgroup.
     pub(super) fn attach(&self, cell: &Dir) -> Result<(), Error> {
-        let attached = loaded(&self.instructions)
+        let attached = self
+            .loaded()
             .and_then(|program| bpf::attach(program.as_fd(), cell.as_fd(), Below::Holds));
         attached.map_err(|BpfError { call, source }| Error::Devices {
             op: call,
@@ -81,51 +79,59 @@ impl Filter {
             source,
         })
     }
+
+    fn compile(&self) -> Result<Vec<u64>, BpfError> {
+        let always = ALWAYS.map(|(kind, major, minor, access)| Rule {
+            allow: true,
+            kind: Some(kind),
+            major,
+            minor,
+            access,
+        });
+        compile(&[&self.rules[..], &always].concat())
+            .ok_or_else(|| BpfError { call: "compiling rules", source: Errno::TOOBIG.into() })
+    }
+
+    /// The program, compiled and loaded once in this process.
+    fn loaded(&self) -> Result<Arc<OwnedFd>, BpfError> {
+        let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = cache.get(&self.rules) {
+            return Ok(program.clone());
+        }
+        let program = Arc::new(bpf::load(&self.compile()?)?);
+        // An attached program needs no descriptor, so what is cached may be forgotten.
+        if cache.len() >= MOST_CACHED {
+            cache.clear();
+        }
+        cache.insert(self.rules.clone(), program.clone());
+        Ok(program)
+    }
 }
+
+/// The loaded programs by their rules. A process with ever new lists keeps no more than this many.
+static CACHE: Mutex<BTreeMap<Vec<Rule>, Arc<OwnedFd>>> = Mutex::new(BTreeMap::new());
+const MOST_CACHED: usize = 64;
 
 /// Gives the parent of all cells its filter, unless it has it. A failure is no error here: cells
 /// don't depend on it, and if filters don't work at all, theirs will say so.
 pub(super) fn hold(parent: &Dir) {
-    let Ok(Filter { instructions }) = Filter::new(&LinuxResources::default()) else {
-        return;
-    };
-    if let Ok(Some(program)) = bpf::attached(parent.as_fd())
-        && bpf::is(program.as_fd(), &instructions).unwrap_or(false)
-    {
-        lock(|cache| cache.entry(instructions).or_insert_with(|| Arc::new(program)).clone());
-        return;
-    }
-    // In place of another version's filter, or none.
-    let held = loaded(&instructions)
-        .and_then(|program| bpf::attach(program.as_fd(), parent.as_fd(), Below::Yields));
-    if let Err(BpfError { call, source }) = held {
+    if let Err(BpfError { call, source }) = try_hold(parent) {
         tracing::debug!(cgroup = %parent.path().display(), call, %source, "holding a device filter");
     }
 }
 
-type Cache = HashMap<Vec<u64>, Arc<OwnedFd>>;
-
-fn lock<T>(act: impl FnOnce(&mut Cache) -> T) -> T {
-    static CACHE: Mutex<Option<Cache>> = Mutex::new(None);
-    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-    act(cache.get_or_insert_default())
-}
-
-/// The program, loaded once in this process. Attached ones need no descriptor, so a process with
-/// ever new lists may forget those it has.
-fn loaded(instructions: &[u64]) -> Result<Arc<OwnedFd>, BpfError> {
-    const MOST: usize = 64;
-    lock(|cache| {
-        if let Some(program) = cache.get(instructions) {
-            return Ok(program.clone());
-        }
-        let program = Arc::new(bpf::load(instructions)?);
-        if cache.len() >= MOST {
-            cache.clear();
-        }
-        cache.insert(instructions.to_vec(), program.clone());
-        Ok(program)
-    })
+fn try_hold(parent: &Dir) -> Result<(), BpfError> {
+    let filter = Filter::default();
+    if let Ok(Some(program)) = bpf::attached(parent.as_fd())
+        && bpf::is(program.as_fd(), &filter.compile()?).unwrap_or(false)
+    {
+        let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.entry(filter.rules).or_insert_with(|| Arc::new(program));
+        return Ok(());
+    }
+    // In place of another version's filter, or none.
+    let program = filter.loaded()?;
+    bpf::attach(program.as_fd(), parent.as_fd(), Below::Yields)
 }
 
 /// One entry of the specification's list. What is left out means all.
@@ -167,28 +173,50 @@ mod tests {
         Filter::new(&serde_json::from_str(&format!(r#"{{"devices":{list}}}"#)).unwrap())
     }
 
-    fn none() -> Filter {
-        Filter::new(&LinuxResources::default()).unwrap()
+    fn program(list: &str) -> Vec<u64> {
+        filter(list).unwrap().compile().unwrap()
     }
 
     #[test]
     fn a_cell_without_wishes_has_the_filter_of_one_without_a_list() {
         let limits = crate::bundle::Limits::default().to_resources().unwrap();
-        assert_eq!(Filter::new(&limits).unwrap(), none());
-        assert_eq!(filter("[]").unwrap(), none());
-        assert_eq!(filter(r#"[{"allow":true},{"allow":false,"type":"a"}]"#).unwrap(), none());
-        // Harmless devices can't be taken away.
-        let harmless = r#"[{"allow":false,"type":"c","major":1,"minor":3,"access":"rwm"}]"#;
-        assert_eq!(filter(harmless).unwrap(), none());
+        assert_eq!(Filter::new(&limits).unwrap().rules, []);
+        assert_eq!(Filter::new(&LinuxResources::default()).unwrap().rules, []);
+        assert_eq!(filter("[]").unwrap().rules, []);
+    }
+
+    #[test]
+    fn rules_are_taken_in_order() {
+        let everything = filter(r#"[{"allow":true}]"#).unwrap();
+        assert_eq!(everything.rules.len(), 1);
+        assert_eq!(filter(r#"[{"allow":true},{"allow":false,"type":"a"}]"#).unwrap().rules, []);
+        let disk = r#"{"allow":true,"type":"b","major":8,"access":"r"}"#;
+        let but_one = r#"{"allow":false,"type":"b","major":8,"minor":1,"access":"rw"}"#;
+        assert_eq!(filter(&format!("[{but_one},{disk}]")).unwrap().rules.len(), 1);
+        assert_ne!(program(&format!("[{disk},{but_one}]")), program(&format!("[{disk}]")));
+    }
+
+    #[test]
+    fn harmless_devices_cannot_be_taken_away() {
+        let null = r#"{"allow":false,"type":"c","major":1,"minor":3,"access":"rwm"}"#;
+        let list = format!(r#"[{{"allow":true,"type":"c","major":1,"access":"r"}},{null}]"#);
+        let without = r#"[{"allow":true,"type":"c","major":1,"access":"r"}]"#;
+        assert_eq!(program(&list), program(without));
     }
 
     #[test]
     fn numbers_left_out_and_minus_one_are_any() {
-        let left_out = filter(r#"[{"allow":true,"type":"b","major":8,"access":"r"}]"#).unwrap();
-        let minus_one =
-            filter(r#"[{"allow":true,"type":"b","major":8,"minor":-1,"access":"r"}]"#).unwrap();
-        assert_eq!(left_out, minus_one);
-        assert_ne!(left_out, none());
+        let left_out = program(r#"[{"allow":true,"type":"b","major":8,"access":"r"}]"#);
+        let minus_one = r#"[{"allow":true,"type":"b","major":8,"minor":-1,"access":"r"}]"#;
+        assert_eq!(left_out, program(minus_one));
+        assert_ne!(left_out, program("[]"));
+    }
+
+    #[test]
+    fn too_many_rules_are_refused() {
+        let rules = r#"{"allow":true,"type":"b","major":8},"#.repeat(600);
+        let error = filter(&format!("[{}]", rules.trim_end_matches(','))).unwrap();
+        assert_eq!(error.compile().unwrap_err().call, "compiling rules");
     }
 
     #[test]
@@ -204,37 +232,5 @@ mod tests {
             assert!(matches!(error, Error::DeviceRule { .. }));
             assert!(error.to_string().contains(part), "{error}");
         }
-    }
-}
-#[cfg(test)]
-mod measure {
-    use super::*;
-    use std::time::{Duration, Instant};
-    #[test]
-    #[ignore = "x"]
-    fn measure() {
-        let root = Dir::open(std::path::Path::new("/sys/fs/cgroup/unified")).unwrap();
-        let parent = root.make_or_enter("hcbpfm").unwrap();
-        let limits = crate::bundle::Limits::default().to_resources().unwrap();
-        for spaced in [0u64, 80] {
-            hold(&parent);
-            let go = |name: &str, act: &dyn Fn()| {
-                let mut a = vec![];
-                for _ in 0..100 {
-                    std::thread::sleep(Duration::from_millis(spaced));
-                    let t = Instant::now();
-                    act();
-                    a.push(t.elapsed());
-                }
-                a.sort();
-                println!("spaced {spaced} {name} p50 {:?} p90 {:?}", a[50], a[90]);
-            };
-            go("Filter::new", &|| drop(Filter::new(&limits).unwrap()));
-            go("attached", &|| drop(bpf::attached(parent.as_fd()).unwrap().unwrap()));
-            go("hold", &|| hold(&parent));
-            let f = Filter::new(&limits).unwrap();
-            go("load", &|| drop(bpf::load(&f.instructions).unwrap()));
-        }
-        root.remove("hcbpfm").unwrap();
     }
 }

@@ -57,8 +57,8 @@ impl Parent {
     /// process is in it.
     ///
     /// # Errors
-    /// A limit or a filter that can't be enforced, or a directory or file that can't be made or written; then
-    /// nothing is left behind.
+    /// A limit or a filter that can't be enforced, or a directory or file that can't be made or
+    /// written; then nothing is left behind.
     pub fn create(&self, leaf: &str, limits: &LinuxResources) -> Result<Cgroup, Error> {
         let settings = settings(limits, &self.hierarchies)?;
         let filter = Filter::new(limits)?;
@@ -123,6 +123,21 @@ impl Parent {
             outcome = outcome.and(removed);
         }
         outcome
+    }
+
+    /// Removes the parent itself where no cell is in it. Others that have it open can't make cells
+    /// after that: the caller knows that there are none.
+    ///
+    /// # Errors
+    /// When a directory without cells can't be removed.
+    pub fn dissolve(&self) -> Result<(), Error> {
+        for dir in self.v1.values().chain([&self.unified]) {
+            match rustix::fs::rmdir(dir.path()) {
+                Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
+                Err(errno) => return Err(Error::io("remove", dir.path(), errno.into())),
+            }
+        }
+        Ok(())
     }
 }
 

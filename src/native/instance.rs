@@ -18,7 +18,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Writable layers on disk. Made when the first one is needed.
     pub data_dir: PathBuf,
-    /// The cgroup above all cells, at the root of each hierarchy.
+    /// The cgroup above all cells, at the root of each hierarchy. The last driver to close removes
+    /// it, so drivers that share it must share the state directory.
     pub cgroup_parent: String,
 }
 
@@ -74,8 +75,10 @@ impl Instance {
         let hierarchies = Hierarchies::detect()?;
         state::private_dir(&options.state_dir)?;
         recover::sweep(&options.state_dir, &hierarchies);
+        let door = door(&options.state_dir)?;
         let parent = Arc::new(Parent::open(hierarchies, &options.cgroup_parent)?);
         let (id, lock) = claim(&options)?;
+        drop(door);
         let trash = Arc::new(Trash::new(options.data_dir.join(&id).join("trash")));
         let lock = Some(lock);
         Ok(Instance { shared: Arc::new(Shared { id, options, parent, trash, lock }) })
@@ -102,6 +105,12 @@ impl Shared {
     pub(super) fn data_dir(&self) -> PathBuf {
         self.options.data_dir.join(&self.id)
     }
+}
+
+/// Held while drivers come and go, so that the last to go can tell that it is the last.
+fn door(state_dir: &Path) -> Result<FileLock, Error> {
+    let path = state_dir.join(state::LOCK);
+    FileLock::acquire(&path).map_err(|source| Error::io("lock", &path, source))
 }
 
 /// Makes a directory nobody else has and locks it. A sweeper that was faster with the lock takes
@@ -140,9 +149,16 @@ fn claim_dir(dir: &Path, record: &Record) -> Result<Option<FileLock>, Error> {
 }
 
 impl Drop for Shared {
-    /// The last cell has gone: so does the instance.
+    /// The last cell has gone: so does the instance. Its directory goes last, for as long as it is
+    /// there a sweep finds the rest.
     fn drop(&mut self) {
         self.trash.finish();
+        match std::fs::remove_dir_all(self.data_dir()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(instance = self.id, %error, "removing the instance's layers");
+            }
+            _ => {}
+        }
         let record = self.dir().join(state::RECORD);
         let removed = std::fs::remove_file(&record)
             .and_then(|()| self.lock.take().map_or(Ok(()), FileLock::remove))
@@ -150,11 +166,23 @@ impl Drop for Shared {
         if let Err(error) = removed {
             tracing::warn!(instance = self.id, %error, "closing the instance's directory");
         }
-        match std::fs::remove_dir_all(self.data_dir()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(instance = self.id, %error, "removing the instance's layers");
-            }
-            _ => {}
+        if let Err(error) = self.leave() {
+            tracing::warn!(instance = self.id, %error, "removing the cgroup of all cells");
+        }
+    }
+}
+
+impl Shared {
+    /// Removes the cgroup above all cells, unless other drivers of this state directory use it.
+    fn leave(&self) -> Result<(), Error> {
+        let _door = door(&self.options.state_dir)?;
+        let others = std::fs::read_dir(&self.options.state_dir)
+            .map_err(|source| Error::io("list", &self.options.state_dir, source))?
+            .flatten()
+            .any(|entry| state::is_instance_id(&entry.file_name().to_string_lossy()));
+        match others {
+            true => Ok(()),
+            false => Ok(self.parent.dissolve()?),
         }
     }
 }

@@ -22,6 +22,19 @@ pub(super) struct FileLock {
 impl FileLock {
     /// Takes the lock, unless somebody has it: then `None`.
     pub(super) fn try_acquire(path: &Path) -> io::Result<Option<FileLock>> {
+        FileLock::acquire_with(path, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Takes the lock, as soon as whoever has it lets go.
+    pub(super) fn acquire(path: &Path) -> io::Result<FileLock> {
+        loop {
+            if let Some(lock) = FileLock::acquire_with(path, FlockOperation::LockExclusive)? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    fn acquire_with(path: &Path, how: FlockOperation) -> io::Result<Option<FileLock>> {
         let file = File::options()
             .read(true)
             .write(true)
@@ -30,9 +43,12 @@ impl FileLock {
             .mode(0o600)
             .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits() as i32)
             .open(path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Ok(None),
-            locked => locked?,
+        loop {
+            match flock(&file, how) {
+                Err(Errno::INTR) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                locked => break locked?,
+            }
         }
         // Removed by the one who had it before: whoever comes now locks another file.
         let held = file.metadata()?;

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! STATE/                 0700 root, on tmpfs
+//!   lock                 held while an instance opens or closes
 //!   names/NAME           locked while a cell has that name
 //!   INSTANCE/lock        locked while the instance lives
 //!   INSTANCE/instance.json
