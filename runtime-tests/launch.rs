@@ -97,6 +97,10 @@ fn a_read_only_root_takes_mount_points_but_no_writes(bed: &Bed) {
     let ran = bed.sh(&["--read-only", "--tmpfs", "/missing/deep"], script);
     assert!(ran.err.contains("/x: Read-only"), "{ran:?}");
     assert_eq!(listing(&fixture("busybox")), before);
+    // The host's own root, too.
+    let args = ["--rootfs", "/", "--read-only", "--", "sh", "-c", "touch /x; cat /proc/self/comm"];
+    let ran = bed.run(args);
+    assert!(ran.out == "cat\n" && ran.err.contains("Read-only"), "{ran:?}");
 }
 
 fn volumes_are_there_and_ro_means_ro(bed: &Bed) {

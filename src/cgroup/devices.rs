@@ -24,7 +24,7 @@ use crate::sys::bpf::{self, Below, BpfError};
 
 /// What the specification's list can't take away: node making, and the devices that are nobody's.
 /// `None` is any number.
-const ALWAYS: [(Kind, Option<u32>, Option<u32>, u8); 11] = [
+const ALWAYS: [(Kind, Option<u32>, Option<u32>, u8); 10] = [
     (Kind::Char, None, None, MKNOD),
     (Kind::Block, None, None, MKNOD),
     (Kind::Char, Some(1), Some(3), ALL),
@@ -33,7 +33,6 @@ const ALWAYS: [(Kind, Option<u32>, Option<u32>, u8); 11] = [
     (Kind::Char, Some(1), Some(8), ALL),
     (Kind::Char, Some(1), Some(9), ALL),
     (Kind::Char, Some(5), Some(0), ALL),
-    (Kind::Char, Some(5), Some(1), ALL),
     (Kind::Char, Some(5), Some(2), ALL),
     (Kind::Char, Some(136), None, ALL),
 ];

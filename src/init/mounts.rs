@@ -36,12 +36,13 @@ pub(crate) fn overlay(target: Text, options: Text) -> Outcome {
     kernel::mount(overlay, target, overlay, 0, options)
 }
 
-/// Makes a host directory a mount of its own, so that the namespace can pivot to it.
-pub(crate) fn bind_root(path: Text, attributes: u64, propagation: u64) -> Outcome {
+/// Makes a host directory a mount of its own, so that the namespace can pivot to it. Not on top of
+/// itself: were it "/", nobody could name what lies on top.
+pub(crate) fn bind_root(path: Text, target: Text, attributes: u64, propagation: u64) -> Outcome {
     let tree = kernel::clone_tree(AT_FDCWD, path, true)?;
     let attr = MountAttr { attr_set: attributes, propagation, ..MountAttr::default() };
     kernel::set_attributes(&tree, &attr, true)?;
-    kernel::move_mount(&tree, &kernel::open(path, O_PATH)?)
+    kernel::move_mount(&tree, &kernel::open(target, O_PATH)?)
 }
 
 /// Opens the step's target in root, made first when the step says so.

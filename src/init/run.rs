@@ -72,7 +72,7 @@ fn perform(control: &Fd, plan: &Plan, cell: &mut Cell, step: &Step) -> Outcome {
         Op::HostDir => kernel::chdir(text(0)?),
         Op::MakeHere => kernel::mkdir_at(AT_FDCWD, text(0)?, a),
         Op::Overlay => mounts::overlay(text(0)?, text(1)?),
-        Op::BindRoot => mounts::bind_root(text(0)?, a, b),
+        Op::BindRoot => mounts::bind_root(text(0)?, text(1)?, a, b),
         Op::EnterRoot => cell.enter(text(0)?),
         Op::Mount => mounts::mount(cell, plan, step),
         Op::Bind => mounts::bind(cell, plan, step),

@@ -86,8 +86,8 @@ ops! {
     MakeHere = 6,
     /// Mounts an overlay on `text[0]` with the options `text[1]`.
     Overlay = 7,
-    /// Clones the mounts at host path `text[0]` onto itself: attributes `number[0]` set,
-    /// propagation `number[1]`.
+    /// Clones the mounts at host path `text[0]` onto the host directory `text[1]`, in this namespace
+    /// only: attributes `number[0]` set, propagation `number[1]`.
     BindRoot = 8,
     /// Takes the host directory `text[0]` for the root that later steps resolve in.
     EnterRoot = 9,

@@ -20,7 +20,7 @@ pub enum Step {
     HostDir(String),
     MakeHere { name: String, mode: u32 },
     Overlay { target: String, options: String },
-    BindRoot { path: String, set: u64, propagation: u64 },
+    BindRoot { path: String, target: String, set: u64, propagation: u64 },
     EnterRoot(String),
     Mount(Box<Mount>),
     Bind(Box<Bind>),
@@ -84,7 +84,9 @@ impl fmt::Display for Step {
             Step::HostDir(path) => write!(f, "enter {path}"),
             Step::MakeHere { name, mode } => write!(f, "make directory {name} (mode {mode:o})"),
             Step::Overlay { target, options } => write!(f, "mount overlay at {target} ({options})"),
-            Step::BindRoot { path, set, .. } => write!(f, "bind {path} as root (set {set:#x})"),
+            Step::BindRoot { path, target, set, .. } => {
+                write!(f, "bind {path} as root at {target} (set {set:#x})")
+            }
             Step::EnterRoot(path) => write!(f, "enter the new root {path}"),
             Step::Mount(mount) => mount.fmt(f),
             Step::Bind(bind) => bind.fmt(f),
@@ -254,8 +256,8 @@ fn encode_step<'a>(step: &'a Step, strings: &mut Strings<'a>) -> Result<wire::St
             (Op::MakeHere, [name, "", "", ""], [u64::from(*mode), 0, 0])
         }
         Step::Overlay { target, options } => (Op::Overlay, [target, options, "", ""], [0; 3]),
-        Step::BindRoot { path, set, propagation } => {
-            (Op::BindRoot, [path, "", "", ""], [*set, *propagation, 0])
+        Step::BindRoot { path, target, set, propagation } => {
+            (Op::BindRoot, [path, target, "", ""], [*set, *propagation, 0])
         }
         Step::EnterRoot(path) => (Op::EnterRoot, [path, "", "", ""], [0; 3]),
         Step::Mount(m) => {

@@ -21,8 +21,8 @@ use crate::sys::abi::*;
 /// What the plan needs to know about this host and this cell, besides the bundle.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// A host directory of the cell's own: memory file systems are mounted over it, in the cell's
-    /// mount namespace only.
+    /// A host directory of the cell's own: its root, or the layers above it, are mounted over it, in
+    /// the cell's mount namespace only.
     pub scratch: PathBuf,
     /// A host directory of the cell's own on a disk, for [`annotation::COPY_ON_WRITE_DISK`]; it
     /// holds empty `upper`, `work` and `root`.

@@ -37,9 +37,9 @@ pub(super) fn compile(
     }
     let mode = metadata.mode() & 0o7777;
     match annotated(spec, annotation::ROOTFS) {
-        None => Ok(bind(path, 0, read_only, steps)),
+        None => Ok(bind(path, place, 0, read_only, steps)),
         Some(annotation::SHARED) if has_mount_points(&rootfs, spec) => {
-            Ok(bind(path, MOUNT_ATTR_RDONLY, false, steps))
+            Ok(bind(path, place, MOUNT_ATTR_RDONLY, false, steps))
         }
         // A mount point has to be made, in a layer above the shared directory.
         Some(annotation::SHARED) => {
@@ -67,9 +67,17 @@ pub(super) fn compile(
     }
 }
 
-fn bind(path: String, set: u64, read_only_at_last: bool, steps: &mut Vec<Step>) -> Root {
-    steps.push(Step::BindRoot { path: path.clone(), set, propagation: MS_PRIVATE as u64 });
-    steps.push(Step::EnterRoot(path));
+fn bind(
+    path: String,
+    place: &Place,
+    set: u64,
+    read_only_at_last: bool,
+    steps: &mut Vec<Step>,
+) -> Root {
+    let target = place.scratch.to_string_lossy().into_owned();
+    let propagation = MS_PRIVATE as u64;
+    steps.push(Step::BindRoot { path, target: target.clone(), set, propagation });
+    steps.push(Step::EnterRoot(target));
     Root { read_only_at_last }
 }
 
