@@ -8,7 +8,8 @@ use crate::cgroup::Controller;
 use crate::init::wire::{self, Header, MAGIC, Op};
 use crate::sys::abi::{MOUNT_ATTR_RDONLY, MS_RDONLY};
 
-/// One step. Paths are the host's or "in root", as [`Op`] tells of each operation.
+/// One step. Sources and what comes before the root is entered are paths of the host; targets after
+/// that are resolved below the new root and nowhere else.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the fields are the arguments told at the operation")]
 #[non_exhaustive]
@@ -56,7 +57,7 @@ pub struct Mount {
     pub flags: u64,
     pub propagation: u64,
     pub data: String,
-    /// Flags of [`wire::Step::flags`].
+    /// How the target is found and made: the flags of a step on the wire.
     pub how: u16,
 }
 
@@ -69,7 +70,7 @@ pub struct Bind {
     pub set: u64,
     pub clear: u64,
     pub propagation: u64,
-    /// Flags of [`wire::Step::flags`].
+    /// How the target is found and made: the flags of a step on the wire.
     pub how: u16,
 }
 
