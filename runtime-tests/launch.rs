@@ -174,6 +174,8 @@ fn identity_and_privileges(bed: &Bed) {
     let user = bed.sh(&["-u", "1000:1001", "--init"], script).ok();
     assert!(user.starts_with("1000\n1001\n"), "{user}");
     assert!(user.contains("CapEff:0000000000000000") && user.contains("CapPrm:0000000000000000"));
+    let named = bed.sh(&["-u", "1000:1001"], "echo out > /dev/stdout; echo err > /dev/stderr");
+    assert_eq!((named.out.as_str(), named.err.as_str()), ("out\n", "err\n"));
     // As Docker: the group is 0 when none is given.
     assert!(bed.sh(&["-u", "1000"], script).ok().starts_with("1000\n0\n"));
 }

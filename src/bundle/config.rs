@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::limits::{Bytes, Limits};
+use super::limits::Limits;
+use super::units::Bytes;
 
 /// One cell: a command, the root it sees, and what it may use.
 ///

@@ -7,7 +7,8 @@ use oci_spec::runtime::PosixRlimitType;
 
 use super::Error;
 use super::config::{Network, Tmpfs, User, Volume};
-use super::limits::{Bytes, Rlimit};
+use super::limits::Rlimit;
+use super::units::Bytes;
 
 impl FromStr for Volume {
     type Err = Error;

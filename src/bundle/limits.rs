@@ -1,52 +1,12 @@
 //! The limits of a cell, each in one unit, and their form in the specification.
 
-use std::str::FromStr;
-
 use oci_spec::runtime::{
     LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxMemoryBuilder, LinuxPidsBuilder,
     LinuxResources, LinuxResourcesBuilder, PosixRlimitType,
 };
 
-use super::{Error, units};
-
-/// A size in bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Bytes(pub u64);
-
-impl FromStr for Bytes {
-    type Err = Error;
-
-    /// `64m`, `1.5g`, `4096`: units are powers of 1024.
-    fn from_str(text: &str) -> Result<Bytes, Error> {
-        units::parse_bytes(text)
-    }
-}
-
-/// Thousandths of one CPU.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct MilliCpu(pub u32);
-
-impl FromStr for MilliCpu {
-    type Err = Error;
-
-    /// CPUs as a decimal number: `0.5`.
-    fn from_str(text: &str) -> Result<MilliCpu, Error> {
-        units::parse_cpus(text)
-    }
-}
-
-impl MilliCpu {
-    /// Quota and period in microseconds. The period is 100 ms, as Docker's and fn's; below 10
-    /// milli-CPU it is 1 s, because the kernel takes no quota under 1 ms. So no amount is rounded
-    /// or clamped.
-    #[must_use]
-    pub fn quota_and_period_us(self) -> (i64, u64) {
-        match self.0 {
-            ..10 => (i64::from(self.0) * 1000, 1_000_000),
-            10.. => (i64::from(self.0) * 100, 100_000),
-        }
-    }
-}
+use super::Error;
+use super::units::{Bytes, MilliCpu};
 
 /// A resource limit of every process in the cell, as in `setrlimit(2)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,15 +71,6 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_milli_cpu_is_exact_and_above_the_kernels_minimum() {
-        for milli in 1..=20_000 {
-            let (quota, period) = MilliCpu(milli).quota_and_period_us();
-            assert!(quota >= 1000, "{milli}");
-            assert_eq!(quota.unsigned_abs() * 1000, u64::from(milli) * period, "{milli}");
-        }
-    }
 
     #[test]
     fn memory_leaves_no_swap() {

@@ -21,6 +21,7 @@ pub use config::{CellConfig, Network, Tmpfs, Upper, User, Volume};
 pub use defaults::{CAPABILITIES, MASKED_PATHS, PATH, READONLY_PATHS};
 pub use directory::Bundle;
 pub use error::Error;
-pub use limits::{Bytes, Limits, MilliCpu, Rlimit};
+pub use limits::{Limits, Rlimit};
 pub use name::CellName;
 pub use spec::spec;
+pub use units::{Bytes, MilliCpu};

@@ -1,11 +1,51 @@
-//! Numbers with units as people write them: `64m`, `0.5`.
+//! Sizes and CPUs: their units, and the forms in which people write them, `64m` and `0.5`.
+
+use std::str::FromStr;
 
 use super::Error;
-use super::limits::{Bytes, MilliCpu};
+
+/// A size in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Bytes(pub u64);
+
+impl FromStr for Bytes {
+    type Err = Error;
+
+    /// `64m`, `1.5g`, `4096`: units are powers of 1024.
+    fn from_str(text: &str) -> Result<Bytes, Error> {
+        parse_bytes(text)
+    }
+}
+
+/// Thousandths of one CPU.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct MilliCpu(pub u32);
+
+impl FromStr for MilliCpu {
+    type Err = Error;
+
+    /// CPUs as a decimal number: `0.5`.
+    fn from_str(text: &str) -> Result<MilliCpu, Error> {
+        parse_cpus(text)
+    }
+}
+
+impl MilliCpu {
+    /// Quota and period in microseconds. The period is 100 ms, as Docker's and fn's; below 10
+    /// milli-CPU it is 1 s, because the kernel takes no quota under 1 ms. So no amount is rounded
+    /// or clamped.
+    #[must_use]
+    pub fn quota_and_period_us(self) -> (i64, u64) {
+        match self.0 {
+            ..10 => (i64::from(self.0) * 1000, 1_000_000),
+            10.. => (i64::from(self.0) * 100, 100_000),
+        }
+    }
+}
 
 /// A size as Docker reads it: `b`, `k`, `m`, `g`, `t`, `p` (also `kb`, `kib`, …, any case) are
 /// powers of 1024, and a fraction is allowed: `1.5g`.
-pub(super) fn parse_bytes(text: &str) -> Result<Bytes, Error> {
+fn parse_bytes(text: &str) -> Result<Bytes, Error> {
     let refuse = |why: &str| Error::invalid("size", text, why);
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -37,7 +77,7 @@ pub(super) fn parse_bytes(text: &str) -> Result<Bytes, Error> {
 }
 
 /// CPUs as a decimal number, to the thousandth: `0.5` is 500 milli-CPU.
-pub(super) fn parse_cpus(text: &str) -> Result<MilliCpu, Error> {
+fn parse_cpus(text: &str) -> Result<MilliCpu, Error> {
     let refuse = |why: &str| Error::invalid("number of CPUs", text, why);
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -91,6 +131,15 @@ mod tests {
         }
         for bad in ["", ".", "0", "-1", "0.0005", "1e1", "2000000", "NaN", "1.2.3"] {
             assert!(parse_cpus(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn every_milli_cpu_is_exact_and_above_the_kernels_minimum() {
+        for milli in 1..=20_000 {
+            let (quota, period) = MilliCpu(milli).quota_and_period_us();
+            assert!(quota >= 1000, "{milli}");
+            assert_eq!(quota.unsigned_abs() * 1000, u64::from(milli) * period, "{milli}");
         }
     }
 

@@ -48,6 +48,14 @@ impl Dir {
         }
     }
 
+    /// Opens the directory `name` if it exists.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Dir>, Error> {
+        match self.enter(name) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     pub(super) fn enter(&self, name: &str) -> Result<Dir, Error> {
         let path = self.path.join(name);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;

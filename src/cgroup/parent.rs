@@ -41,6 +41,24 @@ impl Parent {
         Ok(Parent { hierarchies, name: name.to_owned(), unified, v1 })
     }
 
+    /// Opens the parent `name` where it exists; nothing is made.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a directory that exists can't be opened.
+    pub fn find(hierarchies: Hierarchies, name: &str) -> Result<Option<Parent>, Error> {
+        // The first to be made and the last to go: without it there are no others.
+        let Some(unified) = Dir::open(&hierarchies.unified)?.find(name)? else {
+            return Ok(None);
+        };
+        let mut v1 = BTreeMap::new();
+        for (controller, mount) in &hierarchies.v1 {
+            if let Some(dir) = Dir::open(mount)?.find(name)? {
+                v1.insert(*controller, dir);
+            }
+        }
+        Ok(Some(Parent { hierarchies, name: name.to_owned(), unified, v1 }))
+    }
+
     /// What this host has.
     #[must_use]
     pub fn hierarchies(&self) -> &Hierarchies {
@@ -112,9 +130,9 @@ impl Parent {
     /// # Errors
     /// When processes survive or a directory stays; the others are removed all the same.
     pub fn remove(&self, leaf: &str) -> Result<(), Error> {
-        let killed = match self.unified.enter(leaf) {
-            Ok(dir) => leaf::kill_and_wait(&dir),
-            Err(Error::Io { source, .. }) if source.raw_os_error() == Some(2) => Ok(()),
+        let killed = match self.unified.find(leaf) {
+            Ok(Some(dir)) => leaf::kill_and_wait(&dir),
+            Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         let mut outcome = killed;

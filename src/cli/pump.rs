@@ -9,6 +9,9 @@ use std::thread::JoinHandle;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Gid, Uid};
+
+use crate::bundle::User;
 
 const BUFFER: usize = 64 << 10;
 
@@ -20,10 +23,13 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    /// Starts a thread that copies what the cell writes to `to`; returns the cell's end too.
-    pub(super) fn output(to: impl AsFd) -> io::Result<(Pump, OwnedFd)> {
+    /// Starts a thread that copies what the cell writes to `to`; returns the cell's end too. That
+    /// is the user's inside: programs open /dev/stdout by name.
+    pub(super) fn output(to: impl AsFd, user: User) -> io::Result<(Pump, OwnedFd)> {
         let to = File::from(to.as_fd().try_clone_to_owned()?);
         let (from, cells_end) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+        rustix::fs::fchown(&cells_end, Some(uid), Some(gid))?;
         let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC)?;
         let thread = std::thread::Builder::new().spawn(move || copy(from, to, &stopped))?;
         Ok((Pump { thread, stop }, cells_end))

@@ -29,8 +29,8 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let driver = Instance::open(args.driver.options())?;
     let created = driver.create(args.name.clone(), &config, args.bundle_dir.as_deref())?;
 
-    let (out, stdout) = Pump::output(io::stdout())?;
-    let (err, stderr) = Pump::output(io::stderr())?;
+    let (out, stdout) = Pump::output(io::stdout(), config.user)?;
+    let (err, stderr) = Pump::output(io::stderr(), config.user)?;
     let stdin = match args.interactive {
         true => Stream::Fd(pump::input()?),
         false => Stream::Null,

@@ -23,4 +23,5 @@ mod plan;
 mod privilege;
 pub mod run;
 mod supervise;
+mod task;
 pub mod wire;

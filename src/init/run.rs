@@ -1,9 +1,10 @@
 //! The child's story: receive the plan, do its steps in order, become the task.
 
 use super::cell::Cell;
-use super::kernel::{self, Fault, Fd, Outcome, Text};
+use super::kernel::{self, Fault, Fd, Outcome};
 use super::plan::Plan;
-use super::wire::{CONTROL_FD, Kind, Op, Report, Step};
+use super::task::{Task, become_task, report};
+use super::wire::{CONTROL_FD, Kind, Op, Step};
 use super::{mounts, privilege, supervise};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
@@ -27,15 +28,6 @@ pub fn run() -> ! {
 /// Ends a child that found its own code wrong: no report, which the parent takes for a death.
 pub fn abort() -> ! {
     kernel::exit(SETUP_FAILED)
-}
-
-/// What is left to do when every step is done.
-#[derive(Debug)]
-pub(crate) struct Task {
-    pub(crate) stay: bool,
-    paths: *const usize,
-    argv: *const usize,
-    envp: *const usize,
 }
 
 /// Receives the plan and does every step; `index` is left at the step that failed.
@@ -99,39 +91,5 @@ fn perform(control: &Fd, plan: &Plan, cell: &mut Cell, step: &Step) -> Outcome {
             report(control, Kind::AllClear, 0, Fault { call: 0, errno: Errno(0) });
             Ok(())
         }
-    }
-}
-
-/// Sends a record; a parent that has gone hears nothing, and then nothing is lost.
-pub(crate) fn report(control: &Fd, kind: Kind, step: u32, fault: Fault) {
-    let record = Report { kind, call: fault.call, step, value: fault.errno.0 };
-    let _ = kernel::send(control, &record.encode());
-}
-
-/// Executes the task in this process. Comes back only with the reason why that failed: "no such
-/// file" when no candidate exists, else what the first existing one said, as a shell would.
-pub(crate) fn become_task(task: &Task) -> Fault {
-    let sealed = kernel::close_on_exec_from(CONTROL_FD).and_then(|()| kernel::set_signal_mask(0));
-    if let Err(fault) = sealed {
-        return fault;
-    }
-    let mut reason = Errno::ENOENT;
-    let mut slot = task.paths;
-    loop {
-        // SAFETY: `Plan::pointers` made a NULL-terminated array of pointers to strings.
-        let pointer = unsafe { slot.read() };
-        let Some(path) = Text::from_pointer(pointer) else {
-            return Fault::new(nr::execve, reason);
-        };
-        let errno = kernel::exec(path, task.argv, task.envp);
-        if errno != Errno::ENOENT && errno != Errno::ENOTDIR {
-            reason = errno;
-            // Only "not permitted" lets a later directory of PATH have a try.
-            if errno != Errno::EACCES {
-                return Fault::new(nr::execve, reason);
-            }
-        }
-        // SAFETY: the terminating NULL has not been reached.
-        slot = unsafe { slot.add(1) };
     }
 }

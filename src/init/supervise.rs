@@ -4,7 +4,7 @@
 use core::ptr::{read_volatile, write_volatile};
 
 use super::kernel::{self, Fault, Fd, Outcome};
-use super::run::{Task, become_task, report};
+use super::task::{Task, become_task, report};
 use super::wire::Kind;
 use crate::sys::abi::*;
 use crate::sys::raw::{self, Errno, nr};

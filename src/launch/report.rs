@@ -10,6 +10,9 @@ use rustix::net::{RecvFlags, recv};
 use super::Error;
 use crate::init::wire::{Kind, REPORT_SIZE, Report};
 
+/// How long the init may take from its first instruction to the task's.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The next record; `None` at the end of the stream.
 pub(super) fn next(control: &OwnedFd, deadline: Instant) -> Result<Option<Report>, Error> {
     let mut bytes = [0; REPORT_SIZE];
@@ -34,7 +37,7 @@ fn wait_readable(control: &OwnedFd, deadline: Instant) -> Result<(), Error> {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut watched = [PollFd::new(control, PollFlags::IN)];
         match poll(&mut watched, Some(&timespec(left))) {
-            Ok(0) => return Err(Error::TimedOut { after: super::start::PATIENCE }),
+            Ok(0) => return Err(Error::TimedOut { after: PATIENCE }),
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::system("poll", errno)),

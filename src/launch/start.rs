@@ -17,9 +17,6 @@ use crate::init::wire::{Kind, Report};
 use crate::sys::raw;
 use crate::sys::spawn::{Spawn, SpawnError, spawn};
 
-/// How long the init may take from its first instruction to the task's.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-
 /// One standard stream of a cell.
 #[derive(Debug, Default)]
 pub enum Stream {
@@ -153,7 +150,7 @@ fn send_rest(cell: &Cell, mut bytes: &[u8]) -> Result<(), Error> {
 
 /// Reads the init's records until it is clear whether the task runs.
 fn settle(cell: &Cell, plan: &Plan, since: Instant, cgroup: &Cgroup) -> Result<(), Error> {
-    let deadline = since + PATIENCE;
+    let deadline = since + report::PATIENCE;
     let mut all_clear = false;
     loop {
         match report::next(cell.control(), deadline)? {

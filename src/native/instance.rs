@@ -4,34 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lock::FileLock;
+use super::options::Options;
 use super::state::{self, Record};
 use super::trash::Trash;
 use super::{Error, recover};
 use crate::bundle::CellName;
 use crate::cgroup::{Hierarchies, Parent};
-
-/// Where a driver keeps its things.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Options {
-    /// Small and short-lived: locks, bundles. On a tmpfs, so that a reboot cleans it.
-    pub state_dir: PathBuf,
-    /// Writable layers on disk. Made when the first one is needed.
-    pub data_dir: PathBuf,
-    /// The cgroup above all cells, at the root of each hierarchy. The last driver to close removes
-    /// it, so drivers that share it must share the state directory.
-    pub cgroup_parent: String,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            state_dir: "/run/hotcell".into(),
-            data_dir: "/var/lib/hotcell".into(),
-            cgroup_parent: "hotcell".to_owned(),
-        }
-    }
-}
 
 /// A driver, open. Cheap to clone; many may share one state directory, in one process or several.
 #[derive(Clone, Debug)]

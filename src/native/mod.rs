@@ -12,6 +12,7 @@
 mod error;
 mod instance;
 mod lock;
+mod options;
 pub mod recover;
 pub mod run;
 mod state;
@@ -19,5 +20,6 @@ mod trash;
 pub mod undo;
 
 pub use error::Error;
-pub use instance::{Instance, Options};
+pub use instance::Instance;
+pub use options::Options;
 pub use run::{Created, Outcome, Running, Timings};

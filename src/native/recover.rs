@@ -9,8 +9,8 @@
 use std::io;
 use std::path::Path;
 
-use super::instance::Options;
 use super::lock::FileLock;
+use super::options::Options;
 use super::state::{self, Record};
 use crate::cgroup::{Hierarchies, Parent};
 
@@ -45,9 +45,10 @@ fn sweep_instance(id: &str, dir: &Path, hierarchies: &Hierarchies) -> Result<(),
     let defaults = Options::default();
     let record = Record::read(dir)
         .unwrap_or(Record { cgroup_parent: defaults.cgroup_parent, data_dir: defaults.data_dir });
-    let parent = Parent::open(hierarchies.clone(), &record.cgroup_parent)?;
-    for leaf in parent.leaves()?.iter().filter(|leaf| state::is_leaf_of(leaf, id)) {
-        parent.remove(leaf)?;
+    if let Some(parent) = Parent::find(hierarchies.clone(), &record.cgroup_parent)? {
+        for leaf in parent.leaves()?.iter().filter(|leaf| state::is_leaf_of(leaf, id)) {
+            parent.remove(leaf)?;
+        }
     }
     let data = record.data_dir.join(id);
     // Only a directory of ours in a directory of ours: the record may be anybody's writing.

@@ -303,6 +303,11 @@ fn make_layer(
 /// A cell whose root is the host's own must not read other cells' bundles there.
 fn hide_state(spec: &mut oci_spec::runtime::Spec, config: &CellConfig, shared: &Shared) {
     let dirs = [&shared.options.state_dir, &shared.options.data_dir];
+    if shared.options.data_dir.starts_with(&config.rootfs) {
+        // There to be hidden, before another cell makes it. Where it can't be made, nothing will
+        // ever lie in it.
+        let _ = state::private_dir(&shared.options.data_dir);
+    }
     let inside = dirs.into_iter().filter_map(|dir| dir.strip_prefix(&config.rootfs).ok());
     let hidden = inside.map(|dir| format!("/{}", dir.display()));
     if let Some(linux) = spec.linux_mut() {

@@ -16,7 +16,7 @@ use super::abi::*;
 use super::raw::{self, Errno, nr};
 
 /// Descriptors handed to the child must lie above every number they are moved to.
-const LOWEST_SOURCE: i32 = 32;
+const LOWEST_SOURCE: i32 = 16;
 /// The child's frames: one loop and three system calls. The rest is slack for signals that are
 /// blocked and for a debug build's appetite.
 const STACK: usize = 64 << 10;

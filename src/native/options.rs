@@ -1,0 +1,26 @@
+//! Where a driver keeps its things, and what it is called in the host's trees.
+
+use std::path::PathBuf;
+
+/// Where a driver keeps its things.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Small and short-lived: locks, bundles. On a tmpfs, so that a reboot cleans it.
+    pub state_dir: PathBuf,
+    /// Writable layers on disk. Made when the first one is needed.
+    pub data_dir: PathBuf,
+    /// The cgroup above all cells, at the root of each hierarchy. The last driver to close removes
+    /// it, so drivers that share it must share the state directory.
+    pub cgroup_parent: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            state_dir: "/run/hotcell".into(),
+            data_dir: "/var/lib/hotcell".into(),
+            cgroup_parent: "hotcell".to_owned(),
+        }
+    }
+}
