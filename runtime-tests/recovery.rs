@@ -74,6 +74,11 @@ fn the_last_driver_takes_the_parent_cgroup_away(bed: &Bed) {
     assert_eq!(there(), all, "a cell holds its driver");
     running.close().unwrap();
     assert_eq!(there(), 0);
+    // One that an administrator made, with limits of theirs, stays.
+    crate::bed::cgroup_dirs().iter().for_each(|dir| std::fs::create_dir(dir).unwrap());
+    drop(bed.driver());
+    assert_eq!(there(), all);
+    crate::bed::cgroup_dirs().iter().for_each(|dir| std::fs::remove_dir(dir).unwrap());
 }
 
 fn odd_things_in_the_state_directory_are_left_alone(bed: &Bed) {

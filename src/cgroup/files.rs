@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::Error;
 
-/// No file read here is longer: the kernel's own answers are one page at most.
+/// What one read of a kernel file gives at most; only the files about devices are longer.
 const PAGE: usize = 4096;
 
 /// An open cgroup directory. Its descriptor stays valid whatever is mounted over the path later.
@@ -40,10 +40,11 @@ impl Dir {
         self.enter(name)
     }
 
-    /// Opens the directory `name`, made when missing.
-    pub(super) fn make_or_enter(&self, name: &str) -> Result<Dir, Error> {
+    /// Opens the directory `name`, made when missing; says whether it was.
+    pub(super) fn make_or_enter(&self, name: &str) -> Result<(Dir, bool), Error> {
         match mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => self.enter(name),
+            Ok(()) => Ok((self.enter(name)?, true)),
+            Err(Errno::EXIST) => Ok((self.enter(name)?, false)),
             Err(errno) => Err(Error::io("make", self.path.join(name), errno.into())),
         }
     }
@@ -130,6 +131,18 @@ pub(super) fn read_page(file: BorrowedFd<'_>) -> io::Result<String> {
     let mut page = [0u8; PAGE];
     let length = rustix::io::pread(file, &mut page, 0)?;
     Ok(String::from_utf8_lossy(&page[..length]).into_owned())
+}
+
+/// The same of a file with a line for each device, which may be longer than a page.
+pub(super) fn read_pages(file: BorrowedFd<'_>) -> io::Result<String> {
+    let mut text = Vec::new();
+    let mut page = [0u8; PAGE];
+    loop {
+        match rustix::io::pread(file, &mut page, text.len() as u64)? {
+            0 => return Ok(String::from_utf8_lossy(&text).into_owned()),
+            length => text.extend_from_slice(&page[..length]),
+        }
+    }
 }
 
 /// The value behind `key` in a file of "key value" lines.

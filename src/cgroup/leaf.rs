@@ -13,7 +13,7 @@ use super::Error;
 use super::detect::Controller;
 use super::files::Dir;
 use super::freezer;
-use super::sample::{Sample, Sampler};
+use super::sample::{OomEvents, Sample, Sampler};
 
 /// How long a kill or a removal may take before it is an error. A task in uninterruptible sleep
 /// can't be killed faster than its device answers.
@@ -130,12 +130,12 @@ impl Cgroup {
         self.sampler.sample(&self.unified, &self.v1)
     }
 
-    /// How many processes of the cell the kernel has killed for want of memory.
+    /// What the kernel's out-of-memory killer has done to the cell.
     ///
     /// # Errors
-    /// When the kernel's counter can't be read.
-    pub fn oom_kills(&self) -> Result<u64, Error> {
-        self.sampler.oom_kills(&self.unified, &self.v1)
+    /// When the kernel's counters can't be read.
+    pub fn oom_events(&self) -> Result<OomEvents, Error> {
+        self.sampler.oom_events(&self.unified, &self.v1)
     }
 }
 

@@ -26,4 +26,4 @@ pub use detect::{Controller, Hierarchies};
 pub use error::Error;
 pub use leaf::{Cgroup, Enforced, View};
 pub use parent::Parent;
-pub use sample::Sample;
+pub use sample::{OomEvents, Sample};

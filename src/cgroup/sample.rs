@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 
 use super::Error;
 use super::detect::Controller;
-use super::files::{Dir, keyed, read_page};
+use super::files::{Dir, keyed, read_page, read_pages};
 
 /// One measurement. `None` where this host doesn't count that.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -31,6 +31,17 @@ pub struct Sample {
     pub disk_read_bytes: Option<u64>,
     /// Bytes written to block devices.
     pub disk_write_bytes: Option<u64>,
+}
+
+/// What the kernel's out-of-memory killer did to a cell.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct OomEvents {
+    /// How many processes it killed.
+    pub kills: u64,
+    /// Whether memory was ever wanting at the cell's own limit (`false`: at one above it, or on
+    /// the whole host); `None` where the kernel doesn't tell (v1).
+    pub at_own_limit: Option<bool>,
 }
 
 /// The files of one cell, opened at the first sample.
@@ -92,7 +103,9 @@ impl Sampler {
         };
         let cpu = read(&files.cpu)?;
         let time = |key| Duration::from_micros(keyed(&cpu, key).unwrap_or(0));
-        let io = files.io.as_ref().map(read).transpose()?.map(|text| disk_bytes(&text));
+        let io = files.io.as_ref().map(|file| read_pages(file.as_fd())).transpose();
+        let io = io.map_err(|error| Error::io("read", unified.path(), error))?;
+        let io = io.map(|text| disk_bytes(&text));
         Ok(Sample {
             cpu_total: time("usage_usec"),
             cpu_user: time("user_usec"),
@@ -105,15 +118,27 @@ impl Sampler {
         })
     }
 
-    pub(super) fn oom_kills(&self, unified: &Dir, v1: &V1) -> Result<u64, Error> {
+    pub(super) fn oom_events(&self, unified: &Dir, v1: &V1) -> Result<OomEvents, Error> {
         let names = ["memory.oom_control", "memory.events"];
         let file = self.oom.get_or_init(|| open(unified, v1, Controller::Memory, names));
         let Some(file) = file else {
-            return Ok(0);
+            return Ok(OomEvents::default());
         };
         let text =
             read_page(file.as_fd()).map_err(|error| Error::io("read", unified.path(), error))?;
-        Ok(keyed(&text, "oom_kill").unwrap_or(0))
+        Ok(OomEvents::parse(&text))
+    }
+}
+
+impl OomEvents {
+    fn parse(text: &str) -> OomEvents {
+        let kills = keyed(text, "oom_kill").unwrap_or(0);
+        // v2 counts the process that was chosen again when it kills the whole group.
+        let groups = keyed(text, "oom_group_kill").unwrap_or(0);
+        OomEvents {
+            kills: kills.saturating_sub(groups).max(u64::from(kills > 0)),
+            at_own_limit: keyed(text, "oom").map(|count| count > 0),
+        }
     }
 }
 
@@ -168,7 +193,7 @@ mod tests {
         assert_eq!(sample.cpu_total, Duration::from_micros(1500));
         assert_eq!((sample.memory_bytes, sample.memory_peak_bytes), (Some(4096), Some(8192)));
         assert_eq!((sample.disk_read_bytes, sample.disk_write_bytes), (Some(11), Some(22)));
-        assert_eq!(sampler.oom_kills(&dir, &V1::new()).unwrap(), 1);
+        assert_eq!(sampler.oom_events(&dir, &V1::new()).unwrap().kills, 1);
         // The files are kept, not opened again.
         std::fs::write(at.path().join("pids.current"), "3\n").unwrap();
         assert_eq!(sampler.sample(&dir, &V1::new()).unwrap().pids, Some(3));
@@ -179,6 +204,25 @@ mod tests {
         let (_at, dir) = fixture(&[("cpu.stat", "usage_usec 7\nuser_usec 3\nsystem_usec 4\n")]);
         let sample = Sampler::default().sample(&dir, &V1::new()).unwrap();
         assert_eq!((sample.memory_bytes, sample.pids), (None, None));
+    }
+
+    #[test]
+    fn the_chosen_process_of_a_group_is_counted_once() {
+        let v2 = "low 0\nmax 9\noom 1\noom_kill 3\noom_group_kill 1\n";
+        assert_eq!(OomEvents::parse(v2), OomEvents { kills: 2, at_own_limit: Some(true) });
+        let above = "max 0\noom 0\noom_kill 1\noom_group_kill 0\n";
+        assert_eq!(OomEvents::parse(above), OomEvents { kills: 1, at_own_limit: Some(false) });
+        let v1 = "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n";
+        assert_eq!(OomEvents::parse(v1), OomEvents { kills: 1, at_own_limit: None });
+    }
+
+    #[test]
+    fn files_with_a_line_for_each_device_may_be_long() {
+        let line = |n| format!("8:{n} rbytes=1000000 wbytes=2000000 rios=1 wios=2\n");
+        let long: String = (0..200).map(line).collect();
+        let (_at, dir) = fixture(&[("cpu.stat", ""), ("io.stat", &long)]);
+        let sample = Sampler::default().sample(&dir, &V1::new()).unwrap();
+        assert_eq!(sample.disk_read_bytes, Some(200_000_000));
     }
 
     #[test]

@@ -78,8 +78,10 @@ fn verdict(args: &RunArgs, outcome: &Outcome, timed_out: bool) -> Result<u8, Fai
     }
     if outcome.oom_killed {
         let limit = match args.cell.memory {
-            Some(Bytes(bytes)) => format!("its memory limit of {bytes} bytes"),
-            None => "a memory limit above the cell".to_owned(),
+            Some(Bytes(bytes)) if outcome.oom.at_own_limit != Some(false) => {
+                format!("its memory limit of {bytes} bytes")
+            }
+            _ => "a memory limit above the cell".to_owned(),
         };
         complain(&format!("the cell was killed: it reached {limit}"));
     }

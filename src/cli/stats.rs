@@ -26,7 +26,7 @@ pub(super) fn stats(name: &str, outcome: &Outcome, timed_out: bool) -> Value {
         "signal": signal,
         "timed_out": timed_out,
         "oom_killed": outcome.oom_killed,
-        "oom_kills": outcome.oom_kills,
+        "oom_kills": outcome.oom.kills,
         "started_at": time(outcome.started_at),
         "finished_at": time(outcome.finished_at),
         "cpu_total_us": micros(usage.cpu_total),

@@ -188,7 +188,7 @@ fn died(cell: &Cell, cgroup: &Cgroup) -> Error {
         Some(status) => exit::describe(status),
         None => "no exit status within a second".to_owned(),
     };
-    let oom = matches!(cgroup.oom_kills(), Ok(1..));
+    let oom = cgroup.oom_events().is_ok_and(|oom| oom.kills > 0);
     let why = if oom { ", killed by the kernel at its memory limit" } else { "" };
     Error::Died { how: format!("{how}{why}") }
 }
@@ -197,6 +197,10 @@ fn spawn_error(error: SpawnError) -> Error {
     let SpawnError { call, source } = error;
     let hint = match (call, Errno::from_io_error(&source)) {
         ("clone3", Some(Errno::AGAIN)) => " (a limit on processes was reached)",
+        ("clone3", Some(Errno::NOENT)) => {
+            " (the mounted cgroup tree lies outside this process's cgroup namespace: mount cgroup2 \
+             anew in it)"
+        }
         ("clone3", Some(Errno::PERM)) => " (CAP_SYS_ADMIN is needed)",
         ("clone3", Some(Errno::NOSPC)) => " (a limit on namespaces was reached)",
         ("execveat", Some(Errno::ACCESS)) => " (is vm.memfd_noexec=2 set?)",

@@ -11,7 +11,7 @@ pub struct Options {
     /// Writable layers on disk. Made when the first one is needed.
     pub data_dir: PathBuf,
     /// The cgroup above all cells, at the root of each hierarchy. The last driver to close removes
-    /// it, so drivers that share it must share the state directory.
+    /// it if a driver made it, so drivers that share it must share the state directory.
     pub cgroup_parent: String,
 }
 

@@ -12,7 +12,7 @@ use super::lock::FileLock;
 use super::undo::{Made, Undo};
 use super::{Error, state};
 use crate::bundle::{self, Bundle, CellConfig, CellName, Upper};
-use crate::cgroup::{Cgroup, Enforced, Sample};
+use crate::cgroup::{Cgroup, Enforced, OomEvents, Sample};
 use crate::launch::{self, Cell, Exit, Place, Stdio};
 
 /// How long each part of a cell's life took.
@@ -37,11 +37,11 @@ pub struct Timings {
 pub struct Outcome {
     /// Code or signal.
     pub exit: Exit,
-    /// Whether the memory limit ended the task: it was killed, and the kernel's counter says that
-    /// the kernel did it for want of memory.
+    /// Whether want of memory ended the task: it was killed, and the kernel's counter says that the
+    /// kernel did it.
     pub oom_killed: bool,
-    /// How many processes of the cell the kernel killed for want of memory.
-    pub oom_kills: u64,
+    /// What the kernel's out-of-memory killer did to the cell.
+    pub oom: OomEvents,
     /// When the task was executed.
     pub started_at: SystemTime,
     /// When its end was seen.
@@ -220,11 +220,11 @@ impl Running {
             };
             let finished_at = SystemTime::now();
             self.timings.run = self.started.elapsed();
-            let oom_kills = self.cgroup.oom_kills()?;
+            let oom = self.cgroup.oom_events()?;
             self.outcome = Some(Outcome {
                 exit,
-                oom_killed: oom_kills > 0 && exit.is_kill(),
-                oom_kills,
+                oom_killed: oom.kills > 0 && exit.is_kill(),
+                oom,
                 started_at: self.started_at,
                 finished_at,
                 usage: self.cgroup.sample()?,

@@ -173,7 +173,8 @@ pub(super) fn clone3(trial: &Trial) -> Check {
         Birth::Born => Check::ok(NAME, "the trial cell was born in its cgroup, with a pidfd"),
         Birth::Refused => Check::missing(
             NAME,
-            "refused: a seccomp filter or a limit is in the way (in a container: --privileged)",
+            "refused (see trial-cell): a seccomp filter, a limit or a foreign cgroup namespace is in the \
+             way (in a container: --privileged)",
         ),
         Birth::NotTried => Check::degraded(NAME, NOT_TRIED),
     }
