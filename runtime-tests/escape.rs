@@ -15,6 +15,10 @@ pub fn tests() -> Vec<Test> {
         test!(the_init_is_out_of_reach, Cells, Busybox),
         test!(the_host_is_out_of_reach, Cells, Busybox),
         test!(device_nodes_are_of_no_use, Cells, Busybox),
+        test!(a_user_namespace_lifts_no_limit, Cells, Debian, Pids),
+        test!(keyrings_are_out_of_reach, Cells, Debian),
+        test!(a_volume_over_dev_is_refused_untouched, Cells, Busybox),
+        test!(host_sockets_are_dead_in_a_host_root, Cells, Debian),
         test!(other_cells_state_is_hidden_from_a_host_root, Cells),
     ]
 }
@@ -133,6 +137,76 @@ fn device_nodes_are_of_no_use(bed: &Bed) {
         let out = bed.sh(init, script).ok();
         assert_eq!(out, "head: /tmp/d: Operation not permitted\n".repeat(5));
     }
+}
+
+/// In a namespace of its own, root could mount the hierarchies and write to its own files there.
+fn a_user_namespace_lifts_no_limit(bed: &Bed) {
+    let code = "
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+def no(call, *args):
+    assert libc[call](*args) == -1 and ctypes.get_errno() == errno.EPERM, (call, args)
+no('unshare', 0x10000000)
+no('unshare', 0x10020000)
+no('syscall', 56 if os.uname().machine == 'x86_64' else 220, 0x10000011, 0, 0, 0, 0)
+assert libc.syscall(435, 0, 0) == -1 and ctypes.get_errno() == errno.ENOSYS
+pid = os.fork()
+if pid == 0: os._exit(3)
+assert os.waitpid(pid, 0)[1] == 3 << 8
+import threading
+thread = threading.Thread(target=print, args=('threads and forks work',))
+thread.start(); thread.join()";
+    for init in [&["--init"][..], &[]] {
+        let rootfs = fixture("debian");
+        let args = ["--rootfs", rootfs.to_str().unwrap(), "--pids-limit", "16"];
+        let ran = bed.run(args.iter().chain(init).chain(&["--", "python3", "-c", code]));
+        assert_eq!(ran.ok(), "threads and forks work\n");
+    }
+}
+
+fn keyrings_are_out_of_reach(bed: &Bed) {
+    let code = "
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+for number, args in ((250, (0, -3, 0)), (248, (b'user', b'x', b'y', 1, -4)), (249, (b'user', b'x', 0, 0))):
+    assert libc.syscall(number, *args) == -1, number
+    print(errno.errorcode[ctypes.get_errno()])";
+    let rootfs = fixture("debian");
+    let args = ["--rootfs", rootfs.to_str().unwrap(), "--", "python3", "-c", code];
+    // The numbers are x86-64's.
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(bed.run(args).ok(), "EPERM\nEPERM\nEPERM\n");
+    }
+}
+
+fn a_volume_over_dev_is_refused_untouched(bed: &Bed) {
+    let dir = bed.path("dev");
+    std::fs::create_dir(&dir).unwrap();
+    for target in ["/dev", "/dev/", "/proc", "/sys"] {
+        let ran = bed.sh(&["-v", &format!("{}:{target}", dir.display())], "true");
+        assert!(ran.code == Some(125) && ran.err.contains("is taken"), "{ran:?}");
+    }
+    // A link in the image leads there too, and finds the cell's own devices.
+    let root = spoiled(bed, "root", |root| symlink("/dev", root.join("data")).unwrap());
+    let volume = format!("{}:/data", dir.display());
+    let args = ["--rootfs", root.to_str().unwrap(), "-v", &volume, "--", "true"];
+    let _ = bed.run(args);
+    assert_eq!(listing(&dir), [""; 0]);
+}
+
+/// A read-only view of the host's root must not lead to the programs that listen on it.
+fn host_sockets_are_dead_in_a_host_root(bed: &Bed) {
+    let path = Path::new("/var/tmp").join(format!("hotcell-test-{}.sock", std::process::id()));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let code = format!(
+        "import socket\ntry: socket.socket(socket.AF_UNIX).connect({path:?}); print('connected')\n\
+         except OSError as error: print('refused')"
+    );
+    let outs = ["--read-only", "--upper=tmpfs"]
+        .map(|how| bed.run(["--rootfs", "/", how, "--", "/usr/bin/python3", "-c", &code]).out);
+    drop(listener);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(outs, ["refused\n", "refused\n"]);
 }
 
 fn other_cells_state_is_hidden_from_a_host_root(bed: &Bed) {

@@ -24,6 +24,9 @@ pub fn tests() -> Vec<Test> {
         test!(an_ordinary_user_is_refused, Cells, Busybox),
         test!(a_name_is_used_once_at_a_time, Cells, Busybox),
         test!(signals_are_handed_on_and_the_second_kills, Cells, Busybox),
+        test!(a_hangup_reaches_the_command, Cells, Busybox),
+        test!(nobody_reading_holds_up_no_end, Cells, Busybox),
+        test!(names_taken_at_once_do_not_disturb_each_other, Cells, Busybox),
         test!(a_closed_stdout_ends_quietly, Cells, Busybox),
         test!(a_full_disk_for_output_is_told, Cells, Busybox),
         test!(output_is_whole, Cells, Busybox),
@@ -135,6 +138,9 @@ fn refusals_are_one_line_and_125(bed: &Bed) {
         (&["--rootfs", good, "-u", "4294967296", "--", "true"], "4294967296"),
         (&["--rootfs", good, "--name", "../x", "--", "true"], "../x"),
         (&["--rootfs", good, "--name", "", "--", "true"], "name"),
+        (&["--rootfs", good, "--hostname", "", "--", "true"], "hostname"),
+        (&["--rootfs", good, "--tmpfs", "/x:size=0", "--", "true"], "size=0"),
+        (&["--rootfs", good, "--tmpfs", "/x", "--tmpfs", "/x", "--", "true"], "/x"),
         (&["--rootfs", good, "--network", "bridge", "--", "true"], "bridge"),
         (&["--rootfs", good, "-w", "relative", "--", "true"], "relative"),
         (&["--rootfs", good, "-w", "/etc/passwd", "--", "true"], "/etc/passwd"),
@@ -205,6 +211,46 @@ fn signals_are_handed_on_and_the_second_kills(bed: &Bed) {
     assert!(child.try_wait().unwrap().is_none(), "the first signal ended it");
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(137));
+}
+
+fn a_hangup_reaches_the_command(bed: &Bed) {
+    for signal in [Signal::HUP, Signal::QUIT, Signal::USR1] {
+        let script = "trap 'exit 7' HUP QUIT USR1; echo up; while :; do sleep 0.05; done";
+        let mut child = bed.spawn_sh(&["--init"], script);
+        let mut up = [0; 3];
+        child.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(7), "{signal:?}");
+    }
+}
+
+fn nobody_reading_holds_up_no_end(bed: &Bed) {
+    // The cell is gone at its deadline; the launcher still has bytes for a reader that may come.
+    let child = bed.spawn_sh(&["--timeout", "300ms"], "exec yes");
+    std::thread::sleep(Duration::from_secs(2));
+    let left = crate::bed::cgroup_dirs().into_iter().filter(|dir| {
+        dir.read_dir().is_ok_and(|mut all| all.any(|e| e.unwrap().file_type().unwrap().is_dir()))
+    });
+    assert_eq!(left.count(), 0);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    use std::os::unix::process::ExitStatusExt;
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.signal(), Some(15), "{:?}", output.status);
+}
+
+fn names_taken_at_once_do_not_disturb_each_other(bed: &Bed) {
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            scope.spawn(move || {
+                for round in 0..4 {
+                    bed.sh(&["--name", &format!("n-{thread}-{round}")], "true").ok();
+                }
+            });
+        }
+    });
+    for name in ["trash", "lock", "names", "cells", "instance.json"] {
+        bed.sh(&["--name", name, "--upper", "disk"], "true").ok();
+    }
 }
 
 fn a_closed_stdout_ends_quietly(bed: &Bed) {

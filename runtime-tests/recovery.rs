@@ -118,7 +118,7 @@ fn half_made_instances_are_swept(bed: &Bed) {
         std::fs::create_dir_all(dir.join("cell/deep")).unwrap();
         std::os::unix::fs::symlink(&outside, dir.join("cell/link")).unwrap();
         if let Some(record) = record {
-            std::fs::write(dir.join("instance.json"), record).unwrap();
+            std::fs::write(dir.join(".instance.json"), record).unwrap();
         }
     }
     drop(bed.driver());

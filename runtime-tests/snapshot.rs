@@ -110,7 +110,7 @@ fn directories(bed: &Bed, lines: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(bed.path(part)).into_iter().flatten().flatten() {
             let path = entry.path();
             // The directory of names and the lock of the whole stay, as the root itself does.
-            let kept = [Path::new("names"), Path::new("lock")];
+            let kept = [Path::new("names"), Path::new(".lock")];
             if !kept.iter().any(|kept| path.ends_with(kept)) {
                 lines.insert(format!("file {}", path.display()));
             }

@@ -33,7 +33,7 @@ pub struct CellConfig {
     pub cwd: String,
     /// Who the command runs as.
     pub user: User,
-    /// The host name inside; the cell's name when `None`.
+    /// The host name inside, 1 to 64 bytes; the driver gives the cell's name when `None`.
     pub hostname: Option<String>,
     /// What it may use.
     pub limits: Limits,

@@ -44,6 +44,8 @@ impl FromStr for Tmpfs {
         for option in options.split(',').filter(|option| !option.is_empty()) {
             let refuse = |why: &str| Error::invalid("tmpfs option", option, why);
             match option.split_once('=').unwrap_or((option, "")) {
+                // To the kernel, 0 is "as much as there is".
+                ("size" | "nr_inodes", "0") => return Err(refuse("must be more than 0")),
                 ("size", size) => tmpfs.size = Some(size.parse::<Bytes>()?),
                 ("nr_inodes", count) => {
                     let count = count.parse().map_err(|_| refuse("must be a whole number"))?;
@@ -163,7 +165,9 @@ mod tests {
         let tmpfs: Tmpfs = "/tmp:size=64m,mode=700,nr_inodes=10,exec,ro".parse().unwrap();
         assert_eq!((tmpfs.size, tmpfs.inodes), (Some(Bytes(64 << 20)), Some(10)));
         assert_eq!((tmpfs.mode, tmpfs.exec, tmpfs.read_only), (0o700, true, true));
-        for bad in ["tmp", "/tmp:size=x", "/tmp:mode=9", "/tmp:huge", "/tmp:exec=1", "/:ro"] {
+        for bad in
+            ["tmp", "/tmp:size=x", "/tmp:size=0", "/tmp:mode=9", "/tmp:huge", "/tmp:exec=1", "/:ro"]
+        {
             assert!(bad.parse::<Tmpfs>().is_err(), "{bad}");
         }
     }

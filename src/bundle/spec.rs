@@ -6,6 +6,7 @@ use oci_spec::runtime::{
     ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 use super::config::{CellConfig, Network, Tmpfs, Upper, Volume};
 use super::limits::Rlimit;
@@ -13,6 +14,9 @@ use super::{Error, annotation, defaults, grammar};
 
 /// The version of the runtime specification that is written.
 const OCI_VERSION: &str = "1.0.2";
+
+/// Without one the cell would see the host's.
+const DEFAULT_HOSTNAME: &str = "cell";
 
 /// Turns a wish into the specification of a cell.
 ///
@@ -23,10 +27,13 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
         let path = config.rootfs.to_string_lossy();
         return Err(Error::invalid("rootfs", path, "must be an absolute path in UTF-8"));
     };
-    let hostname = config.hostname.clone().unwrap_or_default();
-    if hostname.len() > 64 || hostname.contains('\0') {
-        return Err(Error::invalid("hostname", hostname, "must have at most 64 bytes, none NUL"));
+    if let Some(name) = &config.hostname
+        && (name.is_empty() || name.len() > 64 || name.contains('\0'))
+    {
+        let why = "must have 1 to 64 bytes, none of them NUL";
+        return Err(Error::invalid("hostname", name, why));
     }
+    let hostname = config.hostname.clone().unwrap_or_else(|| DEFAULT_HOSTNAME.to_owned());
     let mut masked: Vec<String> = defaults::MASKED_PATHS.map(str::to_owned).into();
     masked.push(defaults::MASKED_POWER.to_owned());
     let linux = LinuxBuilder::default()
@@ -44,7 +51,7 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
         .annotations(annotations(config))
         .linux(linux)
         .build()?;
-    spec.set_hostname(Some(hostname).filter(|name| !name.is_empty()));
+    spec.set_hostname(Some(hostname));
     Ok(spec)
 }
 
@@ -120,6 +127,7 @@ fn rlimit(limit: &Rlimit) -> Result<PosixRlimit, Error> {
 fn environment(config: &CellConfig, hostname: &str) -> Result<Vec<String>, Error> {
     let home = if config.user.uid == 0 { "/root" } else { "/" };
     let mut variables: Vec<(String, String)> = Vec::new();
+    let mut places = HashMap::new();
     let given = config.env.iter().map(|variable| match variable.split_once('=') {
         Some((name, value)) if !name.is_empty() && !variable.contains('\0') => {
             Ok((name.to_owned(), value.to_owned()))
@@ -127,14 +135,18 @@ fn environment(config: &CellConfig, hostname: &str) -> Result<Vec<String>, Error
         _ => Err(Error::invalid("environment variable", variable, "must be NAME=VALUE")),
     });
     let defaults = [("PATH", defaults::PATH), ("HOME", home), ("HOSTNAME", hostname)]
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| Ok((name.to_owned(), value.to_owned())));
-    for variable in defaults.chain(given) {
+    for variable in defaults.into_iter().chain(given) {
         let (name, value) = variable?;
-        match variables.iter_mut().find(|(known, _)| *known == name) {
-            Some(known) => known.1 = value,
-            None => variables.push((name, value)),
+        match places.get(&name) {
+            Some(place) => {
+                let (_, old): &mut (String, String) = &mut variables[*place];
+                *old = value;
+            }
+            None => {
+                places.insert(name.clone(), variables.len());
+                variables.push((name, value));
+            }
         }
     }
     Ok(variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
@@ -170,10 +182,13 @@ fn mounts(config: &CellConfig) -> Result<Vec<Mount>, Error> {
         own.push(bind(volume)?);
     }
     own.sort_by_key(|mount| mount.destination().components().count());
-    let twice = own.windows(2).find(|pair| pair[0].destination() == pair[1].destination());
-    if let Some([first, _]) = twice {
-        let target = first.destination().to_string_lossy();
-        return Err(Error::invalid("mount target", target, "is given twice"));
+    let mut seen = HashSet::from(["/proc", "/sys", "/dev"].map(PathBuf::from));
+    for mount in &own {
+        let target: PathBuf = mount.destination().components().collect();
+        let text = target.to_string_lossy().into_owned();
+        if !seen.insert(target) {
+            return Err(Error::invalid("mount target", text, "is taken"));
+        }
     }
     mounts.extend(own);
     Ok(mounts)
@@ -234,7 +249,7 @@ mod tests {
         config.env = ["A=1", "PATH=/x", "A=2=3"].map(str::to_owned).into();
         let spec = spec(&config).unwrap();
         let env = spec.process().as_ref().unwrap().env().clone().unwrap();
-        assert_eq!(env, ["PATH=/x", "HOME=/root", "A=2=3"]);
+        assert_eq!(env, ["PATH=/x", "HOME=/root", "HOSTNAME=cell", "A=2=3"]);
     }
 
     #[test]
@@ -269,7 +284,7 @@ mod tests {
             (|c| c.env.push("=x".into()), "=x"),
             (|c| c.rootfs = "rootfs".into(), "rootfs"),
             (|c| c.hostname = Some("h".repeat(65)), "hostname"),
-            (|c| c.tmpfs = vec![Tmpfs::new("/t"), Tmpfs::new("/t")], "twice"),
+            (|c| c.tmpfs = vec![Tmpfs::new("/t"), Tmpfs::new("/a"), Tmpfs::new("/t/")], "taken"),
         ];
         for (change, text) in changes {
             let mut config = config();

@@ -164,19 +164,32 @@ pub(super) fn remove_dir(parent: &Dir, name: &str) -> Result<(), Error> {
         tries += 1;
         match tries {
             1..=50 => yield_now(),
-            // A cell cannot make cgroups below its own, but a foreign runtime's could.
-            51 => remove_children(parent, name),
+            // A cell can make none below its own; what else runs on this host may have.
+            51 => remove_below(parent, name)?,
             _ => sleep(Duration::from_micros(200)),
         }
     }
 }
 
-fn remove_children(parent: &Dir, name: &str) {
-    if let Ok(dir) = parent.enter(name) {
-        for child in dir.children().unwrap_or_default() {
-            remove_children(&dir, &child);
-            // What can't be removed keeps the parent busy, and that is reported.
-            let _ = dir.remove(&child);
+/// Removes what is below, deepest first. Holds two directories open at a time however deep that is,
+/// and gives up after a while: the caller tries again until its patience ends.
+fn remove_below(parent: &Dir, name: &str) -> Result<(), Error> {
+    for _ in 0..1000 {
+        let Some(mut dir) = parent.find(name)? else {
+            return Ok(());
+        };
+        let Some(mut child) = dir.children()?.pop() else {
+            return Ok(());
+        };
+        loop {
+            let below = dir.enter(&child)?;
+            match below.children()?.pop() {
+                Some(deeper) => (dir, child) = (below, deeper),
+                None => break,
+            }
         }
+        // What can't be removed keeps the leaf busy, and that is reported.
+        let _ = dir.remove(&child);
     }
+    Ok(())
 }

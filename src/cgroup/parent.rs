@@ -99,9 +99,14 @@ impl Parent {
 
     fn make(&self, name: &str, settings: &[Setting], filter: &Filter) -> Result<Cgroup, Error> {
         let unified = self.unified.make(name)?;
-        let mut v1 = BTreeMap::new();
+        // Whatever a cell finds a way to, its place in the tree stays one directory.
+        unified.write("cgroup.max.descendants", "0")?;
+        let mut v1: BTreeMap<Controller, Dir> = BTreeMap::new();
         for (controller, parent) in &self.v1 {
-            v1.insert(*controller, parent.make(name)?);
+            // Two controllers may be mounted together: then their leaf is one.
+            let made = v1.values().any(|dir| dir.path().parent() == Some(parent.path()));
+            let dir = if made { parent.enter(name)? } else { parent.make(name)? };
+            v1.insert(*controller, dir);
         }
         let mut enforced = Vec::with_capacity(settings.len());
         for setting in settings {

@@ -1,6 +1,7 @@
 //! What a cell has used, read from files that are opened once and kept.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -64,10 +65,19 @@ type V1 = BTreeMap<Controller, Dir>;
 
 /// Opens the file of a controller: the v1 one where v1 has the controller, the v2 one where the
 /// directory has it, none where nobody counts.
-fn open(unified: &Dir, v1: &V1, controller: Controller, names: [&str; 2]) -> Option<OwnedFd> {
-    match v1.get(&controller) {
-        Some(dir) => dir.file(names[0], OFlags::RDONLY).ok(),
-        None => unified.file(names[1], OFlags::RDONLY).ok(),
+fn open(
+    unified: &Dir,
+    v1: &V1,
+    controller: Controller,
+    names: [&str; 2],
+) -> Result<Option<OwnedFd>, Error> {
+    let opened = match v1.get(&controller) {
+        Some(dir) => dir.file(names[0], OFlags::RDONLY),
+        None => unified.file(names[1], OFlags::RDONLY),
+    };
+    match opened {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
     }
 }
 
@@ -77,10 +87,10 @@ impl Files {
         let memory = Controller::Memory;
         Ok(Files {
             cpu: unified.file("cpu.stat", OFlags::RDONLY)?,
-            memory: file(memory, ["memory.usage_in_bytes", "memory.current"]),
-            memory_peak: file(memory, ["memory.max_usage_in_bytes", "memory.peak"]),
-            pids: file(Controller::Pids, ["pids.current", "pids.current"]),
-            io: file(Controller::Io, ["blkio.throttle.io_service_bytes_recursive", "io.stat"]),
+            memory: file(memory, ["memory.usage_in_bytes", "memory.current"])?,
+            memory_peak: file(memory, ["memory.max_usage_in_bytes", "memory.peak"])?,
+            pids: file(Controller::Pids, ["pids.current", "pids.current"])?,
+            io: file(Controller::Io, ["blkio.throttle.io_service_bytes_recursive", "io.stat"])?,
         })
     }
 }
@@ -120,7 +130,14 @@ impl Sampler {
 
     pub(super) fn oom_events(&self, unified: &Dir, v1: &V1) -> Result<OomEvents, Error> {
         let names = ["memory.oom_control", "memory.events"];
-        let file = self.oom.get_or_init(|| open(unified, v1, Controller::Memory, names));
+        let file = match self.oom.get() {
+            Some(file) => file,
+            None => {
+                // Kept only once it is known: a failure to open says nothing about the file.
+                let opened = open(unified, v1, Controller::Memory, names)?;
+                self.oom.get_or_init(|| opened)
+            }
+        };
         let Some(file) = file else {
             return Ok(OomEvents::default());
         };

@@ -51,10 +51,45 @@ pub(super) fn input() -> io::Result<OwnedFd> {
     let mut from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (cells_end, to) = pipe_with(PipeFlags::CLOEXEC)?;
     std::thread::Builder::new().spawn(move || {
-        // The cell closing its input early is its own business.
-        let _ = io::copy(&mut from, &mut File::from(to));
+        let (mut to, mut buffer) = (File::from(to), vec![0; BUFFER]);
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => return,
+                // The cell closing its input early is its own business.
+                Ok(count) if write_all(&mut to, &buffer[..count]).is_err() => return,
+                Ok(_) => {}
+                Err(error) if wait_for(&from, PollFlags::IN, &error) => {}
+                Err(error) => return super::complain(&format!("standard input: {error}")),
+            }
+        }
     })?;
     Ok(cells_end)
+}
+
+/// Whether `error` means "not now"; then returns when it is time again. Our streams are shared with
+/// whoever gave them to us, and may have been made non-blocking.
+fn wait_for(file: &File, what: PollFlags, error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::Interrupted => true,
+        io::ErrorKind::WouldBlock => {
+            // An error here shows again at the next try.
+            let _ = poll(&mut [PollFd::new(file, what)], None);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn write_all(to: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match to.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if wait_for(to, PollFlags::OUT, &error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn copy(from: OwnedFd, mut to: File, stopped: &OwnedFd) -> io::Result<()> {
@@ -74,7 +109,7 @@ fn copy(from: OwnedFd, mut to: File, stopped: &OwnedFd) -> io::Result<()> {
         if count == 0 {
             return Ok(());
         }
-        match to.write_all(&buffer[..count]) {
+        match write_all(&mut to, &buffer[..count]) {
             // Dropping our end tells the cell, as it would in a shell's pipeline.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             written => written?,

@@ -15,7 +15,7 @@ use super::config::config;
 use super::pump::{self, Pump};
 use super::stats::stats;
 use super::{Code, Failure, complain};
-use crate::bundle::Bytes;
+use crate::bundle::{Bytes, CellConfig};
 use crate::launch::{Stdio, Stream};
 use crate::native::{Instance, Outcome, Running};
 
@@ -23,16 +23,42 @@ use crate::native::{Instance, Outcome, Running};
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let config = config(&args.cell)?;
     // Opened before anything runs: a result that can't be written is refused, not lost.
-    let stats_file = args.stats.as_deref().map(create_file).transpose()?;
+    let mut stats_file = args.stats.as_deref().map(create_file).transpose()?;
+    let ended = run_cell(args, &config);
+    if let Some((file, path)) = &mut stats_file {
+        let object = match &ended {
+            Ok(ended) => stats(&ended.name, &ended.outcome, ended.timed_out),
+            Err(failure) => serde_json::json!({ "error": failure.line }),
+        };
+        writeln!(file, "{object:#}")
+            .map_err(|error| Failure::refused(format!("--stats {}: {error}", path.display())))?;
+    }
+    let ended = ended?;
+    for (stream, written) in ["output", "error"].into_iter().zip(ended.written) {
+        written.map_err(|error| Failure::refused(format!("standard {stream}: {error}")))?;
+    }
+    verdict(args, &ended.outcome, ended.timed_out)
+}
+
+/// What is known when a cell has ended.
+struct Ended {
+    name: String,
+    outcome: Outcome,
+    timed_out: bool,
+    written: [io::Result<()>; 2],
+}
+
+fn run_cell(args: &RunArgs, config: &CellConfig) -> Result<Ended, Failure> {
     // From here on signals wait to be read; nothing can be interrupted half-way.
     let signals = Signals::watch()?;
     let driver = Instance::open(args.driver.options())?;
-    let created = driver.create(args.name.clone(), &config, args.bundle_dir.as_deref())?;
+    let created = driver.create(args.name.clone(), config, args.bundle_dir.as_deref())?;
 
-    let (out, stdout) = Pump::output(io::stdout(), config.user)?;
-    let (err, stderr) = Pump::output(io::stderr(), config.user)?;
+    let no_pipe = |error| Failure::refused(format!("making the cell's pipes: {error}"));
+    let (out, stdout) = Pump::output(io::stdout(), config.user).map_err(no_pipe)?;
+    let (err, stderr) = Pump::output(io::stderr(), config.user).map_err(no_pipe)?;
     let stdin = match args.interactive {
-        true => Stream::Fd(pump::input()?),
+        true => Stream::Fd(pump::input().map_err(no_pipe)?),
         false => Stream::Null,
     };
     let stdio = Stdio { stdin, stdout: Stream::Fd(stdout), stderr: Stream::Fd(stderr) };
@@ -44,23 +70,19 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
             return Err(error.into());
         }
     };
-    let deadline = args.timeout.as_ref().map(|timeout| Instant::now() + timeout.duration);
+    // A time beyond the clock's end is no deadline.
+    let deadline =
+        args.timeout.as_ref().and_then(|timeout| Instant::now().checked_add(timeout.duration));
     let timed_out = attend(&mut running, &signals, deadline)?;
     let name = running.name().to_string();
     let outcome = running.wait(None)?.cloned();
-    let written = (out.finish(), err.finish());
     running.close()?;
+    drop(driver);
+    // Nothing is left to clean up: whoever reads too slowly may be waited for, and interrupted.
+    signals.unwatch()?;
+    let written = [out.finish(), err.finish()];
     let outcome = outcome.ok_or_else(|| Failure::refused("the cell did not end"))?;
-
-    if let Some((mut file, path)) = stats_file {
-        let text = format!("{:#}\n", stats(&name, &outcome, timed_out));
-        file.write_all(text.as_bytes())
-            .map_err(|error| Failure::refused(format!("--stats {}: {error}", path.display())))?;
-    }
-    for (stream, written) in [("output", written.0), ("error", written.1)] {
-        written.map_err(|error| Failure::refused(format!("standard {stream}: {error}")))?;
-    }
-    verdict(args, &outcome, timed_out)
+    Ok(Ended { name, outcome, timed_out, written })
 }
 
 fn create_file(path: &Path) -> Result<(File, &Path), Failure> {
@@ -108,7 +130,7 @@ fn attend(
         };
         let mut watched = [
             PollFd::new(running.cell().pidfd(), PollFlags::POLLIN),
-            PollFd::new(signals.0.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.fd.as_fd(), PollFlags::POLLIN),
         ];
         match poll(&mut watched, left) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -120,11 +142,14 @@ fn attend(
         }
         if ready(1) {
             match signals.next()? {
-                Some(signal) if !asked => {
-                    asked = true;
-                    running.signal(signal)?;
+                Some(signal) if asked && Signals::ASKS.contains(&signal) => running.kill()?,
+                Some(signal) => {
+                    asked |= Signals::ASKS.contains(&signal);
+                    // Its default would stop or continue nothing here; the task decides.
+                    if let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32) {
+                        running.signal(signal)?;
+                    }
                 }
-                Some(_) => running.kill()?,
                 None => {}
             }
         }
@@ -135,22 +160,31 @@ fn attend(
     }
 }
 
-/// SIGINT and SIGTERM, read instead of handled.
-struct Signals(SignalFd);
+/// The signals that are the task's business, read instead of handled.
+struct Signals {
+    set: SigSet,
+    fd: SignalFd,
+}
 
 impl Signals {
+    /// Those that ask for an end.
+    const ASKS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGHUP];
+
     fn watch() -> Result<Signals, Failure> {
-        let set = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM]);
+        let more = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH];
+        let set = SigSet::from_iter(Signals::ASKS.into_iter().chain(more));
         set.thread_block()?;
-        Ok(Signals(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Signals { fd: SignalFd::with_flags(&set, flags)?, set })
     }
 
-    fn next(&self) -> Result<Option<rustix::process::Signal>, Failure> {
-        use rustix::process::Signal;
-        let info = self.0.read_signal()?;
-        Ok(info.map(|info| match info.ssi_signo == Signal::INT.as_raw() as u32 {
-            true => Signal::INT,
-            false => Signal::TERM,
-        }))
+    fn next(&self) -> Result<Option<Signal>, Failure> {
+        let info = self.fd.read_signal()?;
+        Ok(info.and_then(|info| Signal::try_from(info.ssi_signo as i32).ok()))
+    }
+
+    /// Gives the signals their usual effect on this program again.
+    fn unwatch(&self) -> Result<(), Failure> {
+        Ok(self.set.thread_unblock()?)
     }
 }

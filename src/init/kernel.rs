@@ -1,5 +1,6 @@
 //! The system calls the init makes, each once, each naming itself when it fails.
 
+use super::task::Filter;
 use crate::sys::abi::*;
 use crate::sys::raw::{self, Errno, nr};
 
@@ -295,6 +296,36 @@ pub(crate) fn set_signal_mask(mask: u64) -> Outcome {
     let args = [SIG_SETMASK, &raw const mask as usize, 0, 8];
     // SAFETY: the kernel's signal set is 8 bytes; no old set is asked for.
     unsafe { call(nr::rt_sigprocmask, args) }.map(drop)
+}
+
+/// Gives up what the embedder's standing would give the cell: its session keyring, its protection
+/// from the kernel's out-of-memory killer, its choice of CPUs.
+pub(crate) fn leave_the_embedders_standing() -> Outcome {
+    const JOIN_SESSION_KEYRING: usize = 1;
+    // SAFETY: no name, so the kernel makes an anonymous keyring. A kernel without keyrings has
+    // nothing to leave.
+    let _ = unsafe { call(nr::keyctl, [JOIN_SESSION_KEYRING, 0]) };
+    match open(Text::literal(c"/proc/self/oom_score_adj"), O_RDWR) {
+        // Lowering a raised score may be refused; then the cell goes before the embedder, which
+        // harms nobody else.
+        Ok(file) => drop(write(&file, b"0")),
+        Err(fault) if fault.is(Errno::ENOENT) => {}
+        Err(fault) => return Err(fault),
+    }
+    let all = [u8::MAX; 1024];
+    // SAFETY: the kernel reads the mask only.
+    unsafe { call(nr::sched_setaffinity, [0, all.len(), all.as_ptr() as usize]) }.map(drop)
+}
+
+/// Binds this process, and what it executes, to the filter.
+pub(crate) fn set_filter(filter: &Filter) -> Outcome {
+    const SET_MODE_FILTER: usize = 1;
+    if filter.length == 0 {
+        return Ok(());
+    }
+    let args = [SET_MODE_FILTER, 0, core::ptr::from_ref(filter) as usize];
+    // SAFETY: `struct sock_fprog`, whose instructions lie in the plan.
+    unsafe { call(nr::seccomp, args) }.map(drop)
 }
 
 /// Puts every signal back to its default action. `CLONE_CLEAR_SIGHAND` did so for those with a

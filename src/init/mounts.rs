@@ -38,11 +38,13 @@ pub(crate) fn overlay(target: Text, options: Text) -> Outcome {
 
 /// Makes a host directory a mount of its own, so that the namespace can pivot to it. Not on top of
 /// itself: were it "/", nobody could name what lies on top.
-pub(crate) fn bind_root(path: Text, target: Text, attributes: u64, propagation: u64) -> Outcome {
-    let tree = kernel::clone_tree(AT_FDCWD, path, true)?;
-    let attr = MountAttr { attr_set: attributes, propagation, ..MountAttr::default() };
-    kernel::set_attributes(&tree, &attr, true)?;
-    kernel::move_mount(&tree, &kernel::open(target, O_PATH)?)
+pub(crate) fn bind_root(plan: &Plan, step: &Step) -> Outcome {
+    let [attr_set, propagation, _] = step.number;
+    let recursive = step.flags & RECURSIVE != 0;
+    let tree = kernel::clone_tree(AT_FDCWD, plan.text(step.text[0])?, recursive)?;
+    let attr = MountAttr { attr_set, propagation, ..MountAttr::default() };
+    kernel::set_attributes(&tree, &attr, recursive)?;
+    kernel::move_mount(&tree, &kernel::open(plan.text(step.text[1])?, O_PATH)?)
 }
 
 /// Opens the step's target in root, made first when the step says so.

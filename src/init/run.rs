@@ -3,7 +3,7 @@
 use super::cell::Cell;
 use super::kernel::{self, Fault, Fd, Outcome};
 use super::plan::Plan;
-use super::task::{Task, become_task, report};
+use super::task::{Filter, Task, become_task, report};
 use super::wire::{CONTROL_FD, Kind, Op, Step};
 use super::{mounts, privilege, supervise};
 use crate::sys::abi::*;
@@ -35,6 +35,7 @@ fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
     kernel::prctl(PR_SET_DUMPABLE, 0, 0)?;
     // What the embedder ignores would stay ignored here and in the task: SIGCHLD above all.
     kernel::default_signals();
+    kernel::leave_the_embedders_standing()?;
     kernel::set_session()?;
     kernel::umask(0)?;
     let mut plan = Plan::receive(control)?;
@@ -44,7 +45,10 @@ fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
         perform(control, &plan, &mut cell, &step)?;
         *index += 1;
     }
+    let filter = plan.raw(plan.header.filter, plan.header.filter_length as usize * 8)?;
+    let filter = Filter { length: plan.header.filter_length as u16, code: filter.as_ptr() };
     Ok(Task {
+        filter,
         stay: plan.header.stay != 0,
         paths: plan.pointers(plan.header.paths)?,
         argv: plan.pointers(plan.header.argv)?,
@@ -64,7 +68,7 @@ fn perform(control: &Fd, plan: &Plan, cell: &mut Cell, step: &Step) -> Outcome {
         Op::HostDir => kernel::chdir(text(0)?),
         Op::MakeHere => kernel::mkdir_at(AT_FDCWD, text(0)?, a),
         Op::Overlay => mounts::overlay(text(0)?, text(1)?),
-        Op::BindRoot => mounts::bind_root(text(0)?, text(1)?, a, b),
+        Op::BindRoot => mounts::bind_root(plan, step),
         Op::EnterRoot => cell.enter(text(0)?),
         Op::Mount => mounts::mount(cell, plan, step),
         Op::Bind => mounts::bind(cell, plan, step),

@@ -8,9 +8,19 @@ use crate::sys::raw::{Errno, nr};
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) stay: bool,
+    pub(crate) filter: Filter,
     pub(crate) paths: *const usize,
     pub(crate) argv: *const usize,
     pub(crate) envp: *const usize,
+}
+
+/// A system call filter, as `struct sock_fprog` has it.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Filter {
+    pub(crate) length: u16,
+    /// In the plan, which lives as long as the process.
+    pub(crate) code: *const u8,
 }
 
 /// Sends a record; a parent that has gone hears nothing, and then nothing is lost.
@@ -22,7 +32,10 @@ pub(crate) fn report(control: &Fd, kind: Kind, step: u32, fault: Fault) {
 /// Executes the task in this process. Comes back only with the reason why that failed: "no such
 /// file" when no candidate exists, else what the first existing one said, as a shell would.
 pub(crate) fn become_task(task: &Task) -> Fault {
-    let sealed = kernel::close_on_exec_from(CONTROL_FD).and_then(|()| kernel::set_signal_mask(0));
+    // The filter comes last: it binds what follows, which is the exec alone.
+    let sealed = kernel::close_on_exec_from(CONTROL_FD)
+        .and_then(|()| kernel::set_signal_mask(0))
+        .and_then(|()| kernel::set_filter(&task.filter));
     if let Err(fault) = sealed {
         return fault;
     }

@@ -10,7 +10,7 @@
 //! byte, so the init parses nothing: it checks bounds and looks.
 
 /// First word of every plan; a mismatch means that the two halves were not built together.
-pub const MAGIC: u32 = 0x686f_7403;
+pub const MAGIC: u32 = 0x686f_7404;
 
 /// The control socket's number in the child. Standard input, output and error are 0 to 2.
 pub const CONTROL_FD: usize = 3;
@@ -30,6 +30,9 @@ pub struct Header {
     pub envp: u32,
     /// The files to try to execute, in order.
     pub paths: u32,
+    /// The system call filter of the task: this many 8-byte instructions at this offset, or none.
+    pub filter: u32,
+    pub filter_length: u32,
     pub reserved: u32,
 }
 
@@ -87,7 +90,8 @@ ops! {
     /// Mounts an overlay on `text[0]` with the options `text[1]`.
     Overlay = 7,
     /// Clones the mounts at host path `text[0]` onto the host directory `text[1]`, in this namespace
-    /// only: attributes `number[0]` set, propagation `number[1]`.
+    /// only: attributes `number[0]` set, propagation `number[1]`; [`RECURSIVE`] takes what is mounted
+    /// below along.
     BindRoot = 8,
     /// Takes the host directory `text[0]` for the root that later steps resolve in.
     EnterRoot = 9,

@@ -103,6 +103,7 @@ impl Cell {
     pub(super) fn put_down(&self) {
         // It may have ended by itself, and may have been reaped: both are what is wanted.
         let _ = self.kill();
-        let _ = pidfd::wait(&self.pidfd);
+        // Not for ever: a child stuck in the kernel dies when that lets go of it.
+        let _ = self.wait_briefly();
     }
 }

@@ -14,6 +14,7 @@ mod cell;
 mod compile;
 mod error;
 mod exit;
+mod filter;
 mod options;
 mod plan;
 mod program;

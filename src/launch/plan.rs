@@ -21,7 +21,7 @@ pub enum Step {
     HostDir(String),
     MakeHere { name: String, mode: u32 },
     Overlay { target: String, options: String },
-    BindRoot { path: String, target: String, set: u64, propagation: u64 },
+    BindRoot { path: String, target: String, set: u64, propagation: u64, recursive: bool },
     EnterRoot(String),
     Mount(Box<Mount>),
     Bind(Box<Bind>),
@@ -105,7 +105,13 @@ impl fmt::Display for Step {
             Step::Hostname(name) => write!(f, "set host name {name:?}"),
             Step::Domainname(name) => write!(f, "set domain name {name:?}"),
             Step::Loopback => f.write_str("bring the loopback interface up"),
-            Step::Rlimit { name, soft, hard, .. } => write!(f, "set {name} to {soft}:{hard}"),
+            Step::Rlimit { name, soft, hard, .. } => {
+                let text = |limit: &u64| match limit {
+                    &u64::MAX => "unlimited".to_owned(),
+                    limit => limit.to_string(),
+                };
+                write!(f, "set {name} to {}:{}", text(soft), text(hard))
+            }
             Step::NullStream(number) => write!(f, "open /dev/null as descriptor {number}"),
             Step::Bounding { keep, .. } => write!(f, "bound capabilities to {keep:#x}"),
             Step::Identity { uid, gid, groups } => write!(f, "become {uid}:{gid} {groups:?}"),
@@ -150,6 +156,8 @@ pub struct Plan {
     pub envp: Vec<String>,
     /// Whether the init stays as PID 1.
     pub stay: bool,
+    /// The task's system call filter: classic BPF instructions, none for no filter.
+    pub filter: Vec<u64>,
 }
 
 impl fmt::Display for Plan {
@@ -179,6 +187,8 @@ impl Plan {
             }
             fixed.extend_from_slice(&[0; 8]);
         }
+        let filter: Vec<u8> = self.filter.iter().flat_map(|code| code.to_ne_bytes()).collect();
+        let filter_at = strings.raw(&filter)?;
         let header = [
             MAGIC,
             word(start + strings.bytes.len())?,
@@ -187,6 +197,8 @@ impl Plan {
             word(argv)?,
             word(envp)?,
             word(paths)?,
+            filter_at,
+            word(self.filter.len())?,
             0,
         ];
         for (at, value) in header.into_iter().enumerate() {
@@ -257,7 +269,8 @@ fn encode_step<'a>(step: &'a Step, strings: &mut Strings<'a>) -> Result<wire::St
             (Op::MakeHere, [name, "", "", ""], [u64::from(*mode), 0, 0])
         }
         Step::Overlay { target, options } => (Op::Overlay, [target, options, "", ""], [0; 3]),
-        Step::BindRoot { path, target, set, propagation } => {
+        Step::BindRoot { path, target, set, propagation, recursive } => {
+            flags = if *recursive { wire::RECURSIVE } else { 0 };
             (Op::BindRoot, [path, target, "", ""], [*set, *propagation, 0])
         }
         Step::EnterRoot(path) => (Op::EnterRoot, [path, "", "", ""], [0; 3]),

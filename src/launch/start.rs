@@ -173,7 +173,7 @@ fn failed(plan: &Plan, report: &Report) -> Error {
             Error::Exec { command: plan.argv.first().cloned().unwrap_or_default(), source }
         }
         step => Error::Step {
-            index: report.step as usize + 1,
+            index: (report.step as usize + 1).min(plan.steps.len()),
             count: plan.steps.len(),
             step: step.map_or_else(|| "start the task".to_owned(), ToString::to_string),
             call,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::lock::FileLock;
 use super::options::Options;
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) parent: Arc<Parent>,
     pub(super) trash: Arc<Trash>,
+    /// Something of a cell could not be removed.
+    pub(super) failed: Arc<AtomicBool>,
     lock: Option<FileLock>,
 }
 
@@ -50,16 +53,32 @@ impl Instance {
             )
             .into());
         }
+        let mut options = options;
+        for dir in [&mut options.state_dir, &mut options.data_dir] {
+            // The record outlives this process's working directory.
+            *dir = std::path::absolute(&*dir)
+                .map_err(|source| Error::io("make absolute", &*dir, source))?;
+        }
         let hierarchies = Hierarchies::detect()?;
         state::private_dir(&options.state_dir)?;
-        recover::sweep(&options.state_dir, &hierarchies);
+        let swept = recover::sweep(&options.state_dir, &hierarchies);
         let door = door(&options.state_dir)?;
+        recover::sweep_names(&options.state_dir);
+        if !has_instances(&options.state_dir)? {
+            for parent in swept {
+                if let Err(error) = parent.dissolve() {
+                    tracing::warn!(%error, "removing the cgroup of a dead driver's cells");
+                }
+            }
+        }
         let parent = Arc::new(Parent::open(hierarchies, &options.cgroup_parent)?);
         let (id, lock) = claim(&options)?;
         drop(door);
-        let trash = Arc::new(Trash::new(options.data_dir.join(&id).join("trash")));
+        let trash = Arc::new(Trash::new(options.data_dir.join(&id).join(state::TRASH)));
         let lock = Some(lock);
-        Ok(Instance { shared: Arc::new(Shared { id, options, parent, trash, lock }) })
+        Ok(Instance {
+            shared: Arc::new(Shared { id, options, parent, trash, failed: Arc::default(), lock }),
+        })
     }
 
     /// The instance's name, part of the names of everything it makes.
@@ -86,7 +105,7 @@ impl Shared {
 }
 
 /// Held while drivers come and go, so that the last to go can tell that it is the last.
-fn door(state_dir: &Path) -> Result<FileLock, Error> {
+pub(super) fn door(state_dir: &Path) -> Result<FileLock, Error> {
     let path = state_dir.join(state::LOCK);
     FileLock::acquire(&path).map_err(|source| Error::io("lock", &path, source))
 }
@@ -131,9 +150,14 @@ impl Drop for Shared {
     /// there a sweep finds the rest.
     fn drop(&mut self) {
         self.trash.finish();
+        if self.failed.load(Ordering::Acquire) {
+            // The journal stays, its lock is let go: the next driver's sweep tries again.
+            return;
+        }
         match std::fs::remove_dir_all(self.data_dir()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(instance = self.id, %error, "removing the instance's layers");
+                return;
             }
             _ => {}
         }
@@ -154,13 +178,17 @@ impl Shared {
     /// Removes the cgroup above all cells, unless other drivers of this state directory use it.
     fn leave(&self) -> Result<(), Error> {
         let _door = door(&self.options.state_dir)?;
-        let others = std::fs::read_dir(&self.options.state_dir)
-            .map_err(|source| Error::io("list", &self.options.state_dir, source))?
-            .flatten()
-            .any(|entry| state::is_instance_id(&entry.file_name().to_string_lossy()));
-        match others {
+        match has_instances(&self.options.state_dir)? {
             true => Ok(()),
             false => Ok(self.parent.dissolve()?),
         }
     }
+}
+
+/// Whether any driver, alive or dead, has a directory there. To be asked behind the door.
+fn has_instances(state_dir: &Path) -> Result<bool, Error> {
+    let entries =
+        std::fs::read_dir(state_dir).map_err(|source| Error::io("list", state_dir, source))?;
+    let mut names = entries.flatten().map(|entry| entry.file_name());
+    Ok(names.any(|name| state::is_instance_id(&name.to_string_lossy())))
 }

@@ -15,8 +15,10 @@ use super::state::{self, Record};
 use crate::cgroup::{Hierarchies, Parent};
 
 /// Removes the leftovers of every instance below `state_dir` whose owner is dead. One bad entry
-/// stops nothing; it is told in the log and left for the next sweep.
-pub fn sweep(state_dir: &Path, hierarchies: &Hierarchies) {
+/// stops nothing; it is told in the log and left for the next sweep. Returns the cgroups above the
+/// cells of those that were swept: they may be nobody's now.
+pub fn sweep(state_dir: &Path, hierarchies: &Hierarchies) -> Vec<Parent> {
+    let mut parents = Vec::new();
     for entry in std::fs::read_dir(state_dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -28,24 +30,32 @@ pub fn sweep(state_dir: &Path, hierarchies: &Hierarchies) {
             // It was being closed by its owner.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Ok(Some(lock)) => match sweep_instance(&name, &entry.path(), hierarchies) {
-                Ok(()) => forget(&entry.path(), lock),
+                Ok(parent) => {
+                    parents.extend(parent);
+                    forget(&entry.path(), lock);
+                }
                 Err(error) => tracing::warn!(instance = name, %error, "sweeping"),
             },
             Err(error) => tracing::warn!(instance = name, %error, "locking a dead instance"),
         }
     }
-    sweep_names(&state_dir.join(state::NAMES));
+    parents
 }
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Processes and cgroups first, then directories. The lock goes last, so a sweep that is killed in
 /// turn is picked up by the next.
-fn sweep_instance(id: &str, dir: &Path, hierarchies: &Hierarchies) -> Result<(), Cause> {
+fn sweep_instance(
+    id: &str,
+    dir: &Path,
+    hierarchies: &Hierarchies,
+) -> Result<Option<Parent>, Cause> {
     let defaults = Options::default();
     let record = Record::read(dir)
         .unwrap_or(Record { cgroup_parent: defaults.cgroup_parent, data_dir: defaults.data_dir });
-    if let Some(parent) = Parent::find(hierarchies.clone(), &record.cgroup_parent)? {
+    let parent = Parent::find(hierarchies.clone(), &record.cgroup_parent)?;
+    if let Some(parent) = &parent {
         for leaf in parent.leaves()?.iter().filter(|leaf| state::is_leaf_of(leaf, id)) {
             parent.remove(leaf)?;
         }
@@ -64,7 +74,7 @@ fn sweep_instance(id: &str, dir: &Path, hierarchies: &Hierarchies) -> Result<(),
             false => {}
         }
     }
-    Ok(())
+    Ok(parent)
 }
 
 /// The record, the lock and the directory, in this order.
@@ -80,9 +90,10 @@ fn forget(dir: &Path, lock: FileLock) {
     }
 }
 
-/// A name that nobody holds is free; its file goes.
-fn sweep_names(dir: &Path) {
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+/// A name that nobody holds is free; its file goes. To be called behind the door, where nobody is
+/// taking a name.
+pub(super) fn sweep_names(state_dir: &Path) {
+    for entry in std::fs::read_dir(state_dir.join(state::NAMES)).into_iter().flatten().flatten() {
         if let Ok(Some(lock)) = FileLock::try_acquire(&entry.path()) {
             // Whoever asks for the name now makes the file anew.
             let _ = lock.remove();

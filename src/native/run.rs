@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
 
-use super::instance::{Instance, Shared};
+use super::instance::{Instance, Shared, door};
 use super::lock::FileLock;
 use super::undo::{Made, Undo};
 use super::{Error, state};
@@ -76,6 +76,7 @@ pub struct Running {
     timings: Timings,
     started: Instant,
     started_at: SystemTime,
+    ended: Option<(Exit, SystemTime)>,
     outcome: Option<Outcome>,
     undo: Undo,
     _instance: Arc<Shared>,
@@ -97,7 +98,7 @@ impl Instance {
     ) -> Result<Created, Error> {
         let start = Instant::now();
         let shared = &self.shared;
-        let mut undo = Undo::default();
+        let mut undo = Undo::new(&shared.failed);
         let name = match name {
             Some(name) => reserve(shared, name, &mut undo)?,
             None => state::random_id()?.parse()?,
@@ -158,6 +159,7 @@ impl Created {
             timings: self.timings,
             started: Instant::now(),
             started_at: SystemTime::now(),
+            ended: None,
             outcome: None,
             undo: self.undo,
             _instance: self._instance,
@@ -215,11 +217,17 @@ impl Running {
     /// [`launch::Error::ExitLost`] when nobody knows how the task ended; never a made-up success.
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<Option<&Outcome>, Error> {
         if self.outcome.is_none() {
-            let Some(exit) = self.cell.wait(deadline)? else {
+            if self.ended.is_none() {
+                let Some(exit) = self.cell.wait(deadline)? else {
+                    return Ok(None);
+                };
+                self.timings.run = self.started.elapsed();
+                // The kernel tells it once; what may fail comes after it is safe.
+                self.ended = Some((exit, SystemTime::now()));
+            }
+            let Some((exit, finished_at)) = self.ended else {
                 return Ok(None);
             };
-            let finished_at = SystemTime::now();
-            self.timings.run = self.started.elapsed();
             let oom = self.cgroup.oom_events()?;
             self.outcome = Some(Outcome {
                 exit,
@@ -246,7 +254,7 @@ impl Running {
 
     /// Makes sure that the first process has ended and leaves no zombie.
     fn end(&self) {
-        if self.outcome.is_none() {
+        if self.ended.is_none() {
             // The cgroup's removal kills once more and reports what survives.
             let _ = self.cgroup.kill();
             let _ = self.cell.wait(Some(Instant::now() + Duration::from_secs(10)));
@@ -265,6 +273,7 @@ fn reserve(shared: &Shared, name: CellName, undo: &mut Undo) -> Result<CellName,
     let dir = shared.options.state_dir.join(state::NAMES);
     state::private_dir(&dir)?;
     let path = dir.join(name.as_str());
+    let _door = door(&shared.options.state_dir)?;
     let lock = FileLock::try_acquire(&path).map_err(|source| Error::io("lock", &path, source))?;
     let lock = lock.ok_or_else(|| Error::NameInUse { name: name.to_string() })?;
     undo.push(Made::Name(lock));

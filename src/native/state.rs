@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! STATE/                 0700 root, on tmpfs
-//!   lock                 held while an instance opens or closes
+//!   .lock                held while an instance opens or closes
 //!   names/NAME           locked while a cell has that name
-//!   INSTANCE/lock        locked while the instance lives
-//!   INSTANCE/instance.json
+//!   INSTANCE/.lock       locked while the instance lives
+//!   INSTANCE/.instance.json
 //!   INSTANCE/CELL/       the intent to make CELL: written before anything of it exists
 //!   INSTANCE/CELL/config.json
 //! DATA/INSTANCE/CELL/    writable layers on disk
@@ -23,9 +23,11 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use crate::bundle::CellName;
 
-pub(super) const LOCK: &str = "lock";
+// A cell's name starts with a letter or digit, so none of these can be one.
+pub(super) const LOCK: &str = ".lock";
+pub(super) const RECORD: &str = ".instance.json";
+pub(super) const TRASH: &str = ".trash";
 pub(super) const NAMES: &str = "names";
-pub(super) const RECORD: &str = "instance.json";
 /// A record holds two names and a path.
 const RECORD_MAX: u64 = 16 << 10;
 
@@ -45,7 +47,7 @@ impl Record {
         let io = |source| Error::io("write", &path, source);
         let text = serde_json::to_vec(self).map_err(|error| io(error.into()))?;
         // Written under another name first: a reader sees all of it or nothing.
-        let draft = dir.join("instance.json.new");
+        let draft = dir.join(".instance.json.new");
         std::fs::File::options()
             .write(true)
             .create_new(true)

@@ -3,32 +3,34 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 /// A directory on the same file system, and the thread that empties it while there is something.
 #[derive(Debug)]
 pub(super) struct Trash {
     dir: PathBuf,
+    count: AtomicU64,
     worker: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Trash {
     pub(super) fn new(dir: PathBuf) -> Trash {
-        Trash { dir, worker: Mutex::new(None) }
+        Trash { dir, count: AtomicU64::new(0), worker: Mutex::new(None) }
     }
 
     /// Moves the directory in and sees that somebody deletes it.
     pub(super) fn put(&self, path: &Path) -> io::Result<()> {
-        let Some(name) = path.file_name() else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        match std::fs::rename(path, self.dir.join(name)) {
+        // A name may come again while its last owner's layer is still being deleted.
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let place = self.dir.join(number.to_string());
+        match std::fs::rename(path, &place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => {
                 return Ok(());
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 std::fs::create_dir(&self.dir)?;
-                std::fs::rename(path, self.dir.join(name))?;
+                std::fs::rename(path, &place)?;
             }
             moved => moved?,
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::lock::FileLock;
 use super::trash::Trash;
@@ -67,9 +68,15 @@ impl std::error::Error for Leftovers {}
 #[derive(Debug, Default)]
 pub(super) struct Undo {
     made: Vec<Made>,
+    /// Raised when something could not be removed: then the journal must stay for a sweep.
+    failed: Arc<AtomicBool>,
 }
 
 impl Undo {
+    pub(super) fn new(failed: &Arc<AtomicBool>) -> Undo {
+        Undo { made: Vec::new(), failed: Arc::clone(failed) }
+    }
+
     pub(super) fn push(&mut self, made: Made) {
         self.made.push(made);
     }
@@ -80,7 +87,11 @@ impl Undo {
         while let Some(made) = self.made.pop() {
             left.extend(made.unmake().err());
         }
-        if left.is_empty() { Ok(()) } else { Err(Leftovers { left }) }
+        if left.is_empty() {
+            return Ok(());
+        }
+        self.failed.store(true, Ordering::Release);
+        Err(Leftovers { left })
     }
 }
 

@@ -8,7 +8,7 @@ mod process;
 mod rootfs;
 mod unsupported;
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
@@ -81,6 +81,24 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
     // The cgroup namespace is unshared by the init, from inside the cgroup.
     Ok((plan, namespaces & !CLONE_NEWCGROUP))
+}
+
+/// An absolute path without ".", ".." and empty parts, so that it resolves in root component by
+/// component; empty for the root itself.
+fn clean(field: &str, path: &Path) -> Result<String, Error> {
+    let invalid = |why: &str| Error::Invalid { field: field.to_owned(), why: why.to_owned() };
+    let mut clean = String::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => {
+                clean.push('/');
+                clean.push_str(name.to_str().ok_or_else(|| invalid("must be UTF-8"))?);
+            }
+            Component::ParentDir => return Err(invalid("must not hold \"..\"")),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    Ok(clean)
 }
 
 /// The value of one of hotcell's annotations.

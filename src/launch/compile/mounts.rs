@@ -1,13 +1,13 @@
 //! What is mounted below the root, what is made in /dev, what is hidden.
 
-use std::path::{Component, Path};
+use std::path::Path;
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount as SpecMount, Spec};
 
 use super::super::options::{self, MountOptions};
 use super::super::plan::{Bind, Mount};
 use super::super::{Error, Step};
-use super::Place;
+use super::{Place, clean};
 use crate::init::wire::{MAKE_DIR, MAKE_FILE, NO_SYMLINKS, RECURSIVE};
 use crate::sys::abi::*;
 
@@ -33,9 +33,16 @@ const LINKS: [(&str, &str); 5] = [
 pub(super) fn compile(spec: &Spec, place: &Place, steps: &mut Vec<Step>) -> Result<(), Error> {
     for mount in spec.mounts().as_deref().unwrap_or_default() {
         one(mount, place, steps)?;
+        // At once, while nothing can have been bound over it: a /dev bound from elsewhere is
+        // somebody's directory.
+        if steps.last().is_some_and(|step| matches!(step, Step::Mount(m) if m.target == "/dev")) {
+            default_devices(steps);
+        }
     }
     let linux = spec.linux().as_ref();
-    devices(linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default(), steps)?;
+    for device in linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default() {
+        steps.extend(node(device)?);
+    }
     let list = |paths: &Option<Vec<String>>| paths.clone().unwrap_or_default();
     if let Some(linux) = linux {
         steps.extend(list(linux.masked_paths()).into_iter().map(Step::Mask));
@@ -73,25 +80,12 @@ fn one(mount: &SpecMount, place: &Place, steps: &mut Vec<Step>) -> Result<(), Er
     Ok(())
 }
 
-/// An absolute path without "." and "..": what is left resolves in root, component by component.
+/// Where to mount: any place but the root.
 fn target(path: &Path) -> Result<String, Error> {
-    let invalid = |why: &str| Error::Invalid {
-        field: format!("mount destination {}", path.display()),
-        why: why.to_owned(),
-    };
-    let mut clean = String::new();
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => {
-                clean.push('/');
-                clean.push_str(name.to_str().ok_or_else(|| invalid("must be UTF-8"))?);
-            }
-            Component::ParentDir => return Err(invalid("must not hold \"..\"")),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
+    let field = format!("mount destination {}", path.display());
+    let clean = clean(&field, path)?;
     match clean.is_empty() {
-        true => Err(invalid("must not be the root")),
+        true => Err(Error::Invalid { field, why: "must not be the root".to_owned() }),
         false => Ok(clean),
     }
 }
@@ -163,33 +157,20 @@ fn cgroup_view(
     }
 }
 
-fn devices(more: &[LinuxDevice], steps: &mut Vec<Step>) -> Result<(), Error> {
-    let own_dev = steps.iter().any(|step| match step {
-        Step::Mount(mount) => mount.target == "/dev",
-        _ => false,
-    });
-    // A /dev bound from elsewhere is left as it is.
-    if own_dev {
-        steps.extend(DEVICES.map(|(name, major, minor)| Step::Node {
-            dir: "/dev".to_owned(),
-            name: name.to_owned(),
-            mode: S_IFCHR | 0o666,
-            device: rustix::fs::makedev(major, minor),
-            uid: 0,
-            gid: 0,
-        }));
-        steps.extend(LINKS.map(|(name, content)| Step::Link {
-            dir: "/dev".to_owned(),
-            name: name.to_owned(),
-            content: content.to_owned(),
-        }));
-    }
-    for device in more {
-        if let Some(step) = node(device)? {
-            steps.push(step);
-        }
-    }
-    Ok(())
+fn default_devices(steps: &mut Vec<Step>) {
+    steps.extend(DEVICES.map(|(name, major, minor)| Step::Node {
+        dir: "/dev".to_owned(),
+        name: name.to_owned(),
+        mode: S_IFCHR | 0o666,
+        device: rustix::fs::makedev(major, minor),
+        uid: 0,
+        gid: 0,
+    }));
+    steps.extend(LINKS.map(|(name, content)| Step::Link {
+        dir: "/dev".to_owned(),
+        name: name.to_owned(),
+        content: content.to_owned(),
+    }));
 }
 
 /// One of `linux.devices`; `None` for one that is there anyway.

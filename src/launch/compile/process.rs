@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimitType, Process, Spec};
 
-use super::super::{Error, Plan, Step};
+use super::super::{Error, Plan, Step, filter};
+use super::clean;
 use crate::bundle::PATH;
 
 /// Adds the steps for `process` and says what to execute.
@@ -19,12 +20,12 @@ pub(super) fn compile(spec: &Spec, mut steps: Vec<Step>) -> Result<Plan, Error> 
     let envp = process.env().clone().unwrap_or_default();
     let paths = candidates(command, &envp);
 
-    for limit in process.rlimits().as_deref().unwrap_or_default() {
-        let (name, resource) = resource(limit.typ());
-        steps.push(Step::Rlimit { name, resource, soft: limit.soft(), hard: limit.hard() });
-    }
     privilege(process, &mut steps)?;
-    Ok(Plan { steps, paths, argv, envp, stay: false })
+    // Without no_new_privs an unprivileged task may not filter itself, and set-uid programs may not
+    // be filtered.
+    let bound = process.no_new_privileges().unwrap_or(false);
+    let filter = if bound { filter::baseline() } else { Vec::new() };
+    Ok(Plan { steps, paths, argv, envp, filter, stay: false })
 }
 
 /// Where a shell would look: the command itself if it holds a slash, else each part of `PATH`.
@@ -43,18 +44,24 @@ fn candidates(command: &str, envp: &[String]) -> Vec<String> {
 /// The order matters: directory and bounding set need the privilege that the rest gives up.
 fn privilege(process: &Process, steps: &mut Vec<Step>) -> Result<(), Error> {
     let user = process.user();
-    let cwd = process.cwd().to_string_lossy().into_owned();
-    if !cwd.starts_with('/') {
-        let why = format!("{cwd:?} is not an absolute path");
+    let cwd = process.cwd();
+    if !cwd.is_absolute() {
+        let why = format!("{} is not an absolute path", cwd.display());
         return Err(Error::Invalid { field: "process.cwd".to_owned(), why });
     }
+    let cwd = clean(&format!("process.cwd {}", cwd.display()), cwd)?;
     let sets = process.capabilities().as_ref();
     let set = |which: fn(&LinuxCapabilities) -> &Option<HashSet<Capability>>| {
         sets.and_then(|sets| which(sets).as_ref()).map_or(Ok(0), bits)
     };
     let permitted = set(LinuxCapabilities::permitted)?;
     let inheritable = set(LinuxCapabilities::inheritable)?;
-    steps.push(Step::WorkingDir(cwd));
+    steps.push(Step::WorkingDir(if cwd.is_empty() { "/".to_owned() } else { cwd }));
+    // No descriptor is opened after this, so a small limit on them harms nobody but the task.
+    for limit in process.rlimits().as_deref().unwrap_or_default() {
+        let (name, resource) = resource(limit.typ());
+        steps.push(Step::Rlimit { name, resource, soft: limit.soft(), hard: limit.hard() });
+    }
     steps.push(Step::Bounding { keep: set(LinuxCapabilities::bounding)?, last: last_capability() });
     steps.push(Step::Umask(user.umask().unwrap_or(0o022)));
     steps.push(Step::Identity {

@@ -37,9 +37,14 @@ pub(super) fn compile(
     }
     let mode = metadata.mode() & 0o7777;
     match annotated(spec, annotation::ROOTFS) {
-        None => Ok(bind(path, place, 0, read_only, steps)),
-        Some(annotation::SHARED) if has_mount_points(&rootfs, spec) => {
-            Ok(bind(path, place, MOUNT_ATTR_RDONLY, false, steps))
+        None => {
+            bind(path, place, 0, true, steps);
+            Ok(Root { read_only_at_last: read_only })
+        }
+        // Through an overlay the host's own sockets and FIFOs are dead; through a bind they live.
+        Some(annotation::SHARED) if rootfs != Path::new("/") && has_mount_points(&rootfs, spec) => {
+            bind(path, place, MOUNT_ATTR_RDONLY, false, steps);
+            Ok(Root { read_only_at_last: false })
         }
         // A mount point has to be made, in a layer above the shared directory.
         Some(annotation::SHARED) => {
@@ -67,18 +72,11 @@ pub(super) fn compile(
     }
 }
 
-fn bind(
-    path: String,
-    place: &Place,
-    set: u64,
-    read_only_at_last: bool,
-    steps: &mut Vec<Step>,
-) -> Root {
+fn bind(path: String, place: &Place, set: u64, recursive: bool, steps: &mut Vec<Step>) {
     let target = place.scratch.to_string_lossy().into_owned();
     let propagation = MS_PRIVATE as u64;
-    steps.push(Step::BindRoot { path, target: target.clone(), set, propagation });
+    steps.push(Step::BindRoot { path, target: target.clone(), set, propagation, recursive });
     steps.push(Step::EnterRoot(target));
-    Root { read_only_at_last }
 }
 
 fn overlay_in_memory(lower: &str, mode: u32, place: &Place, steps: &mut Vec<Step>) {

@@ -1,6 +1,6 @@
 //! What a specification may ask for and hotcell doesn't do: refused by name, never left out.
 
-use oci_spec::runtime::{Hooks, Spec};
+use oci_spec::runtime::{Hooks, Mount, Spec};
 
 use super::super::Error;
 
@@ -24,6 +24,10 @@ pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
         ("linux.mountLabel", linux.is_some_and(|l| filled(l.mount_label()))),
         ("linux.rootfsPropagation", linux.is_some_and(|l| filled(l.rootfs_propagation()))),
         ("linux.sysctl", linux.is_some_and(|l| l.sysctl().as_ref().is_some_and(|s| !s.is_empty()))),
+        ("linux.timeOffsets", linux.is_some_and(|l| l.time_offsets().is_some())),
+        ("linux.memoryPolicy", linux.is_some_and(|l| l.memory_policy().is_some())),
+        ("linux.netDevices", linux.is_some_and(|l| l.net_devices().is_some())),
+        ("mounts: uidMappings or gidMappings", spec.mounts().iter().flatten().any(is_mapped)),
         (
             "linux.uidMappings",
             linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
@@ -41,8 +45,16 @@ pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
     }
 }
 
+fn is_mapped(mount: &Mount) -> bool {
+    [mount.uid_mappings(), mount.gid_mappings()]
+        .iter()
+        .any(|mappings| mappings.as_ref().is_some_and(|mappings| !mappings.is_empty()))
+}
+
+#[allow(deprecated, reason = "specifications still use prestart")]
 fn any_hook(hooks: &Hooks) -> bool {
     [
+        hooks.prestart(),
         hooks.create_runtime(),
         hooks.create_container(),
         hooks.start_container(),
