@@ -129,6 +129,7 @@ fn a_limit_without_its_controller_is_refused_by_name(bed: &Bed) {
     let error = parent.create("refused", &limits).unwrap_err().to_string();
     assert!(error.contains("pids.max=7") && error.contains("\"pids\""), "{error}");
     assert_eq!(parent.leaves().unwrap(), [""; 0]);
+    parent.dissolve().unwrap();
 }
 
 fn values_stand_in_the_kernels_files(bed: &Bed) {

@@ -111,9 +111,16 @@ fn directories(bed: &Bed, lines: &mut BTreeSet<String>) {
             let path = entry.path();
             // The directory of names and the lock of the whole stay, as the root itself does.
             let kept = [Path::new("names"), Path::new(".lock")];
-            if !kept.iter().any(|kept| path.ends_with(kept)) {
+            if !kept.iter().any(|kept| path.ends_with(kept)) && !is_mark(&path) {
                 lines.insert(format!("file {}", path.display()));
             }
         }
     }
+}
+
+/// The note that a cgroup parent is the drivers' own stays as long as the parent.
+fn is_mark(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let parent = name.strip_prefix(".made-").unwrap_or_default().to_owned();
+    !parent.is_empty() && cgroup_dirs().iter().any(|dir| dir.ends_with(&parent) && dir.exists())
 }

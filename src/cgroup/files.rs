@@ -40,11 +40,10 @@ impl Dir {
         self.enter(name)
     }
 
-    /// Opens the directory `name`, made when missing; says whether it was.
-    pub(super) fn make_or_enter(&self, name: &str) -> Result<(Dir, bool), Error> {
+    /// Opens the directory `name`, made when missing.
+    pub(super) fn make_or_enter(&self, name: &str) -> Result<Dir, Error> {
         match mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) => Ok((self.enter(name)?, true)),
-            Err(Errno::EXIST) => Ok((self.enter(name)?, false)),
+            Ok(()) | Err(Errno::EXIST) => self.enter(name),
             Err(errno) => Err(Error::io("make", self.path.join(name), errno.into())),
         }
     }

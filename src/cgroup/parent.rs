@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use oci_spec::runtime::LinuxResources;
-use rustix::fs::{XattrFlags, getxattr, setxattr};
 use rustix::io::Errno;
 
 use super::detect::{Controller, Hierarchies};
@@ -12,9 +11,6 @@ use super::files::Dir;
 use super::leaf::{Cgroup, Enforced};
 use super::limits::{Setting, settings};
 use super::{Error, leaf};
-
-/// The mark on a parent that hotcell made.
-const MADE_BY_US: &str = "trusted.hotcell.made";
 
 /// The parent of the cells' cgroups, its controllers enabled while it was still empty: enabling
 /// them later would stop every process below for the time it takes.
@@ -35,15 +31,11 @@ impl Parent {
     pub fn open(hierarchies: Hierarchies, name: &str) -> Result<Parent, Error> {
         let root = Dir::open(&hierarchies.unified)?;
         enable(&root, &hierarchies.v2)?;
-        let (unified, made) = root.make_or_enter(name)?;
-        if made {
-            // A mark that cannot be set means a directory that stays; nothing else depends on it.
-            let _ = setxattr(unified.path(), MADE_BY_US, b"1", XattrFlags::empty());
-        }
+        let unified = root.make_or_enter(name)?;
         enable(&unified, &hierarchies.v2)?;
         let mut v1 = BTreeMap::new();
         for (controller, mount) in &hierarchies.v1 {
-            v1.insert(*controller, Dir::open(mount)?.make_or_enter(name)?.0);
+            v1.insert(*controller, Dir::open(mount)?.make_or_enter(name)?);
         }
         devices::hold(&unified);
         Ok(Parent { hierarchies, name: name.to_owned(), unified, v1 })
@@ -156,16 +148,12 @@ impl Parent {
         outcome
     }
 
-    /// Removes the parent itself where no cell is in it, unless an administrator made it: its limits
-    /// are theirs. Others that have it open can't make cells after that: the caller knows that there
-    /// are none.
+    /// Removes the parent itself where no cell is in it. Others that have it open can't make cells
+    /// after that: the caller knows that there are none.
     ///
     /// # Errors
     /// When a directory without cells can't be removed.
     pub fn dissolve(&self) -> Result<(), Error> {
-        if getxattr(self.unified.path(), MADE_BY_US, &mut [0u8; 8]).is_err() {
-            return Ok(());
-        }
         for dir in self.v1.values().chain([&self.unified]) {
             match rustix::fs::rmdir(dir.path()) {
                 Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}

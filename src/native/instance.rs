@@ -64,12 +64,15 @@ impl Instance {
         let swept = recover::sweep(&options.state_dir, &hierarchies);
         let door = door(&options.state_dir)?;
         recover::sweep_names(&options.state_dir);
-        if !has_instances(&options.state_dir)? {
-            for parent in swept {
-                if let Err(error) = parent.dissolve() {
-                    tracing::warn!(%error, "removing the cgroup of a dead driver's cells");
-                }
+        for parent in swept {
+            if let Err(error) = dissolve_last(&options.state_dir, &parent) {
+                tracing::warn!(%error, "removing the cgroup of a dead driver's cells");
             }
+        }
+        if !hierarchies.unified.join(&options.cgroup_parent).exists() {
+            // Said before it is done: what is there without this mark is an administrator's.
+            let mark = made_mark(&options.state_dir, &options.cgroup_parent);
+            std::fs::write(&mark, "").map_err(|source| Error::io("write", &mark, source))?;
         }
         let parent = Arc::new(Parent::open(hierarchies, &options.cgroup_parent)?);
         let (id, lock) = claim(&options)?;
@@ -178,11 +181,23 @@ impl Shared {
     /// Removes the cgroup above all cells, unless other drivers of this state directory use it.
     fn leave(&self) -> Result<(), Error> {
         let _door = door(&self.options.state_dir)?;
-        match has_instances(&self.options.state_dir)? {
-            true => Ok(()),
-            false => Ok(self.parent.dissolve()?),
-        }
+        dissolve_last(&self.options.state_dir, &self.parent)
     }
+}
+
+/// Removes the parent if a driver made it and no driver is left. To be called behind the door.
+fn dissolve_last(state_dir: &Path, parent: &Parent) -> Result<(), Error> {
+    let mark = made_mark(state_dir, parent.name());
+    if !mark.exists() || has_instances(state_dir)? {
+        return Ok(());
+    }
+    parent.dissolve()?;
+    std::fs::remove_file(&mark).map_err(|source| Error::io("remove", &mark, source))
+}
+
+/// The file that says that drivers of this state directory made the parent.
+fn made_mark(state_dir: &Path, parent: &str) -> PathBuf {
+    state_dir.join(format!(".made-{parent}"))
 }
 
 /// Whether any driver, alive or dead, has a directory there. To be asked behind the door.

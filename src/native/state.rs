@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! STATE/                 0700 root, on tmpfs
+//!   .made-PARENT         PARENT is a driver's making, and goes with the last one
 //!   .lock                held while an instance opens or closes
 //!   names/NAME           locked while a cell has that name
 //!   INSTANCE/.lock       locked while the instance lives
