@@ -95,10 +95,15 @@ fn a_working_directory_outside_is_refused(bed: &Bed) {
 
 fn the_init_is_out_of_reach(bed: &Bed) {
     let script = "
-        for f in exe cwd root mem maps environ fd/3 fd/4; do
+        for f in exe cwd root fd/3 fd/4; do
+            readlink /proc/1/$f && echo followed $f
+        done
+        for f in exe maps environ auxv; do
             cat /proc/1/$f >/dev/null 2>&1 && echo read $f
             echo x 2>/dev/null >> /proc/1/$f && echo wrote $f
         done
+        # The same looks at itself must work, or the ones above prove nothing.
+        readlink /proc/self/cwd >/dev/null && cat /proc/self/maps >/dev/null || echo blind
         kill -9 1; kill -STOP 1; echo alive; true";
     assert_eq!(bed.sh(&["--init"], script).ok(), "alive\n");
     // Nor does it hold anything but its sockets.
@@ -108,7 +113,10 @@ fn the_init_is_out_of_reach(bed: &Bed) {
 
 fn the_host_is_out_of_reach(bed: &Bed) {
     let script = "
-        try() { \"$@\" >/dev/null 2>&1 && echo \"did: $*\"; }
+        try() {
+            command -v $1 >/dev/null || echo \"no $1 here\"
+            \"$@\" >/dev/null 2>&1 && echo \"did: $*\"
+        }
         mkdir /mnt
         try mount -t tmpfs none /mnt
         try mount -o remount,rw /proc/sys
@@ -117,6 +125,7 @@ fn the_host_is_out_of_reach(bed: &Bed) {
         try chroot / mount -t proc proc /mnt
         try unshare -m true
         try unshare -n true
+        try unshare -U true
         try hostname other
         try dmesg -c
         try swapoff -a
