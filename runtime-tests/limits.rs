@@ -1,7 +1,7 @@
 //! Limits hold, say so when they do, and are refused when they can't.
 
 use hotcell::bundle::{CellConfig, Limits};
-use hotcell::cgroup::{Controller, Hierarchies, Parent};
+use hotcell::cgroup::{Controller, Hierarchies, OwnPlace, Parent};
 use hotcell::launch::Exit;
 
 use crate::bed::{Bed, finish, script};
@@ -124,7 +124,7 @@ fn a_limit_without_its_controller_is_refused_by_name(bed: &Bed) {
     let mut hierarchies = Hierarchies::detect().unwrap();
     hierarchies.v1.remove(&Controller::Pids);
     hierarchies.v2.retain(|controller| *controller != Controller::Pids);
-    let parent = Parent::open(hierarchies, &bed.options().cgroup_parent).unwrap();
+    let parent = Parent::open(hierarchies, &bed.options().cgroup_parent, OwnPlace::Keep).unwrap();
     let limits = Limits { pids: Some(7), ..Limits::default() }.to_resources().unwrap();
     let error = parent.create("refused", &limits).unwrap_err().to_string();
     assert!(error.contains("pids.max=7") && error.contains("\"pids\""), "{error}");

@@ -25,5 +25,5 @@ mod sample;
 pub use detect::{Controller, Hierarchies};
 pub use error::Error;
 pub use leaf::{Cgroup, Enforced, View};
-pub use parent::Parent;
+pub use parent::{OwnPlace, Parent};
 pub use sample::{OomEvents, Sample};

@@ -12,6 +12,19 @@ use super::leaf::{Cgroup, Enforced};
 use super::limits::{Setting, settings};
 use super::{Error, leaf};
 
+/// What to do when this process itself is in the way: a cgroup that hands controllers down may hold
+/// no process, unless it is the host's root. In a container, the root of its cgroup namespace mostly
+/// holds some.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum OwnPlace {
+    /// Say so and fail.
+    #[default]
+    Keep,
+    /// Move this process into a cgroup beside the parent, `NAME.driver`. It stays there; moving it
+    /// stops every process of the host for a moment, so this is for start-up alone.
+    MoveAside,
+}
+
 /// The parent of the cells' cgroups, its controllers enabled while it was still empty: enabling
 /// them later would stop every process below for the time it takes.
 #[derive(Debug)]
@@ -28,9 +41,17 @@ impl Parent {
     ///
     /// # Errors
     /// [`Error::Enable`] when the v2 controllers can't be handed down, [`Error::Io`] otherwise.
-    pub fn open(hierarchies: Hierarchies, name: &str) -> Result<Parent, Error> {
+    pub fn open(hierarchies: Hierarchies, name: &str, own: OwnPlace) -> Result<Parent, Error> {
         let root = Dir::open(&hierarchies.unified)?;
-        enable(&root, &hierarchies.v2)?;
+        match enable(&root, &hierarchies.v2) {
+            Err(Error::Enable { ref source, .. })
+                if own == OwnPlace::MoveAside && is_busy(source) =>
+            {
+                root.make_or_enter(&format!("{name}.driver"))?.write("cgroup.procs", "0")?;
+                enable(&root, &hierarchies.v2)?;
+            }
+            enabled => enabled?,
+        }
         let unified = root.make_or_enter(name)?;
         enable(&unified, &hierarchies.v2)?;
         let mut v1 = BTreeMap::new();
@@ -182,9 +203,9 @@ fn enable(dir: &Dir, wanted: &[Controller]) -> Result<(), Error> {
     let controllers = missing.join(" ");
     dir.write(FILE, &controllers).map_err(|error| match error {
         Error::Io { path, source, .. } => {
-            let busy = source.raw_os_error() == Some(Errno::BUSY.raw_os_error());
-            let hint = if busy {
-                " (processes live in this cgroup itself: move them to a child of it first)"
+            let hint = if is_busy(&source) {
+                " (processes live in this cgroup itself: with --cgroup-move-self the driver moves \
+                 itself out of the way; others must be moved to a child of it)"
             } else {
                 ""
             };
@@ -192,6 +213,10 @@ fn enable(dir: &Dir, wanted: &[Controller]) -> Result<(), Error> {
         }
         other => other,
     })
+}
+
+fn is_busy(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::BUSY.raw_os_error())
 }
 
 /// Whether any swap area is in use: without one, a missing swap limit limits nothing.

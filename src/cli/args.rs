@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::duration::Timeout;
 use crate::bundle::{Bytes, CellName, MilliCpu, Network, Rlimit, Tmpfs, User};
+use crate::cgroup::OwnPlace;
 use crate::native::Options;
 
 /// Start untrusted commands as contained processes, without a daemon.
@@ -105,6 +106,10 @@ pub(super) struct DriverArgs {
     /// Cgroup above all cells, at the root of each hierarchy
     #[arg(long, value_name = "NAME", env = "HOTCELL_CGROUP_PARENT", default_value = "hotcell")]
     cgroup_parent: String,
+    /// In a container: move hotcell itself out of the cgroup namespace's root when it stands in the
+    /// way of handing controllers down
+    #[arg(long)]
+    cgroup_move_self: bool,
 }
 
 impl DriverArgs {
@@ -113,6 +118,10 @@ impl DriverArgs {
             state_dir: self.state_dir.clone(),
             data_dir: self.data_dir.clone(),
             cgroup_parent: self.cgroup_parent.clone(),
+            own_place: match self.cgroup_move_self {
+                true => OwnPlace::MoveAside,
+                false => OwnPlace::Keep,
+            },
         }
     }
 }

@@ -74,7 +74,8 @@ impl Instance {
             let mark = made_mark(&options.state_dir, &options.cgroup_parent);
             std::fs::write(&mark, "").map_err(|source| Error::io("write", &mark, source))?;
         }
-        let parent = Arc::new(Parent::open(hierarchies, &options.cgroup_parent)?);
+        let parent =
+            Arc::new(Parent::open(hierarchies, &options.cgroup_parent, options.own_place)?);
         let (id, lock) = claim(&options)?;
         drop(door);
         let trash = Arc::new(Trash::new(options.data_dir.join(&id).join(state::TRASH)));

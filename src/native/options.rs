@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::cgroup::OwnPlace;
+
 /// Where a driver keeps its things.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -13,6 +15,9 @@ pub struct Options {
     /// The cgroup above all cells, at the root of each hierarchy. The last driver to close removes
     /// it if a driver made it, so drivers that share it must share the state directory.
     pub cgroup_parent: String,
+    /// What to do when this process stands in the way of handing controllers down, as in most
+    /// containers.
+    pub own_place: OwnPlace,
 }
 
 impl Default for Options {
@@ -21,6 +26,7 @@ impl Default for Options {
             state_dir: "/run/hotcell".into(),
             data_dir: "/var/lib/hotcell".into(),
             cgroup_parent: "hotcell".to_owned(),
+            own_place: OwnPlace::Keep,
         }
     }
 }
