@@ -2,6 +2,7 @@
 //! else has taken the status away.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
@@ -68,13 +69,26 @@ fn encode(status: &WaitIdStatus) -> WaitStatus {
 }
 
 /// The status the kernel keeps with the pidfd after the process has been reaped (since 6.15).
+///
+/// A process that nobody waits for is dead to `waitid` a moment before its status is put away; until
+/// then the kernel answers, but without it. It looks for the status first and for the process then,
+/// so one answer of "no such process" may just have missed it; the second is the truth.
 pub(crate) fn exit_info(pidfd: &OwnedFd) -> Option<WaitStatus> {
-    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
-    let args = [pidfd.as_raw_fd() as usize, PIDFD_GET_INFO, &raw mut info as usize];
-    // SAFETY: the request's number carries the size of the structure, which the kernel writes
-    // at most.
-    unsafe { raw::syscall(nr::ioctl, args) }.ok()?;
-    (info.mask & PIDFD_INFO_EXIT != 0).then_some(WaitStatus(info.exit_code))
+    let deadline = Instant::now() + Duration::from_secs(1);
+    let mut missed = false;
+    loop {
+        let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+        let args = [pidfd.as_raw_fd() as usize, PIDFD_GET_INFO, &raw mut info as usize];
+        // SAFETY: the request's number carries the size of the structure, which the kernel writes
+        // at most.
+        match unsafe { raw::syscall(nr::ioctl, args) } {
+            Ok(_) if info.mask & PIDFD_INFO_EXIT != 0 => return Some(WaitStatus(info.exit_code)),
+            Ok(_) if Instant::now() > deadline => return None,
+            Ok(_) => std::thread::yield_now(),
+            Err(raw::Errno::ESRCH) if !missed => missed = true,
+            Err(_) => return None,
+        }
+    }
 }
 
 #[cfg(test)]

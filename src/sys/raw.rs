@@ -14,6 +14,7 @@ pub struct Errno(pub i32);
 
 impl Errno {
     pub const ENOENT: Errno = Errno(2);
+    pub const ESRCH: Errno = Errno(3);
     pub const EINTR: Errno = Errno(4);
     pub const EAGAIN: Errno = Errno(11);
     pub const EACCES: Errno = Errno(13);
