@@ -1,6 +1,5 @@
 //! The system calls the init makes, each once, each naming itself when it fails.
 
-use super::task::Filter;
 use crate::sys::abi::*;
 use crate::sys::raw::{self, Errno, nr};
 
@@ -315,6 +314,15 @@ pub(crate) fn leave_the_embedders_standing() -> Outcome {
     let all = [u8::MAX; 1024];
     // SAFETY: the kernel reads the mask only.
     unsafe { call(nr::sched_setaffinity, [0, all.len(), all.as_ptr() as usize]) }.map(drop)
+}
+
+/// A system call filter, as `struct sock_fprog` has it.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Filter {
+    pub(crate) length: u16,
+    /// In the plan, which lives as long as the process.
+    pub(crate) code: *const u8,
 }
 
 /// Binds this process, and what it executes, to the filter.

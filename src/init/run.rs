@@ -1,9 +1,9 @@
 //! The child's story: receive the plan, do its steps in order, become the task.
 
 use super::cell::Cell;
-use super::kernel::{self, Fault, Fd, Outcome};
+use super::kernel::{self, Fault, Fd, Filter, Outcome};
 use super::plan::Plan;
-use super::task::{Filter, Task, become_task, report};
+use super::task::{Task, become_task, report};
 use super::wire::{CONTROL_FD, Kind, Op, Step};
 use super::{mounts, privilege, supervise};
 use crate::sys::abi::*;

@@ -1,6 +1,6 @@
 //! The task: how it is executed, and how the parent is told.
 
-use super::kernel::{self, Fault, Fd, Text};
+use super::kernel::{self, Fault, Fd, Filter, Text};
 use super::wire::{CONTROL_FD, Kind, Report};
 use crate::sys::raw::{Errno, nr};
 
@@ -12,15 +12,6 @@ pub(crate) struct Task {
     pub(crate) paths: *const usize,
     pub(crate) argv: *const usize,
     pub(crate) envp: *const usize,
-}
-
-/// A system call filter, as `struct sock_fprog` has it.
-#[repr(C)]
-#[derive(Debug)]
-pub(crate) struct Filter {
-    pub(crate) length: u16,
-    /// In the plan, which lives as long as the process.
-    pub(crate) code: *const u8,
 }
 
 /// Sends a record; a parent that has gone hears nothing, and then nothing is lost.
