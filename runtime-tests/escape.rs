@@ -212,7 +212,7 @@ fn host_sockets_are_dead_in_a_host_root(bed: &Bed) {
          except OSError as error: print('refused')"
     );
     let outs = ["--read-only", "--upper=tmpfs"]
-        .map(|how| bed.run(["--rootfs", "/", how, "--", "/usr/bin/python3", "-c", &code]).out);
+        .map(|how| bed.run(["--rootfs", "/", how, "--", "python3", "-c", &code]).out);
     drop(listener);
     std::fs::remove_file(&path).unwrap();
     assert_eq!(outs, ["refused\n", "refused\n"]);

@@ -179,9 +179,15 @@ impl Drop for Shared {
 }
 
 impl Shared {
-    /// Removes the cgroup above all cells, unless other drivers of this state directory use it.
+    /// Removes the cgroup above all cells, unless other drivers of this state directory use it, and
+    /// the data directory if nothing is in it.
     fn leave(&self) -> Result<(), Error> {
         let _door = door(&self.options.state_dir)?;
+        if !has_instances(&self.options.state_dir)? {
+            // Mostly it was made only to be hidden from a cell on the host's root. One that is in
+            // use elsewhere, or not there, stays as it is.
+            let _ = std::fs::remove_dir(&self.options.data_dir);
+        }
         dissolve_last(&self.options.state_dir, &self.parent)
     }
 }

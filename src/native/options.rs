@@ -10,7 +10,7 @@ use crate::cgroup::OwnPlace;
 pub struct Options {
     /// Small and short-lived: locks, bundles. On a tmpfs, so that a reboot cleans it.
     pub state_dir: PathBuf,
-    /// Writable layers on disk. Made when the first one is needed.
+    /// Writable layers on disk. Made when it is needed, removed while it is empty.
     pub data_dir: PathBuf,
     /// The cgroup above all cells, at the root of each hierarchy. The last driver to close removes
     /// it if a driver made it, so drivers that share it must share the state directory.
