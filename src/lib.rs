@@ -49,6 +49,7 @@ pub mod bundle;
 pub mod cgroup;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod contract;
 mod init;
 pub mod launch;
 pub mod native;

@@ -1,0 +1,49 @@
+//! What an embedder sees: fn's driver contract, in Rust.
+//!
+//! ```text
+//! Driver::create_cookie(task) ─► Cookie
+//!   validate_image ─► [pull_image ─► validate_image] ─► create_container ─► run ─► WaitResult
+//!                                                                            │        │
+//!                         freeze ⇄ unfreeze, signal, stop  ◄─────────────────┘      wait ─► RunResult
+//!   close, at any stage
+//! ```
+//!
+//! The order, the units and the outcomes are those of the third generation of fnproject/fn's
+//! package `drivers`; `docs/fn-contract.md` lists them one by one, and where hotcell decided
+//! otherwise. Two kinds of failure are kept apart: a task that failed is a [`RunResult`] with a
+//! status, a driver that failed is an [`Error`] with a kind.
+//!
+//! Everything here is asynchronous, runs on tokio and can be used behind `dyn`. Any future may be
+//! dropped at any await: nothing leaks.
+//!
+//! This module is about names and meanings, and does nothing itself. [`native`](crate::native) runs
+//! real containers.
+
+mod config;
+mod context;
+mod driver;
+mod error;
+mod hooks;
+mod image_name;
+mod ready_task;
+mod result;
+mod retry;
+mod stat;
+mod task;
+mod task_builder;
+
+pub use async_trait::async_trait;
+pub use config::{Config, LoggerConfig, LoggerTag};
+pub use context::{Context, ContextEnd};
+pub use driver::{ContainerOptions, Cookie, Driver, WaitResult};
+pub use error::{Error, ErrorKind, Result};
+pub use hooks::{
+    AfterCall, BeforeCall, BoxFuture, Call, CallExtensions, CloseTask, Wrap, no_call_hook,
+};
+pub use image_name::ImageName;
+pub use ready_task::Task;
+pub use result::{ExitInfo, RunResult, State, Status};
+pub use retry::{BackOffConfig, RetryErrorChecker, never_retry};
+pub use stat::Stat;
+pub use task::{AuthConfiguration, Auther, ContainerTask, Input, Output};
+pub use task_builder::TaskBuilder;
