@@ -52,5 +52,7 @@ pub mod cli;
 pub mod contract;
 mod init;
 pub mod launch;
+mod logs;
 pub mod native;
+pub mod stats;
 mod sys;

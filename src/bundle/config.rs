@@ -1,7 +1,11 @@
 //! What a caller wants of a cell, in this crate's words: plain data, checked when it is used.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use oci_spec::runtime::Capability;
+
+use super::defaults;
 use super::limits::Limits;
 use super::units::Bytes;
 
@@ -26,6 +30,7 @@ pub struct CellConfig {
     /// Where the cell's own writes below `/` go.
     pub upper: Upper,
     /// The command and its arguments. A command without a slash is looked up in the cell's `PATH`.
+    /// Without any the specification lacks one, and can't be launched before it is given one.
     pub args: Vec<String>,
     /// `NAME=VALUE`. `PATH`, `HOME` and `HOSTNAME` are added when missing.
     pub env: Vec<String>,
@@ -33,6 +38,9 @@ pub struct CellConfig {
     pub cwd: String,
     /// Who the command runs as.
     pub user: User,
+    /// What root may do beyond other users, and other users at most gain; Docker's fourteen by
+    /// default.
+    pub capabilities: Vec<Capability>,
     /// The host name inside, 1 to 64 bytes; the driver gives the cell's name when `None`.
     pub hostname: Option<String>,
     /// What it may use.
@@ -46,6 +54,8 @@ pub struct CellConfig {
     /// Whether an init of ours is PID 1, hands signals on and reaps orphans. Without it the command
     /// is PID 1 itself and its own fatal signals do nothing by default, as under Docker.
     pub init: bool,
+    /// What else the bundle says of the cell, by name; hotcell's own names win.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl CellConfig {
@@ -63,12 +73,14 @@ impl CellConfig {
             env: Vec::new(),
             cwd: "/".to_owned(),
             user: User { uid: 0, gid: 0 },
+            capabilities: defaults::CAPABILITIES.to_vec(),
             hostname: None,
             limits: Limits::default(),
             volumes: Vec::new(),
             tmpfs: Vec::new(),
             network: Network::None,
             init: true,
+            annotations: BTreeMap::new(),
         }
     }
 }

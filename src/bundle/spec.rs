@@ -61,7 +61,10 @@ fn annotations(config: &CellConfig) -> HashMap<String, String> {
         Upper::Tmpfs => annotation::COPY_ON_WRITE_TMPFS,
         Upper::Disk => annotation::COPY_ON_WRITE_DISK,
     };
-    let mut all = HashMap::from([(annotation::ROOTFS.to_owned(), rootfs.to_owned())]);
+    let given = config.annotations.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let mut all: HashMap<_, _> = given.collect();
+    all.insert(annotation::ROOTFS.to_owned(), rootfs.to_owned());
+    all.remove(annotation::INIT);
     if config.init {
         all.insert(annotation::INIT.to_owned(), "true".to_owned());
     }
@@ -79,12 +82,8 @@ fn namespaces(network: Network) -> Result<Vec<LinuxNamespace>, Error> {
 }
 
 fn process(config: &CellConfig, hostname: &str) -> Result<Process, Error> {
-    match config.args.first() {
-        None => return Err(Error::invalid("command", "", "is missing")),
-        Some(command) if command.is_empty() => {
-            return Err(Error::invalid("command", "", "is empty"));
-        }
-        Some(_) => {}
+    if config.args.first().is_some_and(String::is_empty) {
+        return Err(Error::invalid("command", "", "is empty"));
     }
     if let Some(argument) = config.args.iter().find(|argument| argument.contains('\0')) {
         return Err(Error::invalid("argument", argument, "must not hold a NUL byte"));
@@ -93,7 +92,7 @@ fn process(config: &CellConfig, hostname: &str) -> Result<Process, Error> {
         let cwd = config.cwd.as_str();
         return Err(Error::invalid("working directory", cwd, "must be an absolute path"));
     }
-    let capabilities: HashSet<_> = defaults::CAPABILITIES.into();
+    let capabilities: HashSet<_> = config.capabilities.iter().copied().collect();
     let none = HashSet::new();
     let capabilities = LinuxCapabilitiesBuilder::default()
         .bounding(capabilities.clone())

@@ -24,6 +24,28 @@ pub(super) fn freeze(dir: &Dir) -> Result<(), Error> {
     })
 }
 
+/// As [`freeze`], but never sleeps: `false` if it has not happened after some re-reading.
+pub(super) fn try_freeze(dir: &Dir) -> Result<bool, Error> {
+    dir.write("cgroup.freeze", "1")?;
+    spin_until(dir, "frozen", true)
+}
+
+/// As [`thaw`], but never sleeps.
+pub(super) fn try_thaw(dir: &Dir) -> Result<bool, Error> {
+    dir.write("cgroup.freeze", "0")?;
+    spin_until(dir, "frozen", false)
+}
+
+fn spin_until(dir: &Dir, key: &str, wanted: bool) -> Result<bool, Error> {
+    for _ in 0..SPINS {
+        if is(dir, key)? == wanted {
+            return Ok(true);
+        }
+        yield_now();
+    }
+    Ok(false)
+}
+
 pub(super) fn thaw(dir: &Dir) -> Result<(), Error> {
     dir.write("cgroup.freeze", "0")?;
     wait_until(dir, "frozen", false, PATIENCE)
@@ -42,7 +64,9 @@ pub(super) fn wait_until(
     patience: Duration,
 ) -> Result<(), Error> {
     let start = Instant::now();
-    let mut spins = 0;
+    if spin_until(dir, key, wanted)? {
+        return Ok(());
+    }
     while is(dir, key)? != wanted {
         if start.elapsed() > patience {
             let state = match (key, wanted) {
@@ -52,11 +76,7 @@ pub(super) fn wait_until(
             };
             return Err(Error::TimedOut { state, path: dir.path().to_owned(), waited: patience });
         }
-        spins += 1;
-        match spins {
-            0..=SPINS => yield_now(),
-            _ => sleep(Duration::from_micros(200)),
-        }
+        sleep(Duration::from_micros(200));
     }
     Ok(())
 }

@@ -98,6 +98,24 @@ impl Cgroup {
         freezer::freeze(&self.unified)
     }
 
+    /// As [`freeze`](Cgroup::freeze), but never sleeps: `false` if the cell has not stopped after
+    /// some 200 µs. Then freeze again where sleeping is allowed, or thaw.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn try_freeze(&self) -> Result<bool, Error> {
+        freezer::try_freeze(&self.unified)
+    }
+
+    /// As [`thaw`](Cgroup::thaw), but never sleeps: `false` if the cell does not run again after
+    /// some 200 µs.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn try_thaw(&self) -> Result<bool, Error> {
+        freezer::try_thaw(&self.unified)
+    }
+
     /// Lets the cell run again; returns when it does.
     ///
     /// # Errors

@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default = "Config::zero")]
-#[non_exhaustive]
 pub struct Config {
     /// The daemon's address. Accepted and not used: there is no daemon.
     pub docker: String,

@@ -1,6 +1,7 @@
 //! A running cell: its first process, by descriptor, never by number.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -16,7 +17,7 @@ use crate::sys::pidfd::{self, WaitStatus, Waited};
 /// Dropping this kills a cell with an init (its control socket closes) and lets one without go on.
 #[derive(Debug)]
 pub struct Cell {
-    pidfd: OwnedFd,
+    pidfd: Arc<OwnedFd>,
     pid: i32,
     control: OwnedFd,
     stay: bool,
@@ -24,7 +25,7 @@ pub struct Cell {
 
 impl Cell {
     pub(super) fn new(pidfd: OwnedFd, pid: i32, control: OwnedFd, stay: bool) -> Cell {
-        Cell { pidfd, pid, control, stay }
+        Cell { pidfd: Arc::new(pidfd), pid, control, stay }
     }
 
     /// The number of the first process on the host, for people to look at. Act through the cell.
@@ -37,6 +38,11 @@ impl Cell {
     #[must_use]
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
+    }
+
+    /// The same descriptor, kept open by whoever holds it.
+    pub(crate) fn shared_pidfd(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.pidfd)
     }
 
     pub(super) fn control(&self) -> &OwnedFd {
@@ -61,6 +67,13 @@ impl Cell {
     /// When the kernel refuses.
     pub fn kill(&self) -> Result<(), Error> {
         self.signal(Signal::KILL)
+    }
+
+    /// Whether the cell has ended. Asking takes nothing away from [`wait`](Cell::wait).
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        matches!(poll(&mut watched, Some(&timespec(Duration::ZERO))), Ok(1))
     }
 
     /// Waits for the end of the cell, until `deadline` if there is one; `None` when that comes

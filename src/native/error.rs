@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::undo::Leftovers;
+use crate::contract::{self, ErrorKind};
 use crate::{bundle, cgroup, launch};
 
 /// The driver could not do what it was asked. `Display` tells this level; the source, why.
@@ -59,4 +60,24 @@ impl Error {
     pub(super) fn io(op: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Error {
         Error::Io { op, path: path.into(), source }
     }
+}
+
+/// The error as an embedder sees it: what was being done, with the kind that says whose fault it is.
+pub(super) fn lift(op: &str, error: Error) -> contract::Error {
+    let kind = match &error {
+        Error::Bundle(bundle::Error::Invalid { .. }) => ErrorKind::InvalidTask,
+        Error::Bundle(_) | Error::Unsafe { .. } | Error::Io { .. } => ErrorKind::Host,
+        Error::Cgroup(cgroup::Error::NoController { .. } | cgroup::Error::Unsupported { .. })
+        | Error::Launch(launch::Error::Unsupported { .. }) => ErrorKind::Unsupported,
+        Error::Cgroup(cgroup::Error::BadValue { .. } | cgroup::Error::DeviceRule { .. })
+        | Error::Launch(launch::Error::Invalid { .. } | launch::Error::Missing { .. }) => {
+            ErrorKind::InvalidTask
+        }
+        Error::Cgroup(_) | Error::Launch(launch::Error::ExitLost) => ErrorKind::Host,
+        Error::Launch(_) => ErrorKind::Launch,
+        Error::Denied { .. } => ErrorKind::Denied,
+        Error::NameInUse { .. } => ErrorKind::Conflict,
+        Error::Leftovers(_) => ErrorKind::Leftovers,
+    };
+    contract::Error::caused(kind, op, error)
 }

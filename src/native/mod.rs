@@ -9,16 +9,23 @@
 //! [`run`](mod@run) tells that story. Every thing it makes is pushed on an [undo stack](undo) at
 //! once; what a killed driver leaves is found and removed by the next one ([`recover`]).
 
+mod configure;
+mod cookie;
+mod driver;
 mod error;
 mod instance;
+mod live;
 mod lock;
+mod measure;
 mod options;
 pub mod recover;
 pub mod run;
 mod state;
+mod streams;
 mod trash;
 pub mod undo;
 
+pub use driver::NativeDriver;
 pub use error::Error;
 pub use instance::Instance;
 pub use options::Options;

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use oci_spec::runtime::Spec;
 use rustix::process::Signal;
 
 use super::instance::{Instance, Shared, door};
 use super::lock::FileLock;
 use super::undo::{Made, Undo};
 use super::{Error, state};
-use crate::bundle::{self, Bundle, CellConfig, CellName, Upper};
+use crate::bundle::{self, Bundle, CellConfig, CellName, annotation};
 use crate::cgroup::{Cgroup, Enforced, OomEvents, Sample};
 use crate::launch::{self, Cell, Exit, Place, Stdio};
 
@@ -71,8 +72,8 @@ pub struct Created {
 #[derive(Debug)]
 pub struct Running {
     name: CellName,
-    cell: Cell,
-    cgroup: Cgroup,
+    cell: Arc<Cell>,
+    cgroup: Arc<Cgroup>,
     timings: Timings,
     started: Instant,
     started_at: SystemTime,
@@ -96,17 +97,47 @@ impl Instance {
         config: &CellConfig,
         keep_bundle: Option<&Path>,
     ) -> Result<Created, Error> {
-        let start = Instant::now();
-        let shared = &self.shared;
-        let mut undo = Undo::new(&shared.failed);
-        let name = match name {
-            Some(name) => reserve(shared, name, &mut undo)?,
-            None => state::random_id()?.parse()?,
-        };
+        let (name, undo) = self.claim_name(name)?;
         let mut config = config.clone();
         config.hostname.get_or_insert_with(|| name.to_string());
-        let mut spec = bundle::spec(&config)?;
-        hide_state(&mut spec, &config, shared);
+        self.make(name, undo, bundle::spec(&config)?, keep_bundle)
+    }
+
+    /// The same from a specification, whose `root.path` is absolute.
+    ///
+    /// # Errors
+    /// As [`create`](Instance::create).
+    pub fn create_from_spec(
+        &self,
+        name: Option<CellName>,
+        spec: Spec,
+        keep_bundle: Option<&Path>,
+    ) -> Result<Created, Error> {
+        let (name, undo) = self.claim_name(name)?;
+        self.make(name, undo, spec, keep_bundle)
+    }
+
+    /// A random name needs no lock: nobody else has it.
+    fn claim_name(&self, name: Option<CellName>) -> Result<(CellName, Undo), Error> {
+        let mut undo = Undo::new(&self.shared.failed);
+        let name = match name {
+            Some(name) => reserve(&self.shared, name, &mut undo)?,
+            None => state::random_id()?.parse()?,
+        };
+        Ok((name, undo))
+    }
+
+    fn make(
+        &self,
+        name: CellName,
+        mut undo: Undo,
+        mut spec: Spec,
+        keep_bundle: Option<&Path>,
+    ) -> Result<Created, Error> {
+        let start = Instant::now();
+        let shared = &self.shared;
+        let rootfs = rootfs_to_launch(&spec)?;
+        hide_state(&mut spec, &rootfs, shared);
         let leaf = state::leaf_name(&shared.id, name.as_str());
         place_in_cgroup(&mut spec, &shared.options.cgroup_parent, &leaf);
 
@@ -114,9 +145,13 @@ impl Instance {
         let dir = shared.dir().join(name.as_str());
         make_dir(&dir)?;
         undo.push(Made::Dir(dir.clone()));
-        let disk = match config.upper {
-            Upper::Disk => Some(make_layer(shared, &name, &config.rootfs, &mut undo)?),
-            Upper::ReadOnly | Upper::Tmpfs => None,
+        let annotations = spec.annotations().as_ref();
+        let upper = annotations.and_then(|all| all.get(annotation::ROOTFS));
+        let disk = match upper.map(String::as_str) {
+            Some(annotation::COPY_ON_WRITE_DISK) => {
+                Some(make_layer(shared, &name, &rootfs, &mut undo)?)
+            }
+            _ => None,
         };
         let limits = spec.linux().as_ref().and_then(|linux| linux.resources().clone());
         let bundle = Bundle::create(keep_bundle.unwrap_or(&dir), spec)?;
@@ -143,6 +178,12 @@ impl Created {
         &self.name
     }
 
+    /// The specification that will be launched.
+    #[must_use]
+    pub fn spec(&self) -> &Spec {
+        self.bundle.spec()
+    }
+
     /// Launches the task; returns when it has been executed.
     ///
     /// # Errors
@@ -154,8 +195,8 @@ impl Created {
         self.timings.set_up = launched.set_up;
         Ok(Running {
             name: self.name,
-            cell: launched.cell,
-            cgroup: self.cgroup,
+            cell: Arc::new(launched.cell),
+            cgroup: Arc::new(self.cgroup),
             timings: self.timings,
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -184,13 +225,13 @@ impl Running {
 
     /// The first process, for signals and for an embedder's poll loop.
     #[must_use]
-    pub fn cell(&self) -> &Cell {
+    pub fn cell(&self) -> &Arc<Cell> {
         &self.cell
     }
 
     /// The cell's cgroup, to freeze, thaw and measure it.
     #[must_use]
-    pub fn cgroup(&self) -> &Cgroup {
+    pub fn cgroup(&self) -> &Arc<Cgroup> {
         &self.cgroup
     }
 
@@ -309,15 +350,31 @@ fn make_layer(
     Ok(layer)
 }
 
+/// What of a specification can be missing until someone wants to launch it.
+fn rootfs_to_launch(spec: &Spec) -> Result<PathBuf, Error> {
+    let process = spec.process().as_ref();
+    let args = process.and_then(|process| process.args().as_ref());
+    if args.is_none_or(Vec::is_empty) {
+        return Err(bundle::Error::invalid("command", "", "is missing").into());
+    }
+    match spec.root().as_ref().map(|root| root.path().clone()) {
+        Some(path) if path.is_absolute() => Ok(path),
+        path => {
+            let path = path.unwrap_or_default().to_string_lossy().into_owned();
+            Err(bundle::Error::invalid("rootfs", path, "must be an absolute path").into())
+        }
+    }
+}
+
 /// A cell whose root is the host's own must not read other cells' bundles there.
-fn hide_state(spec: &mut oci_spec::runtime::Spec, config: &CellConfig, shared: &Shared) {
+fn hide_state(spec: &mut Spec, rootfs: &Path, shared: &Shared) {
     let dirs = [&shared.options.state_dir, &shared.options.data_dir];
-    if shared.options.data_dir.starts_with(&config.rootfs) {
+    if shared.options.data_dir.starts_with(rootfs) {
         // There to be hidden, before another cell makes it. Where it can't be made, nothing will
         // ever lie in it.
         let _ = state::private_dir(&shared.options.data_dir);
     }
-    let inside = dirs.into_iter().filter_map(|dir| dir.strip_prefix(&config.rootfs).ok());
+    let inside = dirs.into_iter().filter_map(|dir| dir.strip_prefix(rootfs).ok());
     let hidden = inside.map(|dir| format!("/{}", dir.display()));
     if let Some(linux) = spec.linux_mut() {
         let mut masked = linux.masked_paths().clone().unwrap_or_default();
@@ -327,7 +384,7 @@ fn hide_state(spec: &mut oci_spec::runtime::Spec, config: &CellConfig, shared: &
 }
 
 /// Says in the bundle where the cell lives, as other runtimes read it.
-fn place_in_cgroup(spec: &mut oci_spec::runtime::Spec, parent: &str, leaf: &str) {
+fn place_in_cgroup(spec: &mut Spec, parent: &str, leaf: &str) {
     if let Some(linux) = spec.linux_mut() {
         linux.set_cgroups_path(Some(format!("/{parent}/{leaf}").into()));
     }

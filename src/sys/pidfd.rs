@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
 use super::raw::{self, nr};
 
@@ -98,5 +98,16 @@ mod tests {
     #[test]
     fn the_structure_has_the_size_that_the_request_names() {
         assert_eq!(size_of::<PidfdInfo>(), PIDFD_GET_INFO >> 16 & 0x3fff);
+    }
+}
+
+/// The signal of this number, the real-time ones included; `None` if there is none or it is one
+/// that the C library keeps for itself.
+pub(crate) fn signal(number: i32) -> Option<Signal> {
+    match number {
+        // SAFETY: on every Linux these are real-time signals, and the C library's own, 32 and 33,
+        // are not among them.
+        34..=64 => Some(unsafe { Signal::from_raw_unchecked(number) }),
+        _ => Signal::from_named_raw(number),
     }
 }

@@ -1,0 +1,130 @@
+//! The contract's driver on real cells.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::configure::{Surroundings, configure};
+use super::cookie::NativeCookie;
+use super::error::lift;
+use super::{Instance, Options, state};
+use crate::contract::{
+    BackOffConfig, Config, ContainerTask, Context, Cookie, Driver, Error, ErrorKind, Result,
+    RetryErrorChecker, never_retry,
+};
+
+/// Runs tasks as cells of this host, straight from this process.
+///
+/// ```no_run
+/// use std::sync::Arc;
+/// use hotcell::contract::{Config, Context, Driver, Status, Task};
+/// use hotcell::native::{NativeDriver, Options};
+///
+/// # async fn example() -> hotcell::contract::Result<()> {
+/// let driver = NativeDriver::open(Config::default(), Options::default())?;
+/// let context = Context::background();
+/// let task = Task::builder("rootfs:/srv/rootfs").command("echo hello").stdout(tokio::io::sink());
+/// let cookie = driver.create_cookie(&context, Arc::new(task.build())).await?;
+/// if cookie.validate_image(&context).await? {
+///     cookie.pull_image(&context).await?;
+///     cookie.validate_image(&context).await?;
+/// }
+/// cookie.create_container(&context).await?;
+/// let result = cookie.run(&context).await?.wait(&context).await;
+/// assert_eq!(result.status(), Status::Success);
+/// cookie.close(&context).await?;
+/// driver.close().await
+/// # }
+/// ```
+pub struct NativeDriver {
+    around: Surroundings,
+    /// Gone when the driver has been closed; each cookie has its own hold on it.
+    instance: Mutex<Option<Instance>>,
+    retry: Mutex<(BackOffConfig, RetryErrorChecker)>,
+}
+
+impl NativeDriver {
+    /// Removes what killed drivers left behind, then opens a new driver. Blocks while it sweeps.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) and [`Unsupported`](ErrorKind::Unsupported) with
+    /// the key; [`Denied`](ErrorKind::Denied) without privilege; [`Host`](ErrorKind::Host).
+    pub fn open(mut config: Config, options: Options) -> Result<NativeDriver> {
+        check(&config)?;
+        if config.instance_id.is_empty() {
+            config.instance_id = state::random_id().map_err(|error| lift("open", error))?;
+        }
+        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let instance = Instance::open(options).map_err(|error| lift("open", error))?;
+        Ok(NativeDriver {
+            around: Surroundings { config, hostname },
+            instance: Mutex::new(Some(instance)),
+            retry: Mutex::new((BackOffConfig::default(), never_retry())),
+        })
+    }
+}
+
+/// A key that would have to be ignored is refused. Those about a daemon mean nothing here, and those
+/// about kept images hold while there are none.
+fn check(config: &Config) -> Result<()> {
+    let unsupported = |key: &str, value: &dyn fmt::Debug| {
+        Err(Error::new(ErrorKind::Unsupported, format!("{key}: {value:?} is not supported")))
+    };
+    if !matches!(config.docker_networks.trim(), "" | "none" | "host") {
+        return unsupported("docker_networks", &config.docker_networks);
+    }
+    if !config.docker_load_file.is_empty() {
+        return unsupported("docker_load_file", &config.docker_load_file);
+    }
+    if config.pre_fork_pool_size != 0 {
+        return unsupported("pre_fork_pool_size", &config.pre_fork_pool_size);
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Driver for NativeDriver {
+    async fn create_cookie(
+        &self,
+        context: &Context,
+        task: Arc<dyn ContainerTask>,
+    ) -> Result<Box<dyn Cookie>> {
+        let instance = self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(instance) = instance else {
+            return Err(Error::new(ErrorKind::Closed, "create_cookie: the driver is closed"));
+        };
+        if let Some(end) = context.ended() {
+            return Err(end.into());
+        }
+        let configured = configure(&*task, &self.around)?;
+        Ok(Box::new(NativeCookie::new(instance, task, configured)))
+    }
+
+    fn set_pull_image_retry_policy(
+        &self,
+        policy: BackOffConfig,
+        checker: RetryErrorChecker,
+    ) -> Result<()> {
+        policy.check()?;
+        *self.retry.lock().unwrap_or_else(PoisonError::into_inner) = (policy, checker);
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        let instance = self.instance.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Its last hold removes directories, which blocks.
+        let dropped = tokio::task::spawn_blocking(move || drop(instance)).await;
+        dropped.map_err(|_| Error::new(ErrorKind::Host, "close: the runtime is shutting down"))
+    }
+}
+
+impl fmt::Debug for NativeDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instance = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("NativeDriver")
+            .field("config", &self.around.config)
+            .field("instance", &instance.as_ref().map(Instance::id))
+            .finish_non_exhaustive()
+    }
+}

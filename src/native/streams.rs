@@ -1,0 +1,67 @@
+//! A cell's standard streams: what the task brought along, at the far ends of pipes.
+
+use oci_spec::runtime::Spec;
+
+use super::configure::TaskStreams;
+use crate::bundle::User;
+use crate::contract::{Error, ErrorKind, Output, Result};
+use crate::launch::{Stdio, Stream};
+use crate::logs::{Feed, Pump, input_pipe, output_pipe};
+
+/// Our ends, each with what serves it. A stream that the task left out has none.
+#[derive(Debug)]
+pub(super) struct Streams {
+    stdin: Option<Feed>,
+    outputs: Vec<Pump>,
+}
+
+impl Streams {
+    /// Makes the pipes; the cell's ends belong to the user it runs as, because programs open
+    /// `/dev/stdout` by name.
+    pub(super) fn open(task: TaskStreams, spec: &Spec) -> Result<(Streams, Stdio)> {
+        let user = spec.process().as_ref().map_or(User { uid: 0, gid: 0 }, |process| {
+            let user = process.user();
+            User { uid: user.uid(), gid: user.gid() }
+        });
+        let mut streams = Streams { stdin: None, outputs: Vec::new() };
+        let mut stdio = Stdio::default();
+        if let Some(input) = task.stdin {
+            let (ours, cells) = input_pipe(user).map_err(no_pipe)?;
+            stdio.stdin = Stream::Fd(cells);
+            streams.stdin = Some(Feed::start(ours, input).map_err(no_pipe)?);
+        }
+        let mut output = |writer: Option<Output>| -> Result<Stream> {
+            let Some(writer) = writer else {
+                return Ok(Stream::Null);
+            };
+            let (ours, cells) = output_pipe(user).map_err(no_pipe)?;
+            streams.outputs.push(Pump::start(ours, vec![writer]).map_err(no_pipe)?);
+            Ok(Stream::Fd(cells))
+        };
+        stdio.stdout = output(task.stdout)?;
+        stdio.stderr = output(task.stderr)?;
+        Ok((streams, stdio))
+    }
+
+    /// The cell has ended: what is in the pipes is all.
+    pub(super) fn finish(&self) {
+        self.outputs.iter().for_each(Pump::finish);
+    }
+
+    /// Returns when every writer has taken everything, or has failed.
+    pub(super) async fn drained(&self) {
+        for output in &self.outputs {
+            output.drained().await;
+        }
+    }
+
+    /// What a reader or writer of the task failed with, if one did.
+    pub(super) fn failure(&self) -> Option<Error> {
+        let stdin = self.stdin.as_ref().and_then(Feed::failure);
+        stdin.or_else(|| self.outputs.iter().find_map(Pump::failure))
+    }
+}
+
+fn no_pipe(error: std::io::Error) -> Error {
+    Error::caused(ErrorKind::Host, "run: making the pipes of the standard streams", error)
+}
