@@ -4,7 +4,8 @@
 //! launch    what a cell sees and what it can't change     embedder  hotcell inside other programs
 //! exit      codes, signals, refusals                      recovery  drivers that are killed
 //! limits    memory, CPU, pids, tmpfs, rlimits             escape    hostile roots and paths
-//! freeze    freezing, thawing, killing, measuring         tidy      the repository itself
+//! freeze    freezing, thawing, killing, measuring         contract  fn's contract, row by row
+//! tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -22,6 +23,7 @@
 )]
 
 mod bed;
+mod contract;
 mod embedder;
 mod escape;
 mod exit;
@@ -75,6 +77,7 @@ fn main() {
         embedder::tests(),
         recovery::tests(),
         escape::tests(),
+        contract::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

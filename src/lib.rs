@@ -54,5 +54,6 @@ mod init;
 pub mod launch;
 mod logs;
 pub mod native;
+pub mod registry;
 pub mod stats;
 mod sys;

@@ -9,9 +9,9 @@ use std::thread::JoinHandle;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Gid, Uid};
 
 use crate::bundle::User;
+use crate::logs::{input_pipe, output_pipe};
 
 const BUFFER: usize = 64 << 10;
 
@@ -23,13 +23,10 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    /// Starts a thread that copies what the cell writes to `to`; returns the cell's end too. That
-    /// is the user's inside: programs open /dev/stdout by name.
+    /// Starts a thread that copies what the cell writes to `to`; returns the cell's end too.
     pub(super) fn output(to: impl AsFd, user: User) -> io::Result<(Pump, OwnedFd)> {
         let to = File::from(to.as_fd().try_clone_to_owned()?);
-        let (from, cells_end) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-        rustix::fs::fchown(&cells_end, Some(uid), Some(gid))?;
+        let (from, cells_end) = output_pipe(user)?;
         let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC)?;
         let thread = std::thread::Builder::new().spawn(move || copy(from, to, &stopped))?;
         Ok((Pump { thread, stop }, cells_end))
@@ -47,9 +44,9 @@ impl Pump {
 
 /// Starts a thread that copies this program's standard input; returns the cell's end. The thread
 /// ends with the input, with the cell, or with the program.
-pub(super) fn input() -> io::Result<OwnedFd> {
+pub(super) fn input(user: User) -> io::Result<OwnedFd> {
     let mut from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let (cells_end, to) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (to, cells_end) = input_pipe(user)?;
     std::thread::Builder::new().spawn(move || {
         let (mut to, mut buffer) = (File::from(to), vec![0; BUFFER]);
         loop {

@@ -58,7 +58,7 @@ fn run_cell(args: &RunArgs, config: &CellConfig) -> Result<Ended, Failure> {
     let (out, stdout) = Pump::output(io::stdout(), config.user).map_err(no_pipe)?;
     let (err, stderr) = Pump::output(io::stderr(), config.user).map_err(no_pipe)?;
     let stdin = match args.interactive {
-        true => Stream::Fd(pump::input().map_err(no_pipe)?),
+        true => Stream::Fd(pump::input(config.user).map_err(no_pipe)?),
         false => Stream::Null,
     };
     let stdio = Stdio { stdin, stdout: Stream::Fd(stdout), stderr: Stream::Fd(stderr) };

@@ -41,10 +41,18 @@ pub use error::{Error, ErrorKind, Result};
 pub use hooks::{
     AfterCall, BeforeCall, BoxFuture, Call, CallExtensions, CloseTask, Wrap, no_call_hook,
 };
-pub use image_name::ImageName;
+pub use image_name::{ImageName, parse_image, parse_image_first_generation};
 pub use ready_task::Task;
 pub use result::{ExitInfo, RunResult, State, Status};
 pub use retry::{BackOffConfig, RetryErrorChecker, never_retry};
-pub use stat::{Stat, metric};
+pub use stat::Stat;
 pub use task::{AuthConfiguration, Auther, ContainerTask, Input, Output};
 pub use task_builder::TaskBuilder;
+
+/// The names of the nine metrics.
+pub mod metric {
+    pub use super::stat::{
+        CPU_KERNEL, CPU_TOTAL, CPU_USER, DISK_READ, DISK_WRITE, MEM_LIMIT, MEM_USAGE, NET_RX,
+        NET_TX,
+    };
+}

@@ -1,33 +1,31 @@
-//! placeholder
-use crate::bundle::User;
-use crate::contract::{Error, Input, Output};
-use std::io;
-use std::os::fd::OwnedFd;
-#[derive(Debug)]
-pub(crate) struct Pump;
-impl Pump {
-    pub(crate) fn start(_p: OwnedFd, _w: Vec<Output>) -> io::Result<Pump> {
-        Ok(Pump)
-    }
-    pub(crate) fn finish(&self) {}
-    pub(crate) async fn drained(&self) {}
-    pub(crate) fn failure(&self) -> Option<Error> {
-        None
-    }
-}
-#[derive(Debug)]
-pub(crate) struct Feed;
-impl Feed {
-    pub(crate) fn start(_p: OwnedFd, _w: Input) -> io::Result<Feed> {
-        Ok(Feed)
-    }
-    pub(crate) fn failure(&self) -> Option<Error> {
-        None
-    }
-}
-pub(crate) fn output_pipe(_o: User) -> io::Result<(OwnedFd, OwnedFd)> {
-    todo!()
-}
-pub(crate) fn input_pipe(_o: User) -> io::Result<(OwnedFd, OwnedFd)> {
-    todo!()
-}
+//! The streams of a cell: output pumped from its pipes to the embedder's writers, input to its pipe.
+//!
+//! ```text
+//! cell ──pipe──► reading task ──► ring ──► writer's task ──► Output
+//!                (pump.rs)      (ring.rs)  (deliver.rs)  └─► ...
+//! Input ──► feeding task ──pipe──► cell
+//!           (feed.rs)
+//! ```
+//!
+//! No stream costs a thread, and an idle one no buffer: reading and writing are done through one
+//! buffer for each thread, and the ring's memory lives as long as there is something in it. A full
+//! ring stops the reading, so that the cell waits for its slowest writer and nothing is lost; a
+//! writer that failed holds up nobody.
+
+mod deliver;
+mod feed;
+mod pipes;
+mod pump;
+mod ring;
+mod scratch;
+mod shared;
+
+#[cfg(test)]
+mod tests;
+
+#[allow(unused_imports, reason = "the program asks for less than the driver")]
+pub(crate) use {
+    feed::Feed,
+    pipes::{input_pipe, output_pipe},
+    pump::Pump,
+};

@@ -44,7 +44,6 @@ pub(super) struct Ended {
 }
 
 /// A cell whose task was started, until it is removed.
-#[derive(Debug)]
 pub(super) struct Live {
     cell: Arc<Cell>,
     cgroup: Arc<Cgroup>,

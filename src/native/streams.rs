@@ -9,7 +9,6 @@ use crate::launch::{Stdio, Stream};
 use crate::logs::{Feed, Pump, input_pipe, output_pipe};
 
 /// Our ends, each with what serves it. A stream that the task left out has none.
-#[derive(Debug)]
 pub(super) struct Streams {
     stdin: Option<Feed>,
     outputs: Vec<Pump>,
@@ -30,16 +29,16 @@ impl Streams {
             stdio.stdin = Stream::Fd(cells);
             streams.stdin = Some(Feed::start(ours, input).map_err(no_pipe)?);
         }
-        let mut output = |writer: Option<Output>| -> Result<Stream> {
+        let mut output = |name, writer: Option<Output>| -> Result<Stream> {
             let Some(writer) = writer else {
                 return Ok(Stream::Null);
             };
             let (ours, cells) = output_pipe(user).map_err(no_pipe)?;
-            streams.outputs.push(Pump::start(ours, vec![writer]).map_err(no_pipe)?);
+            streams.outputs.push(Pump::start(ours, name, vec![writer]).map_err(no_pipe)?);
             Ok(Stream::Fd(cells))
         };
-        stdio.stdout = output(task.stdout)?;
-        stdio.stderr = output(task.stderr)?;
+        stdio.stdout = output("standard output", task.stdout)?;
+        stdio.stderr = output("standard error", task.stderr)?;
         Ok((streams, stdio))
     }
 
