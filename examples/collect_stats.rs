@@ -2,6 +2,7 @@
 //! `cargo run --example collect_stats -- /srv/rootfs`.
 //!
 //! Needs root, and a root file system with `sh`.
+#![allow(clippy::print_stdout, reason = "an example talks")]
 
 use std::sync::{Arc, Mutex, PoisonError};
 

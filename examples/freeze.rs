@@ -2,6 +2,7 @@
 //! `cargo run --example freeze -- /srv/rootfs`.
 //!
 //! Needs root, and a root file system with `sh`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example talks")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,6 +1,7 @@
 //! Runs one command in a cell: `cargo run --example run_task -- /srv/rootfs echo hello`.
 //!
 //! Needs root, and a directory with a root file system; `rootfs-fixtures/build` makes some.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example talks")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +21,8 @@ async fn main() -> Result<(), Error> {
     let task = Task::builder(format!("rootfs:{rootfs}"))
         .command(command)
         .memory(128 << 20)
-        .cpus(500u64)
-        .pids(32u64)
+        .cpus(500)
+        .pids(32)
         .stdout(tokio::io::stdout())
         .stderr(tokio::io::stderr())
         .build();

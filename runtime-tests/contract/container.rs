@@ -49,7 +49,7 @@ fn limit(names: &[&str]) -> String {
 fn row_31_memory_has_a_limit_and_no_swap(bed: &Bed) {
     on_runtime(async {
         let driver = driver(bed);
-        let (cookie, _wait) = started(&driver, command("sleep 60").memory(64u64 << 20)).await;
+        let (cookie, _wait) = started(&driver, command("sleep 60").memory(64 << 20)).await;
         assert_eq!(limit(&["memory.max", "memory.limit_in_bytes"]), "67108864");
         // What swap may take: nothing more (v2), memory and swap together (v1).
         let cells = |name| {
@@ -83,7 +83,7 @@ fn row_32_cpu_has_a_quota(bed: &Bed) {
         let driver = driver(bed);
         // v2 has both numbers in one file.
         for (milli, both, quota, period) in [
-            (500u64, "50000 100000", "50000", "100000"),
+            (500, "50000 100000", "50000", "100000"),
             (8000, "800000 100000", "800000", "100000"),
             // fn asks for 100 µs in 100 ms, which the kernel refuses; this is the same share.
             (1, "1000 1000000", "1000", "1000000"),
@@ -111,7 +111,7 @@ fn row_33_the_51st_process_is_refused(bed: &Bed) {
         let script =
             "i=0; while [ $i -lt 48 ]; do sleep 60 & i=$((i+1)); done; echo 48; sleep 1 & wait $!";
         let (out, err) = (Sink::default(), Sink::default());
-        let task = shell(script).pids(50u64).stdout(out.clone()).stderr(err.clone());
+        let task = shell(script).pids(50).stdout(out.clone()).stderr(err.clone());
         let result = finished(&driver, task).await;
         assert_ne!(result.status(), Status::Success, "the 51st process was started");
         assert_eq!(out.text(), "48\n", "{}", err.text());
@@ -173,7 +173,7 @@ fn row_36_tmp_has_its_size_and_inodes(bed: &Bed) {
         let config = Config { max_tmpfs_inodes: 1025, ..Config::default() };
         let driver = driver_with(bed, config);
         let script = "grep ' /tmp ' /proc/self/mountinfo; dd if=/dev/zero of=/tmp/x bs=1M count=4";
-        let (result, out, err) = output(&driver, shell(script).tmp_fs_size(1u64)).await;
+        let (result, out, err) = output(&driver, shell(script).tmp_fs_size(1)).await;
         assert!(out.contains("size=1024k") && out.contains("nr_inodes=1025"), "{out}");
         for option in ["rw", "nosuid", "nodev", "noexec"] {
             assert!(out.contains(option), "{option}: {out}");
@@ -214,7 +214,7 @@ fn row_38_a_writable_root_has_its_own_tmp(bed: &Bed) {
 
 fn row_39_a_limit_on_a_writable_root_is_refused(bed: &Bed) {
     on_runtime(async {
-        let task = || Arc::new(command("true").fs_size(10u64).build());
+        let task = || Arc::new(command("true").fs_size(10).build());
         let refused = driver_with(bed, writable()).create_cookie(&background(), task()).await;
         let error = refused.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Unsupported);

@@ -277,7 +277,7 @@ mod tests {
     fn nonsense_is_refused_with_the_value() {
         type Change = fn(&mut CellConfig);
         let changes: [(Change, &str); 7] = [
-            (|c| c.args.clear(), "command"),
+            (|c| c.args[0].clear(), "command"),
             (|c| c.args.push("a\0b".into()), "argument"),
             (|c| c.cwd = "relative".into(), "relative"),
             (|c| c.env.push("=x".into()), "=x"),

@@ -1,6 +1,7 @@
 //! Building a ready-made task, value by value.
 
 use std::collections::BTreeMap;
+use std::convert::identity;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -60,10 +61,10 @@ impl Task {
 
 /// A setter for each value that is stored as it is given.
 macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $kind:ty,)*) => {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty => $store:expr,)*) => {
         $($(#[$doc])*
-        pub fn $name(mut self, $name: impl Into<$kind>) -> TaskBuilder {
-            self.values.$name = $name.into();
+        pub fn $name(mut self, $name: $kind) -> TaskBuilder {
+            self.values.$name = $store($name);
             self
         })*
     };
@@ -72,39 +73,39 @@ macro_rules! setters {
 impl TaskBuilder {
     setters! {
         /// See [`ContainerTask::id`].
-        id: String,
+        id: impl Into<String> => Into::into,
         /// See [`ContainerTask::command`].
-        command: String,
+        command: impl Into<String> => Into::into,
         /// In bytes; see [`ContainerTask::memory`].
-        memory: u64,
+        memory: u64 => identity,
         /// In thousandths of a CPU; see [`ContainerTask::cpus`].
-        cpus: u64,
+        cpus: u64 => identity,
         /// In MB; see [`ContainerTask::fs_size`].
-        fs_size: u64,
+        fs_size: u64 => identity,
         /// In MB; see [`ContainerTask::tmp_fs_size`].
-        tmp_fs_size: u64,
+        tmp_fs_size: u64 => identity,
         /// See [`ContainerTask::pids`].
-        pids: u64,
+        pids: u64 => identity,
         /// See [`ContainerTask::open_files`].
-        open_files: Option<u64>,
+        open_files: u64 => Some,
         /// In bytes; see [`ContainerTask::locked_memory`].
-        locked_memory: Option<u64>,
+        locked_memory: u64 => Some,
         /// See [`ContainerTask::pending_signals`].
-        pending_signals: Option<u64>,
+        pending_signals: u64 => Some,
         /// In bytes; see [`ContainerTask::message_queue`].
-        message_queue: Option<u64>,
+        message_queue: u64 => Some,
         /// See [`ContainerTask::work_dir`].
-        work_dir: String,
+        work_dir: impl Into<String> => Into::into,
         /// See [`ContainerTask::logger_config`].
-        logger_config: LoggerConfig,
+        logger_config: LoggerConfig => identity,
         /// See [`ContainerTask::extensions`].
-        extensions: CallExtensions,
+        extensions: CallExtensions => identity,
         /// See [`ContainerTask::disable_net`].
-        disable_net: bool,
+        disable_net: bool => identity,
         /// See [`ContainerTask::labels`].
-        labels: BTreeMap<String, String>,
+        labels: BTreeMap<String, String> => identity,
         /// See [`ContainerTask::timeout`].
-        timeout: Option<Duration>,
+        timeout: Duration => Some,
     }
 
     /// Adds an environment variable.

@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn a_sized_tmp_has_its_size_and_the_configured_inodes() {
         let settings = Config { max_tmpfs_inodes: 1025, ..Config::default() };
-        let sized = config(task().tmp_fs_size(1u64), settings.clone()).unwrap();
+        let sized = config(task().tmp_fs_size(1), settings.clone()).unwrap();
         assert_eq!(
             (sized.tmpfs[0].size, sized.tmpfs[0].inodes),
             (Some(Bytes(1 << 20)), Some(1025))
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn limits_keep_their_units() {
-        let task = task().memory(64u64 << 20).cpus(500u64).pids(50u64).open_files(350);
+        let task = task().memory(64 << 20).cpus(500).pids(50).open_files(350);
         let limits = config(task.locked_memory(u64::MAX), Config::default()).unwrap().limits;
         assert_eq!(limits.memory, Some(Bytes(64 << 20)));
         assert_eq!((limits.cpu, limits.pids), (Some(MilliCpu(500)), Some(50)));
@@ -320,9 +320,9 @@ mod tests {
     #[test]
     fn what_is_not_done_is_refused_and_what_makes_no_sense_too() {
         let writable = Config { enable_readonly_rootfs: false, ..Config::default() };
-        let refused = config(task().fs_size(10u64), writable).unwrap_err();
+        let refused = config(task().fs_size(10), writable).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unsupported);
-        assert!(config(task().fs_size(10u64), Config::default()).is_ok());
+        assert!(config(task().fs_size(10), Config::default()).is_ok());
         let url = LoggerConfig { url: "tcp://log:514".into(), tags: Vec::new() };
         let task = |builder: TaskBuilder| configure(&builder.build(), &around(Config::default()));
         let kind = |builder: TaskBuilder| task(builder).err().map(|error| error.kind());

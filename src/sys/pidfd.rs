@@ -91,16 +91,6 @@ pub(crate) fn exit_info(pidfd: &OwnedFd) -> Option<WaitStatus> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_structure_has_the_size_that_the_request_names() {
-        assert_eq!(size_of::<PidfdInfo>(), PIDFD_GET_INFO >> 16 & 0x3fff);
-    }
-}
-
 /// The signal of this number, the real-time ones included; `None` if there is none or it is one
 /// that the C library keeps for itself.
 pub(crate) fn signal(number: i32) -> Option<Signal> {
@@ -109,5 +99,15 @@ pub(crate) fn signal(number: i32) -> Option<Signal> {
         // are not among them.
         34..=64 => Some(unsafe { Signal::from_raw_unchecked(number) }),
         _ => Signal::from_named_raw(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_structure_has_the_size_that_the_request_names() {
+        assert_eq!(size_of::<PidfdInfo>(), PIDFD_GET_INFO >> 16 & 0x3fff);
     }
 }
