@@ -5,6 +5,49 @@
 //! limits that hold or are refused. Starting one costs about what the kernel charges for it, and
 //! the same in a process of 16 MB and of 4 GB.
 //!
+//! # Running a task
+//!
+//! The [`contract`] is fn's: a driver makes a cookie of a task, the cookie goes through its stages,
+//! and what comes of the task is a result. This runs as it stands, on the [`mock`] driver, which
+//! needs no privilege; [`native::NativeDriver`] runs the same task for real.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use hotcell::contract::{Context, Driver, Status, Task};
+//! use hotcell::mock::MockDriver;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> hotcell::contract::Result<()> {
+//! let driver = MockDriver::new();
+//! let task = Task::builder("rootfs:/srv/rootfs")
+//!     .command("python3 -m http.server")
+//!     .memory(128 << 20)
+//!     .cpus(500)
+//!     .pids(32)
+//!     .build();
+//!
+//! let context = Context::background().with_timeout(Duration::from_secs(30));
+//! let cookie = driver.create_cookie(&context, Arc::new(task)).await?;
+//! if cookie.validate_image(&context).await? {
+//!     cookie.pull_image(&context).await?;
+//!     cookie.validate_image(&context).await?;
+//! }
+//! cookie.create_container(&context).await?;
+//! let wait = cookie.run(&context).await?;
+//! let result = wait.wait(&context).await;
+//! assert_eq!(result.status(), Status::Success);
+//!
+//! // The container goes even if the context has ended by now.
+//! cookie.close(&Context::background()).await?;
+//! driver.close().await
+//! # }
+//! ```
+//!
+//! # Without a runtime
+//!
+//! The core below the contract is synchronous and knows no async runtime:
+//!
 //! ```no_run
 //! use hotcell::bundle::CellConfig;
 //! use hotcell::launch::{Exit, Stdio};
@@ -27,12 +70,20 @@
 //!
 //! # Reading on
 //!
-//! The modules stand in the order of a task's path; each opens with what it owns:
+//! What an embedder sees:
+//!
+//! * [`contract`]: tasks, drivers, cookies, results, and what each call means.
+//! * [`mock`]: a scripted driver for an embedder's own tests.
+//! * [`adapters`]: the contract's first two generations, on any driver.
+//! * [`registry`]: drivers by name.
+//! * [`stats`]: lists of measurements, as text and in databases.
+//!
+//! What it stands on, in the order of a task's path; each module opens with what it owns:
 //!
 //! * [`bundle`]: a wish becomes an OCI specification and a directory.
 //! * [`cgroup`]: limits, freezing, killing and measuring, on unified and hybrid hosts.
 //! * [`launch`]: a bundle and a cgroup become a running process.
-//! * [`native`]: the driver, which tells that story and cleans up after it.
+//! * [`native`]: the driver on real cells, which tells that story and cleans up after it.
 //!
 //! # What it needs
 //!
@@ -44,6 +95,9 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `cli` (default) | the program `hotcell`; a library user turns it off |
+//! | `conformance` | `contract::conformance`, checks that any driver can run |
+//! | `rusqlite` | [`stats::Stats`] as a column of rusqlite's databases |
+//! | `sqlx` | [`stats::Stats`] as a text column of sqlx's databases |
 
 pub mod bundle;
 pub mod cgroup;

@@ -41,6 +41,11 @@ impl Feed {
         Ok(Feed { task, failure })
     }
 
+    /// The cell has ended: nothing more is read or written.
+    pub(crate) fn stop(&self) {
+        self.task.abort();
+    }
+
     /// The reader's failure, if it failed.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.failure.get().cloned()

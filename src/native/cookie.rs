@@ -37,6 +37,7 @@ pub(super) struct NativeCookie {
 
 /// What the cookie shares with the work it has under way.
 struct Core {
+    /// For a cookie that is dropped outside any.
     runtime: Handle,
     task: Arc<dyn ContainerTask>,
     name: Option<CellName>,
@@ -220,8 +221,9 @@ impl Core {
         Ok(live)
     }
 
-    /// Begins the removal, once; everybody gets its answer.
-    fn close(self: &Arc<Self>) -> watch::Receiver<Option<Result<()>>> {
+    /// Begins the removal on `runtime`, once; everybody gets its answer. A runtime that ends before
+    /// it is done drops what is left, which removes it there and then.
+    fn close(self: &Arc<Self>, runtime: &Handle) -> watch::Receiver<Option<Result<()>>> {
         let mut closing = lock(&self.closing);
         if let Some(answer) = &*closing {
             return answer.clone();
@@ -229,8 +231,7 @@ impl Core {
         let (answer, answers) = watch::channel(None);
         *closing = Some(answers.clone());
         let core = Arc::clone(self);
-        // On the runtime that made the cookie: the caller's may end before it is done.
-        self.runtime.spawn(async move {
+        runtime.spawn(async move {
             let done = core.remove().await;
             answer.send_replace(Some(done));
         });
@@ -264,7 +265,8 @@ impl Core {
 impl Drop for NativeCookie {
     /// Closes in the background.
     fn drop(&mut self) {
-        drop(self.core.close());
+        let runtime = Handle::try_current().unwrap_or_else(|_| self.core.runtime.clone());
+        drop(self.core.close(&runtime));
     }
 }
 
@@ -358,7 +360,7 @@ impl Cookie for NativeCookie {
     }
 
     async fn close(&self, context: &Context) -> Result<()> {
-        let mut answers = self.core.close();
+        let mut answers = self.core.close(&Handle::current());
         let answer = context.run(answers.wait_for(Option::is_some)).await?;
         match answer.ok().and_then(|answer| answer.clone()) {
             Some(answer) => answer,

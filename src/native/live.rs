@@ -209,6 +209,9 @@ impl Live {
         signal: Signal,
         grace: Duration,
     ) -> Result<()> {
+        if let Some(end) = context.ended() {
+            return Err(end.into());
+        }
         if self.cell.has_ended() {
             return Ok(());
         }
@@ -229,7 +232,7 @@ impl Live {
         // The removal kills once more, and reports what it can't.
         let _ = self.cgroup.kill();
         // The end is noted before the cgroup goes, or nobody would know what the cell had used.
-        let _ = timeout(KILL_PATIENCE, self.ended()).await;
+        let _ = timeout(KILL_PATIENCE, self.see_to_end()).await;
         let _ = timeout(GRACE, self.measured.cancelled()).await;
         self.measuring.cancel();
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -238,6 +241,24 @@ impl Live {
         };
         let removed = tokio::task::spawn_blocking(move || running.close()).await;
         removed.map_err(|_| unattended())?.map_err(|error| lift("close", error))
+    }
+
+    /// Waits for the end, and notes it should the runtime of whoever attends it stand still.
+    async fn see_to_end(&self) {
+        while timeout(GRACE, self.ended()).await.is_err() {
+            if let Some(ended) = self.poll_end() {
+                self.note_end(ended);
+            }
+        }
+    }
+
+    /// The first to know tells it.
+    fn note_end(&self, ended: Result<Ended>) {
+        self.end.send_if_modified(|end| {
+            let first = end.is_none();
+            end.get_or_insert(ended);
+            first
+        });
     }
 
     /// What the kernel says of the task, if it has ended.
@@ -291,7 +312,7 @@ async fn attend(attendant: Attendant) {
             Err(Error::caused(ErrorKind::Host, "wait: watching the cell's first process", error))
         }
     };
-    live.end.send_replace(Some(ended));
+    live.note_end(ended);
     live.streams.finish();
     let _ = timeout(GRACE, async {
         live.streams.drained().await;
@@ -316,11 +337,7 @@ async fn watch_pidfd(live: &Live) -> std::io::Result<Result<Ended>> {
 impl Drop for Attendant {
     fn drop(&mut self) {
         let live = &self.live;
-        live.end.send_if_modified(|end| {
-            let missing = end.is_none();
-            end.get_or_insert_with(|| Err(unattended()));
-            missing
-        });
+        live.note_end(Err(unattended()));
         live.result.send_if_modified(|result| {
             let missing = result.is_none();
             result.get_or_insert_with(|| live.judge());

@@ -42,8 +42,9 @@ impl Streams {
         Ok((streams, stdio))
     }
 
-    /// The cell has ended: what is in the pipes is all.
+    /// The cell has ended: what is in the pipes is all, and nobody reads any more.
     pub(super) fn finish(&self) {
+        self.stdin.iter().for_each(Feed::stop);
         self.outputs.iter().for_each(Pump::finish);
     }
 
