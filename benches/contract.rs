@@ -2,8 +2,9 @@
 //!
 //! One interleaved run on one cell: each round freezes and thaws it once with bare system calls
 //! (write the file, read the state again until it is there) and once through the cookie, then takes
-//! one measurement as the driver does. Then 200 idle cells are measured once a second, and the CPU
-//! time of this process is counted. Prints one JSON line for each figure.
+//! one measurement as the driver does. Whole lives of `true` through the contract are compared with
+//! the synchronous core's. Then 200 idle cells are measured once a second, and the CPU time of this
+//! process is counted. Prints one JSON line for each figure.
 //!
 //! `cargo bench --bench contract [-- ROUNDS [ROUNDS_SPACED]]`, as root, after `scripts/setup`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic, reason = "a measuring program")]
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hotcell::bundle::CellConfig;
+use hotcell::bundle::{CellConfig, Tmpfs, Upper, User};
 use hotcell::cgroup::Hierarchies;
 use hotcell::contract::{Config, Context, Cookie, Driver, Task, WaitResult};
 use hotcell::launch::Stdio;
@@ -34,6 +35,8 @@ fn main() {
     runtime.block_on(async {
         freezing(Duration::ZERO, rounds).await;
         freezing(Duration::from_millis(80), spaced).await;
+        lives(Duration::ZERO, rounds / 10).await;
+        lives(Duration::from_millis(80), spaced / 2).await;
         idle_cells().await;
     });
     measuring(rounds);
@@ -53,9 +56,9 @@ fn options() -> Options {
     options
 }
 
-async fn idle_cell(driver: &NativeDriver) -> (Box<dyn Cookie>, Box<dyn WaitResult>) {
+async fn cell(driver: &NativeDriver, command: &str) -> (Box<dyn Cookie>, Box<dyn WaitResult>) {
     let context = Context::background();
-    let task = Task::builder(format!("rootfs:{}", rootfs().display())).command("sleep 3600");
+    let task = Task::builder(format!("rootfs:{}", rootfs().display())).command(command);
     let cookie = driver.create_cookie(&context, Arc::new(task.build())).await.unwrap();
     cookie.validate_image(&context).await.unwrap();
     cookie.create_container(&context).await.unwrap();
@@ -98,7 +101,7 @@ fn micros(since: Instant) -> f64 {
 
 async fn freezing(spacing: Duration, rounds: usize) {
     let driver = NativeDriver::open(Config::default(), options()).unwrap();
-    let (cookie, _wait) = idle_cell(&driver).await;
+    let (cookie, _wait) = cell(&driver, "sleep 3600").await;
     let context = Context::background();
     let raw = Raw::open();
     let mut times: [Vec<f64>; 4] = Default::default();
@@ -123,6 +126,39 @@ async fn freezing(spacing: Duration, rounds: usize) {
     report("thaw", spacing, &thaw, &raw_thaw);
 }
 
+/// Create, run, wait and close of `true`, as fn's defaults have it, both ways.
+async fn lives(spacing: Duration, rounds: usize) {
+    let core = Instance::open(options()).unwrap();
+    let mut config = CellConfig::new(rootfs(), ["true"]);
+    config.upper = Upper::ReadOnly;
+    config.tmpfs.push(Tmpfs::new("/tmp"));
+    config.user = User { uid: 1000, gid: 1000 };
+    config.capabilities.clear();
+    let driver = NativeDriver::open(Config::default(), options()).unwrap();
+    let context = Context::background();
+    let mut times: [Vec<f64>; 2] = Default::default();
+    for _ in 0..rounds {
+        tokio::time::sleep(spacing).await;
+        times[0].push(tokio::task::block_in_place(|| {
+            let start = Instant::now();
+            let mut running =
+                core.create(None, &config, None).unwrap().run(Stdio::default()).unwrap();
+            running.wait(None).unwrap();
+            running.close().unwrap();
+            micros(start)
+        }));
+        tokio::time::sleep(spacing).await;
+        let start = Instant::now();
+        let (cookie, wait) = cell(&driver, "true").await;
+        assert!(wait.wait(&context).await.error().is_none());
+        cookie.close(&context).await.unwrap();
+        times[1].push(micros(start));
+    }
+    driver.close().await.unwrap();
+    report("life, core", spacing, &times[0], &times[0]);
+    report("life, contract", spacing, &times[1], &times[0]);
+}
+
 /// One sample of a cell's cgroup, as the driver takes it every second.
 fn measuring(rounds: usize) {
     let driver = Instance::open(options()).unwrap();
@@ -144,7 +180,7 @@ async fn idle_cells() {
     let driver = NativeDriver::open(Config::default(), options()).unwrap();
     let mut cells = Vec::new();
     for _ in 0..IDLE_CELLS {
-        cells.push(idle_cell(&driver).await);
+        cells.push(cell(&driver, "sleep 3600").await);
     }
     // What starting them left to do is over by then.
     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+#[cfg(doc)]
+use super::ContainerTask;
 use super::hooks::no_call_hook;
 use super::task::{Input, Output};
 use super::{Auther, CallExtensions, LoggerConfig, Stat, Task};
