@@ -107,6 +107,7 @@ pub mod contract;
 mod init;
 pub mod launch;
 mod logs;
+pub mod mock;
 pub mod native;
 pub mod registry;
 pub mod stats;

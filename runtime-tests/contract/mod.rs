@@ -9,10 +9,11 @@
 
 mod container;
 mod lifecycle;
+mod suite;
 pub mod tools;
 
 use crate::Test;
 
 pub fn tests() -> Vec<Test> {
-    [lifecycle::tests(), container::tests()].into_iter().flatten().collect()
+    [lifecycle::tests(), container::tests(), suite::tests()].into_iter().flatten().collect()
 }

@@ -65,7 +65,7 @@ impl Context {
     /// A context that ends with this one or `after` from now, whichever comes first.
     #[must_use]
     pub fn with_timeout(&self, after: Duration) -> Context {
-        match Instant::now().checked_add(after) {
+        match now().checked_add(after) {
             Some(deadline) => self.with_deadline(deadline),
             // Beyond the clock's end is no deadline.
             None => self.clone(),
@@ -82,7 +82,7 @@ impl Context {
     /// cancelled as well.
     #[must_use]
     pub fn ended(&self) -> Option<ContextEnd> {
-        if self.deadline.is_some_and(|at| at <= Instant::now()) {
+        if self.deadline.is_some_and(|at| at <= now()) {
             return Some(ContextEnd::DeadlineExceeded);
         }
         self.token.is_cancelled().then_some(ContextEnd::Cancelled)
@@ -117,6 +117,11 @@ impl Context {
     }
 }
 
+/// The clock of the timers: in a test that pauses tokio's time, contexts stand still with it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 impl From<ContextEnd> for Error {
     fn from(end: ContextEnd) -> Error {
         match end {
@@ -149,6 +154,17 @@ mod tests {
         let (other, _token) = parent.with_cancel();
         parents.cancel();
         assert_eq!(other.done().await, ContextEnd::Cancelled);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_paused_time_a_context_ends_with_the_timers() {
+        let context = Context::background().with_timeout(Duration::from_secs(3600));
+        tokio::time::sleep(Duration::from_secs(3599)).await;
+        assert_eq!(context.ended(), None);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(context.ended(), Some(ContextEnd::DeadlineExceeded));
+        let later = Context::background().with_timeout(Duration::from_secs(1));
+        assert_eq!(later.ended(), None, "its time begins now, not when the clock was paused");
     }
 
     #[tokio::test]

@@ -17,15 +17,17 @@
 //! dropped at any await: nothing leaks.
 //!
 //! This module is about names and meanings, and does nothing itself. [`native`](crate::native) runs
-//! real containers.
+//! real containers, [`mock`](crate::mock) plays them.
 
 mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod context;
 mod driver;
 mod error;
 mod hooks;
 mod image_name;
-pub(crate) mod outcome;
+mod outcome;
 mod ready_task;
 mod result;
 mod retry;
@@ -42,6 +44,7 @@ pub use hooks::{
     AfterCall, BeforeCall, BoxFuture, Call, CallExtensions, CloseTask, Wrap, no_call_hook,
 };
 pub use image_name::{ImageName, parse_image, parse_image_first_generation};
+pub(crate) use outcome::{result_of, result_of_end};
 pub use ready_task::Task;
 pub use result::{ExitInfo, RunResult, State, Status};
 pub use retry::{BackOffConfig, RetryErrorChecker, never_retry};

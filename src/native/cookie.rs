@@ -67,8 +67,10 @@ enum Stage {
     Live(Arc<Live>),
     /// Nothing any more: it could not be started.
     Failed,
-    /// Nothing any more.
-    Closed,
+    /// What is just being removed.
+    Closing(Option<Arc<Live>>),
+    /// Nothing any more, but how the task ended.
+    Closed(Option<ExitInfo>),
 }
 
 impl NativeCookie {
@@ -112,9 +114,9 @@ impl Stage {
             Stage::Configured => State::Configured,
             Stage::ImageReady => State::ImageReady,
             Stage::Created(_) | Stage::Starting => State::Created,
-            Stage::Live(live) => live.state(),
+            Stage::Live(live) | Stage::Closing(Some(live)) => live.state(),
             Stage::Failed => State::Exited,
-            Stage::Closed => State::Closed,
+            Stage::Closing(None) | Stage::Closed(_) => State::Closed,
         }
     }
 }
@@ -158,7 +160,6 @@ impl Core {
         }
         match &*lock(&self.stage) {
             Stage::Live(live) => Ok(Arc::clone(live)),
-            Stage::Closed => Err(closed(op)),
             stage => Err(out_of_order(op, &format!("is {}, not running", stage.state()))),
         }
     }
@@ -241,10 +242,17 @@ impl Core {
     async fn remove(&self) -> Result<()> {
         // What is being made is finished first, and then removed.
         let _turn = self.turn.lock().await;
-        let stage = std::mem::replace(&mut *lock(&self.stage), Stage::Closed);
-        let removed = match &stage {
-            Stage::Live(live) => live.close().await,
-            _ => Ok(()),
+        let stage = {
+            let mut stage = lock(&self.stage);
+            let live = match &*stage {
+                Stage::Live(live) => Some(Arc::clone(live)),
+                _ => None,
+            };
+            std::mem::replace(&mut *stage, Stage::Closing(live))
+        };
+        let (removed, exit) = match &stage {
+            Stage::Live(live) => (live.close().await, live.exit_info()),
+            _ => (Ok(()), None),
         };
         let instance = lock(&self.instance).take();
         let streams = std::mem::take(&mut *lock(&self.streams));
@@ -258,7 +266,9 @@ impl Core {
             drop(instance);
             rest
         });
-        removed.and(rest.await.unwrap_or(Ok(())))
+        let rest = rest.await.unwrap_or(Ok(()));
+        *lock(&self.stage) = Stage::Closed(exit);
+        removed.and(rest)
     }
 }
 
@@ -306,7 +316,7 @@ impl Cookie for NativeCookie {
         match &*lock(&self.core.stage) {
             Stage::ImageReady => {}
             Stage::Created(_) | Stage::Starting | Stage::Live(_) => return Ok(()),
-            Stage::Closed => return Err(closed(op)),
+            Stage::Closing(_) | Stage::Closed(_) => return Err(closed(op)),
             Stage::Configured => return Err(out_of_order(op, "has no validated image")),
             Stage::Failed => return Err(out_of_order(op, "has failed to start")),
         }
@@ -344,7 +354,8 @@ impl Cookie for NativeCookie {
 
     fn exit_info(&self) -> Option<ExitInfo> {
         match &*lock(&self.core.stage) {
-            Stage::Live(live) => live.exit_info(),
+            Stage::Live(live) | Stage::Closing(Some(live)) => live.exit_info(),
+            Stage::Closed(exit) => *exit,
             _ => None,
         }
     }
@@ -354,7 +365,7 @@ impl Cookie for NativeCookie {
         let spec = lock(&self.core.spec);
         match &*lock(&self.core.stage) {
             Stage::Configured | Stage::ImageReady => Ok(ContainerOptions::new(spec)),
-            Stage::Closed => Err(closed("container_options")),
+            Stage::Closing(_) | Stage::Closed(_) => Err(closed("container_options")),
             stage => Err(out_of_order("container_options", &format!("is {}", stage.state()))),
         }
     }

@@ -24,7 +24,7 @@ use super::run::{Created, Outcome, Running};
 use super::streams::Streams;
 use crate::cgroup::{Cgroup, Sample};
 use crate::contract::{
-    Context, Error, ErrorKind, ExitInfo, Result, RunResult, State, Status, outcome,
+    Context, Error, ErrorKind, ExitInfo, Result, RunResult, State, Status, result_of, result_of_end,
 };
 use crate::launch::{Cell, Exit};
 use crate::sys::watch::Watched;
@@ -133,7 +133,7 @@ impl Live {
         let result = match context.run(self.judged()).await {
             Ok(result) => result,
             Err(_) if self.cell.has_ended() => self.judged().await,
-            Err(end) => outcome::result_of_end(end),
+            Err(end) => result_of_end(end),
         };
         // Nothing is measured after a wait, not even what was under way.
         self.measuring.cancel();
@@ -276,9 +276,7 @@ impl Live {
 
     fn judge(&self) -> RunResult {
         match &*self.end.borrow() {
-            Some(Ok(ended)) => {
-                outcome::result_of(&ended.info, self.memory_bytes, self.streams.failure())
-            }
+            Some(Ok(ended)) => result_of(&ended.info, self.memory_bytes, self.streams.failure()),
             // Whatever went wrong: a wait that failed is no success.
             Some(Err(error)) => RunResult::failure(Status::Error, error.clone()),
             None => RunResult::failure(Status::Error, unattended()),
@@ -290,10 +288,10 @@ impl Ended {
     fn of(outcome: &Outcome) -> Ended {
         let info = ExitInfo::exited(0, outcome.started_at, outcome.finished_at);
         let info = match outcome.exit {
-            _ if outcome.oom_killed => info.by_oom(),
             Exit::Code(code) => ExitInfo { code, ..info },
             Exit::Signal(signal) => info.by_signal(signal),
         };
+        let info = ExitInfo { oom_killed: outcome.oom_killed, ..info };
         Ended { info, usage: outcome.usage }
     }
 }
