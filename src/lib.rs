@@ -99,6 +99,7 @@
 //! | `rusqlite` | [`stats::Stats`] as a column of rusqlite's databases |
 //! | `sqlx` | [`stats::Stats`] as a text column of sqlx's databases |
 
+pub mod adapters;
 pub mod bundle;
 pub mod cgroup;
 #[cfg(feature = "cli")]

@@ -8,6 +8,7 @@
 //! ```
 
 mod container;
+mod generations;
 mod lifecycle;
 mod suite;
 pub mod tools;
@@ -15,5 +16,8 @@ pub mod tools;
 use crate::Test;
 
 pub fn tests() -> Vec<Test> {
-    [lifecycle::tests(), container::tests(), suite::tests()].into_iter().flatten().collect()
+    [lifecycle::tests(), container::tests(), suite::tests(), generations::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hotcell::adapters::generations::upgrade::Upgraded;
+use hotcell::adapters::generations::{b, default_config};
 use hotcell::contract::conformance::{Capability, Harness, Work, async_trait, checks, run_all};
 use hotcell::contract::{Config, Driver, Result, TaskBuilder};
 use hotcell::native::{NativeDriver, Options};
@@ -12,20 +14,25 @@ use crate::bed::Bed;
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
-    vec![test!(the_suite_passes, Cells, Busybox, Memory)]
+    vec![
+        test!(the_suite_passes, Cells, Busybox, Memory),
+        test!(the_suite_passes_through_the_second_generation, Cells, Busybox, Memory),
+    ]
 }
 
 /// A driver on the bed, and a directory of scripts that the tasks run: a command has no quoting.
 struct Native {
+    /// Whether the driver is seen through the second generation's facade and lifted back.
+    lifted: bool,
     options: Options,
     scripts: PathBuf,
 }
 
 impl Native {
-    fn new(bed: &Bed) -> Native {
+    fn new(bed: &Bed, lifted: bool) -> Native {
         let scripts = bed.path("scripts");
         std::fs::create_dir_all(&scripts).unwrap();
-        Native { options: bed.options(), scripts }
+        Native { lifted, options: bed.options(), scripts }
     }
 
     fn script(&self, name: &str, text: &str) -> TaskBuilder {
@@ -41,7 +48,11 @@ impl Harness for Native {
         let options = self.options.clone();
         let open = move || NativeDriver::open(Config::default(), options);
         let driver = tokio::task::spawn_blocking(open).await.unwrap()?;
-        Ok(Arc::new(driver))
+        if !self.lifted {
+            return Ok(Arc::new(driver));
+        }
+        let facade = b::Facade::new(Arc::new(driver), &default_config())?;
+        Ok(Arc::new(Upgraded::new(Arc::new(facade))))
     }
 
     fn task(&self, work: Work) -> TaskBuilder {
@@ -69,7 +80,16 @@ impl Harness for Native {
 }
 
 fn the_suite_passes(bed: &Bed) {
-    let report = on_runtime(async { run_all(&Native::new(bed)).await });
+    passes(&Native::new(bed, false));
+}
+
+fn the_suite_passes_through_the_second_generation(bed: &Bed) {
+    passes(&Native::new(bed, true));
+}
+
+#[track_caller]
+fn passes(native: &Native) {
+    let report = on_runtime(async { run_all(native).await });
     let report = report.unwrap_or_else(|failures| panic!("{failures}"));
     // Images with volumes are for image stores.
     assert_eq!((report.passed.len(), report.skipped.len()), (checks().len() - 1, 1), "{report:?}");

@@ -75,7 +75,8 @@ mod with_sqlx {
 
 #[cfg(test)]
 mod tests {
-    use crate::contract::{NET_RX, Stat};
+    use crate::contract::Stat;
+    use crate::contract::metric::NET_RX;
     use crate::stats::{Stats, timestamp};
 
     fn samples() -> Stats {
