@@ -1,23 +1,37 @@
 //! The contract on real cells, row by row of `docs/fn-contract.md`.
 //!
 //! ```text
-//! lifecycle  stages, order, close at any time     container  limits, root, user, network, volumes
-//! outcome    codes, signals, deadlines, cancels   freeze     freezing, thawing, misuse
-//! streams    stdin, stdout, stderr, writers       stats      measurements
-//! races      the heavy proofs                     suite      the conformance suite
+//! lifecycle  stages and their order               container  limits, root, user, network, volumes
+//! closing    close and drop at any time           freeze     freezing, thawing, misuse
+//! outcome    codes, signals, deadlines, cancels   stats      measurements
+//! streams    stdin, stdout, stderr                races      the heavy proofs
+//! writers    readers and writers that fail        suite      the conformance suite
 //! ```
 
+mod closing;
 mod container;
+mod freeze;
 mod generations;
 mod lifecycle;
+mod outcome;
+mod streams;
 mod suite;
 pub mod tools;
+mod writers;
 
 use crate::Test;
 
 pub fn tests() -> Vec<Test> {
-    [lifecycle::tests(), container::tests(), suite::tests(), generations::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let lists = [
+        lifecycle::tests(),
+        closing::tests(),
+        outcome::tests(),
+        streams::tests(),
+        writers::tests(),
+        freeze::tests(),
+        container::tests(),
+        suite::tests(),
+        generations::tests(),
+    ];
+    lists.into_iter().flatten().collect()
 }

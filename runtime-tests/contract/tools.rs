@@ -2,18 +2,19 @@
 
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
 use hotcell::contract::{
-    Config, Context, Cookie, Driver, RunResult, Task, TaskBuilder, WaitResult,
+    Config, Context, Cookie, Driver, RunResult, State, Task, TaskBuilder, WaitResult,
 };
 use hotcell::native::NativeDriver;
 use tokio::io::AsyncWrite;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, cgroup_dirs};
 use crate::host::fixture;
 
 /// Long enough for anything that works, short enough to see what hangs.
@@ -125,4 +126,42 @@ pub async fn output(driver: &dyn Driver, task: TaskBuilder) -> (RunResult, Strin
     let (out, err) = (Sink::default(), Sink::default());
     let result = finished(driver, task.stdout(out.clone()).stderr(err.clone())).await;
     (result, out.text(), err.text())
+}
+
+/// A task on the Debian root that runs `script` in Python, which reads it from its standard input.
+pub fn python(script: &str) -> TaskBuilder {
+    let image = format!("rootfs:{}", fixture("debian").display());
+    Task::builder(image).command("python3 -").input(io::Cursor::new(script.as_bytes().to_vec()))
+}
+
+/// A directory of the test's that the task's user may write to.
+pub fn open_dir(bed: &Bed, name: &str) -> String {
+    let dir = bed.path(name);
+    std::fs::create_dir(&dir).unwrap();
+    std::os::unix::fs::chown(&dir, Some(1000), Some(1000)).unwrap();
+    dir.to_str().unwrap().to_owned()
+}
+
+/// Waits until the container is in `state`.
+pub async fn reaches(cookie: &dyn Cookie, state: State) {
+    let reached = async {
+        while cookie.state() != state {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let reached = tokio::time::timeout(PATIENCE, reached).await;
+    assert!(reached.is_ok(), "it is {} and not {state}", cookie.state());
+}
+
+/// A context that ended before anybody looked at it.
+pub fn dead() -> Context {
+    let (context, canceller) = background().with_cancel();
+    canceller.cancel();
+    context
+}
+
+/// The test run's cgroups that exist now, one path for each cell and hierarchy.
+pub fn cells() -> Vec<PathBuf> {
+    let entries = cgroup_dirs().into_iter().flat_map(std::fs::read_dir).flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
