@@ -305,7 +305,9 @@ fn row_9_a_root_that_is_gone_or_empty_fails_the_run(bed: &Bed) {
     std::fs::create_dir(bed.path("empty")).unwrap();
     on_runtime(async {
         let driver = driver(bed);
-        run_fails(&driver, on_dir(bed, "empty"), &["set-up step"]).await;
+        run_fails(&driver, on_dir(bed, "empty"), &["No such file"]).await;
+        let made = std::fs::read_dir(bed.path("empty")).unwrap().count();
+        assert_eq!(made, 0, "the image was changed");
         std::fs::create_dir(bed.path("gone")).unwrap();
         let cookie = created(&driver, on_dir(bed, "gone")).await;
         std::fs::remove_dir(bed.path("gone")).unwrap();

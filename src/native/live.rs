@@ -102,7 +102,13 @@ impl Live {
     }
 
     pub(super) fn state(&self) -> State {
-        match (self.end.borrow().is_some(), self.frozen.load(Ordering::Acquire)) {
+        let ended = match &*self.end.borrow() {
+            Some(Ok(_)) => true,
+            // Nobody attends it; that does not end it.
+            Some(Err(_)) => self.cell.has_ended(),
+            None => false,
+        };
+        match (ended, self.frozen.load(Ordering::Acquire)) {
             (true, _) => State::Exited,
             (false, true) => State::Frozen,
             (false, false) => State::Running,
@@ -180,7 +186,10 @@ impl Live {
                     drop(gate);
                     done
                 });
-                context.run(slow).await?.map_err(|_| unattended())?
+                let done = context.run(slow).await?.map_err(|_| unattended())?;
+                self.must_run(op)?;
+                // What it stands at now may be someone else's doing: the gate is open again.
+                return done.map_err(|error| lift(op, error.into()));
             }
         };
         // The end may have come first, and taken the cgroup with it.
@@ -220,11 +229,18 @@ impl Live {
             // It may have been thawed, or have ended, in between: then there is nothing to do.
             let _ = self.unfreeze(context).await;
         }
-        if context.run(timeout(grace, self.ended())).await?.is_err() {
-            self.cgroup.kill().map_err(|error| lift("stop", error.into()))?;
-            let _ = context.run(self.ended()).await?;
+        let ended = match context.run(timeout(grace, self.ended())).await? {
+            Ok(ended) => ended,
+            Err(_) => {
+                self.cgroup.kill().map_err(|error| lift("stop", error.into()))?;
+                context.run(self.ended()).await?
+            }
+        };
+        match ended {
+            // How it ended is the wait's affair; that it has is this one's.
+            Err(error) if !self.cell.has_ended() => Err(error),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Kills what runs and removes everything. Runs to its end wherever it is called.
