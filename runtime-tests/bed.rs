@@ -27,7 +27,8 @@ pub struct Ran {
     pub err: String,
 }
 
-fn cgroup_parent() -> String {
+/// The name of the cgroup above all cells of this run; other runs have their own.
+pub fn cgroup_parent() -> String {
     let number =
         std::env::var("HOTCELL_TEST_RUN").unwrap_or_else(|_| std::process::id().to_string());
     format!("hotcell-test-{number}")

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bed::{Bed, cgroup_dirs};
+use crate::bed::{Bed, cgroup_dirs, cgroup_parent};
 
 /// How long the kernel may take to let go of what nobody uses any more.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -58,9 +58,11 @@ fn cgroups(lines: &mut BTreeSet<String>) {
     }
 }
 
-/// Our descendants, zombies included, and the network namespaces and init programs in use anywhere.
+/// Our descendants, zombies included, and what lives in this run's cgroups. Every process of a cell
+/// is born there, so those of other runs and drivers don't matter.
 fn processes(lines: &mut BTreeSet<String>) {
     let me = std::process::id().to_string();
+    let ours = format!("/{}/", cgroup_parent());
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !name.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -78,11 +80,8 @@ fn processes(lines: &mut BTreeSet<String>) {
         if parent == me {
             lines.insert(format!("child {name} in state {state}: {stat}"));
         }
-        if link("exe").contains("hotcell-init") {
-            lines.insert(format!("init {name}"));
-        }
         let cgroup = std::fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
-        if cgroup.contains("hotcell-test-") {
+        if cgroup.contains(&ours) {
             lines.insert(format!("process {name} in {}", cgroup.replace('\n', " ")));
             lines.insert(format!("network namespace {}", link("ns/net")));
         }

@@ -9,7 +9,7 @@ use hotcell::native::NativeDriver;
 use super::tools::{
     Sink, background, cells, command, created, dead, driver, on_runtime, reaches, shell, started,
 };
-use crate::bed::Bed;
+use crate::bed::{Bed, cgroup_parent};
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
@@ -98,7 +98,7 @@ impl Stage {
 fn processes() -> usize {
     let ids = std::fs::read_dir("/proc").unwrap().flatten();
     let groups = ids.filter_map(|id| std::fs::read_to_string(id.path().join("cgroup")).ok());
-    groups.filter(|groups| groups.contains("hotcell-test-")).count()
+    groups.filter(|groups| groups.contains(&format!("/{}/", cgroup_parent()))).count()
 }
 
 fn row_23_close_takes_every_daemon(bed: &Bed) {

@@ -3,9 +3,10 @@
 //! ```text
 //! lifecycle  stages and their order               container  limits, root, user, network, volumes
 //! closing    close and drop at any time           freeze     freezing, thawing, misuse
-//! outcome    codes, signals, deadlines, cancels   stats      measurements
-//! streams    stdin, stdout, stderr                races      the heavy proofs
-//! writers    readers and writers that fail        suite      the conformance suite
+//! outcome    codes, signals, want of memory       stats      measurements
+//! waiting    deadlines, cancels, late waits       races      the heavy proofs
+//! streams    stdin, stdout, stderr                suite      the conformance suite
+//! writers    readers and writers that fail
 //! ```
 
 mod closing;
@@ -17,6 +18,7 @@ mod outcome;
 mod streams;
 mod suite;
 pub mod tools;
+mod waiting;
 mod writers;
 
 use crate::Test;
@@ -26,6 +28,7 @@ pub fn tests() -> Vec<Test> {
         lifecycle::tests(),
         closing::tests(),
         outcome::tests(),
+        waiting::tests(),
         streams::tests(),
         writers::tests(),
         freeze::tests(),
