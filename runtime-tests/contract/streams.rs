@@ -125,7 +125,7 @@ fn row_11_stdout_and_stderr_are_separate_and_each_may_be_left_out(bed: &Bed) {
         finished(&driver, shell(BOTH).stderr(err.clone())).await;
         assert_eq!((out.text().as_str(), err.text().as_str()), ("out\nout\n", "err\nerr\n"));
         // Discarded in the cell itself: no pipe, nothing to fill.
-        let flood = "sh -c 'readlink /proc/$PPID/fd/1' >&2; head -c 50000000 /dev/zero; exit $?";
+        let flood = "sleep 60 & readlink /proc/$!/fd/1 >&2; head -c 50000000 /dev/zero; exit $?";
         let err = Sink::default();
         let result = finished(&driver, shell(flood).stderr(err.clone())).await;
         assert_eq!((result.status(), err.text().as_str()), (Status::Success, "/dev/null\n"));
