@@ -15,6 +15,8 @@ mod freeze;
 mod generations;
 mod lifecycle;
 mod outcome;
+mod races;
+mod stats;
 mod streams;
 mod suite;
 pub mod tools;
@@ -35,6 +37,8 @@ pub fn tests() -> Vec<Test> {
         container::tests(),
         suite::tests(),
         generations::tests(),
+        stats::tests(),
+        races::tests(),
     ];
     lists.into_iter().flatten().collect()
 }

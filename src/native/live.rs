@@ -48,6 +48,8 @@ pub(super) struct Live {
     cell: Arc<Cell>,
     cgroup: Arc<Cgroup>,
     memory_bytes: Option<u64>,
+    /// Before its first process.
+    start_at: Instant,
     streams: Streams,
     /// Whoever removes the cell takes it.
     running: Mutex<Option<Running>>,
@@ -71,11 +73,13 @@ impl Live {
         memory_bytes: Option<u64>,
     ) -> Result<Arc<Live>> {
         let (streams, stdio) = Streams::open(streams, created.spec())?;
+        let start_at = Instant::now();
         let running = created.run(stdio).map_err(|error| lift("run", error))?;
         let live = Arc::new(Live {
             cell: Arc::clone(running.cell()),
             cgroup: Arc::clone(running.cgroup()),
             memory_bytes,
+            start_at,
             streams,
             running: Mutex::new(Some(running)),
             freezing: Arc::default(),
@@ -99,6 +103,10 @@ impl Live {
 
     pub(super) fn memory_bytes(&self) -> Option<u64> {
         self.memory_bytes
+    }
+
+    pub(super) fn start_at(&self) -> Instant {
+        self.start_at
     }
 
     pub(super) fn state(&self) -> State {

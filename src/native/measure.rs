@@ -19,7 +19,7 @@ const SLOT: Duration = Duration::from_millis(100);
 /// that shares the host's is not the cell's.
 pub(super) async fn measure(live: Arc<Live>, task: Arc<dyn ContainerTask>, own_network: bool) {
     let _done = live.measured.clone().drop_guard();
-    let mut meter = Meter::new(live.memory_bytes());
+    let mut meter = Meter::new(live.memory_bytes(), live.start_at());
     if own_network && meter.open_network(live.cell().pid()).is_ok() && live.cell().has_ended() {
         // The number may be another process's by now.
         meter.forget_network();

@@ -18,12 +18,13 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// For a cell that starts now with nothing used.
-    pub(crate) fn new(memory_limit_bytes: Option<u64>) -> Meter {
+    /// For a cell that had used nothing at `start`. The first sample's shares are of the time since
+    /// then, so it has to lie before the cell's first process.
+    pub(crate) fn new(memory_limit_bytes: Option<u64>, start: Instant) -> Meter {
         Meter {
             memory_limit_bytes: memory_limit_bytes.unwrap_or_else(host_memory_bytes),
             network: None,
-            before: (Instant::now(), Sample::default()),
+            before: (start, Sample::default()),
         }
     }
 
@@ -107,8 +108,7 @@ mod tests {
 
     #[test]
     fn there_are_nine_keys_and_cpu_is_a_share_of_the_time_between() {
-        let mut meter = Meter::new(Some(1 << 20));
-        meter.before.0 = Instant::now() - Duration::from_secs(2);
+        let mut meter = Meter::new(Some(1 << 20), Instant::now() - Duration::from_secs(2));
         let sample = Sample {
             cpu_total: Duration::from_millis(1999),
             cpu_user: Duration::from_millis(1500),
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_the_host_is_the_limit() {
-        assert!(Meter::new(None).memory_limit_bytes > 64 << 20);
+        assert!(Meter::new(None, Instant::now()).memory_limit_bytes > 64 << 20);
     }
 
     #[test]
