@@ -63,7 +63,7 @@ impl Error {
 }
 
 /// The error as an embedder sees it: what was being done, with the kind that says whose fault it is.
-pub(super) fn lift(op: &str, error: Error) -> contract::Error {
+pub(in crate::native) fn lift(op: &str, error: Error) -> contract::Error {
     let kind = match &error {
         Error::Bundle(bundle::Error::Invalid { .. }) => ErrorKind::InvalidTask,
         Error::Bundle(_) | Error::Unsafe { .. } | Error::Io { .. } => ErrorKind::Host,

@@ -6,22 +6,17 @@
 //!                     cgroup                                        close: undo, backwards
 //! ```
 //!
-//! [`run`](mod@run) tells that story. Every thing it makes is pushed on an [undo stack](undo) at
+//! [`run`](mod@run) tells that story; [`NativeDriver`] is the same behind the contract, on tokio. Every thing it makes is pushed on an [undo stack](undo) at
 //! once; what a killed driver leaves is found and removed by the next one ([`recover`]).
 
-mod configure;
-mod cookie;
 mod driver;
 mod error;
 mod instance;
-mod live;
 mod lock;
-mod measure;
 mod options;
 pub mod recover;
 pub mod run;
 mod state;
-mod streams;
 mod trash;
 pub mod undo;
 

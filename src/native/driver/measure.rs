@@ -19,8 +19,8 @@ const SLOT: Duration = Duration::from_millis(100);
 /// that shares the host's is not the cell's.
 pub(super) async fn measure(live: Arc<Live>, task: Arc<dyn ContainerTask>, own_network: bool) {
     let _done = live.measured.clone().drop_guard();
-    let mut meter = Meter::new(live.memory_bytes(), live.start_at());
-    if own_network && meter.open_network(live.cell().pid()).is_ok() && live.cell().has_ended() {
+    let mut meter = Meter::new(live.memory_bytes, live.start_at);
+    if own_network && meter.open_network(live.cell.pid()).is_ok() && live.cell.has_ended() {
         // The number may be another process's by now.
         meter.forget_network();
     }
@@ -35,7 +35,7 @@ pub(super) async fn measure(live: Arc<Live>, task: Arc<dyn ContainerTask>, own_n
                 Ok(ended) => (ended.usage, true),
                 Err(_) => return,
             },
-            _ = ticks.tick() => match live.cgroup().sample() {
+            _ = ticks.tick() => match live.cgroup.sample() {
                 Ok(sample) => (sample, false),
                 Err(error) => {
                     tracing::debug!(%error, "a measurement is left out");

@@ -1,18 +1,33 @@
-//! The contract's driver on real cells.
+//! The contract's driver on real cells: the synchronous core lifted into tokio.
+//!
+//! ```text
+//! configure   task ──► container, with fn's defaults        live      a running cell
+//! cookie      the contract's calls                          attend    its end, and the verdict
+//! stage       which stage it is in, what leads to the next  freeze, measure, streams
+//! ```
+
+mod attend;
+mod configure;
+mod cookie;
+mod freeze;
+mod live;
+mod measure;
+mod stage;
+mod streams;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::configure::{Surroundings, configure};
-use super::cookie::NativeCookie;
-use super::error::lift;
-use super::{Instance, Options, state};
+use self::configure::{Surroundings, configure};
+use self::cookie::NativeCookie;
 use crate::contract::{
     BackOffConfig, Config, ContainerTask, Context, Cookie, Driver, Error, ErrorKind, Result,
     RetryErrorChecker, never_retry,
 };
+use crate::native::error::lift;
+use crate::native::{Instance, Options, state};
 
 /// Runs tasks as cells of this host, straight from this process.
 ///

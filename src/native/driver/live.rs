@@ -18,20 +18,20 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::attend::{Attendant, attend};
 use super::configure::TaskStreams;
-use super::error::lift;
-use super::run::{Created, Outcome, Running};
 use super::streams::Streams;
 use crate::cgroup::{Cgroup, Sample};
 use crate::contract::{
-    Context, Error, ErrorKind, ExitInfo, Result, RunResult, State, Status, result_of, result_of_end,
+    Context, Error, ErrorKind, ExitInfo, Result, RunResult, State, Status, result_of_end,
 };
-use crate::launch::{Cell, Exit};
-use crate::sys::watch::Watched;
+use crate::launch::Cell;
+use crate::native::error::lift;
+use crate::native::run::{Created, Running};
 
 /// How long an end waits for writers that have not taken everything, and for a measurement that
 /// has not been taken in. They go on after it; the end does not wait any longer.
-const GRACE: Duration = Duration::from_millis(100);
+pub(super) const GRACE: Duration = Duration::from_millis(100);
 
 /// How long a killed cell may take to end before its removal begins all the same.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -45,19 +45,19 @@ pub(super) struct Ended {
 
 /// A cell whose task was started, until it is removed.
 pub(super) struct Live {
-    cell: Arc<Cell>,
-    cgroup: Arc<Cgroup>,
-    memory_bytes: Option<u64>,
+    pub(super) cell: Arc<Cell>,
+    pub(super) cgroup: Arc<Cgroup>,
+    pub(super) memory_bytes: Option<u64>,
     /// Before its first process.
-    start_at: Instant,
-    streams: Streams,
+    pub(super) start_at: Instant,
+    pub(super) streams: Streams,
     /// Whoever removes the cell takes it.
-    running: Mutex<Option<Running>>,
+    pub(super) running: Mutex<Option<Running>>,
     /// One freeze or thaw at a time.
-    freezing: Arc<tokio::sync::Mutex<()>>,
-    frozen: AtomicBool,
-    end: watch::Sender<Option<Result<Ended>>>,
-    result: watch::Sender<Option<RunResult>>,
+    pub(super) freezing: Arc<tokio::sync::Mutex<()>>,
+    pub(super) frozen: AtomicBool,
+    pub(super) end: watch::Sender<Option<Result<Ended>>>,
+    pub(super) result: watch::Sender<Option<RunResult>>,
     /// Cancelled when nothing is to be measured any more.
     pub(super) measuring: CancellationToken,
     /// Cancelled when nothing will be.
@@ -91,22 +91,6 @@ impl Live {
         });
         tokio::spawn(attend(Attendant { live: Arc::clone(&live) }));
         Ok(live)
-    }
-
-    pub(super) fn cell(&self) -> &Cell {
-        &self.cell
-    }
-
-    pub(super) fn cgroup(&self) -> &Cgroup {
-        &self.cgroup
-    }
-
-    pub(super) fn memory_bytes(&self) -> Option<u64> {
-        self.memory_bytes
-    }
-
-    pub(super) fn start_at(&self) -> Instant {
-        self.start_at
     }
 
     pub(super) fn state(&self) -> State {
@@ -155,59 +139,7 @@ impl Live {
         result
     }
 
-    /// Stops the cell, mostly without leaving this thread: the kernel needs some 20 µs.
-    pub(super) async fn freeze(self: &Arc<Self>, context: &Context) -> Result<()> {
-        self.set_frozen(context, true).await
-    }
-
-    /// Lets it go on.
-    pub(super) async fn unfreeze(self: &Arc<Self>, context: &Context) -> Result<()> {
-        self.set_frozen(context, false).await
-    }
-
-    async fn set_frozen(self: &Arc<Self>, context: &Context, frozen: bool) -> Result<()> {
-        let op = if frozen { "freeze" } else { "unfreeze" };
-        let gate = context.run(Arc::clone(&self.freezing).lock_owned()).await?;
-        self.must_run(op)?;
-        if self.frozen.load(Ordering::Acquire) == frozen {
-            let is = if frozen { "is frozen already" } else { "is not frozen" };
-            return Err(out_of_order(op, is));
-        }
-        let at_once = match frozen {
-            true => self.cgroup.try_freeze(),
-            false => self.cgroup.try_thaw(),
-        };
-        let done = match at_once {
-            Ok(true) => Ok(()),
-            Err(error) => Err(error),
-            Ok(false) => {
-                let live = Arc::clone(self);
-                // It goes on without us if the context ends: a half-frozen cell helps nobody.
-                let slow = tokio::task::spawn_blocking(move || {
-                    let done = match frozen {
-                        true => live.cgroup.freeze(),
-                        false => live.cgroup.thaw(),
-                    };
-                    if done.is_ok() {
-                        live.frozen.store(frozen, Ordering::Release);
-                    }
-                    drop(gate);
-                    done
-                });
-                let done = context.run(slow).await?.map_err(|_| unattended())?;
-                self.must_run(op)?;
-                // What it stands at now may be someone else's doing: the gate is open again.
-                return done.map_err(|error| lift(op, error.into()));
-            }
-        };
-        // The end may have come first, and taken the cgroup with it.
-        self.must_run(op)?;
-        done.map_err(|error| lift(op, error.into()))?;
-        self.frozen.store(frozen, Ordering::Release);
-        Ok(())
-    }
-
-    fn must_run(&self, op: &str) -> Result<()> {
+    pub(super) fn must_run(&self, op: &str) -> Result<()> {
         match self.cell.has_ended() {
             true => Err(out_of_order(op, "has ended")),
             false => Ok(()),
@@ -259,116 +191,34 @@ impl Live {
         let _ = timeout(KILL_PATIENCE, self.see_to_end()).await;
         let _ = timeout(GRACE, self.measured.cancelled()).await;
         self.measuring.cancel();
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(running) = running else {
+        let Some(running) = self.take_running() else {
             return Ok(());
         };
         let removed = tokio::task::spawn_blocking(move || running.close()).await;
         removed.map_err(|_| unattended())?.map_err(|error| lift("close", error))
     }
 
-    /// Waits for the end, and notes it should the runtime of whoever attends it stand still.
-    async fn see_to_end(&self) {
-        while timeout(GRACE, self.ended()).await.is_err() {
-            if let Some(ended) = self.poll_end() {
-                self.note_end(ended);
-            }
+    /// The same without a runtime; whoever attends it finds it gone.
+    pub(super) fn close_here(&self) -> Result<()> {
+        let _ = self.cgroup.kill();
+        self.measuring.cancel();
+        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+            && let Ok(Some(outcome)) = running.wait(Some(Instant::now() + KILL_PATIENCE))
+        {
+            self.note_end(Ok(Ended::of(outcome)));
+        }
+        match self.take_running() {
+            Some(running) => running.close().map_err(|error| lift("close", error)),
+            None => Ok(()),
         }
     }
 
-    /// The first to know tells it.
-    fn note_end(&self, ended: Result<Ended>) {
-        self.end.send_if_modified(|end| {
-            let first = end.is_none();
-            end.get_or_insert(ended);
-            first
-        });
-    }
-
-    /// What the kernel says of the task, if it has ended.
-    fn poll_end(&self) -> Option<Result<Ended>> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(running) = running.as_mut() else {
-            return Some(Err(unattended()));
-        };
-        match running.wait(Some(Instant::now())) {
-            Ok(None) => None,
-            Ok(Some(outcome)) => Some(Ok(Ended::of(outcome))),
-            Err(error) => Some(Err(lift("wait", error))),
-        }
-    }
-
-    fn judge(&self) -> RunResult {
-        match &*self.end.borrow() {
-            Some(Ok(ended)) => result_of(&ended.info, self.memory_bytes, self.streams.failure()),
-            // Whatever went wrong: a wait that failed is no success.
-            Some(Err(error)) => RunResult::failure(Status::Error, error.clone()),
-            None => RunResult::failure(Status::Error, unattended()),
-        }
+    fn take_running(&self) -> Option<Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl Ended {
-    fn of(outcome: &Outcome) -> Ended {
-        let info = ExitInfo::exited(0, outcome.started_at, outcome.finished_at);
-        let info = match outcome.exit {
-            Exit::Code(code) => ExitInfo { code, ..info },
-            Exit::Signal(signal) => info.by_signal(signal),
-        };
-        let info = ExitInfo { oom_killed: outcome.oom_killed, ..info };
-        Ended { info, usage: outcome.usage }
-    }
-}
-
-/// Whoever attends a cell. A runtime that shuts down drops it; then nobody may wait for ever.
-struct Attendant {
-    live: Arc<Live>,
-}
-
-/// Sees the cell's end, lets streams and measurements finish, and judges.
-async fn attend(attendant: Attendant) {
-    let live = &attendant.live;
-    let ended = match watch_pidfd(live).await {
-        Ok(ended) => ended,
-        Err(error) => {
-            Err(Error::caused(ErrorKind::Host, "wait: watching the cell's first process", error))
-        }
-    };
-    live.note_end(ended);
-    live.streams.finish();
-    let _ = timeout(GRACE, async {
-        live.streams.drained().await;
-        live.measured.cancelled().await;
-    })
-    .await;
-    live.result.send_replace(Some(live.judge()));
-}
-
-async fn watch_pidfd(live: &Live) -> std::io::Result<Result<Ended>> {
-    let pidfd = Watched::new(live.cell.shared_pidfd())?;
-    loop {
-        pidfd.readable().await?;
-        if let Some(ended) = live.poll_end() {
-            return Ok(ended);
-        }
-        // It reads as ended from now on; no new event would come.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-impl Drop for Attendant {
-    fn drop(&mut self) {
-        let live = &self.live;
-        live.note_end(Err(unattended()));
-        live.result.send_if_modified(|result| {
-            let missing = result.is_none();
-            result.get_or_insert_with(|| live.judge());
-            missing
-        });
-    }
-}
-
-fn unattended() -> Error {
+pub(super) fn unattended() -> Error {
     Error::new(ErrorKind::Host, "the runtime that attended the container has shut down")
 }
 
