@@ -22,6 +22,7 @@ pub fn tests() -> Vec<Test> {
         test!(row_11_stdout_and_stderr_are_separate_and_each_may_be_left_out, Cells, Busybox),
         test!(row_11_twenty_megabytes_are_exact, Cells, Busybox),
         test!(row_11_a_slow_stderr_does_not_stop_stdout, Cells, Busybox),
+        test!(row_11_what_the_pipe_still_holds_at_the_end_is_read, Cells, Busybox),
         test!(row_11_a_writer_is_flushed_as_it_goes, Cells, Busybox),
         test!(row_11_what_is_written_last_is_there, Cells, Busybox),
     ]
@@ -174,6 +175,21 @@ fn row_11_a_slow_stderr_does_not_stop_stdout(bed: &Bed) {
         assert_eq!((result.status(), read.unwrap()), (Status::Success, LIMIT + 1_000_000));
         assert!(out.text().contains("last"));
         cookie.close(&background()).await.unwrap();
+    });
+}
+
+fn row_11_what_the_pipe_still_holds_at_the_end_is_read(bed: &Bed) {
+    on_runtime(async {
+        let driver = driver(bed);
+        let (mut reader, slow) = tokio::io::duplex(64 << 10);
+        let all = LIMIT + (64 << 10);
+        let task = command(&format!("head -c {all} /dev/zero")).stdout(slow);
+        let (cookie, wait) = started(&driver, task).await;
+        assert_eq!(wait.wait(&background()).await.status(), Status::Success);
+        cookie.close(&background()).await.unwrap();
+        // Only now does the writer get to work: the pipe is long gone, its bytes are not.
+        let mut out = Vec::new();
+        assert_eq!(reader.read_to_end(&mut out).await.unwrap(), all);
     });
 }
 
