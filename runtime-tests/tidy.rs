@@ -10,6 +10,7 @@ pub fn tests() -> Vec<Test> {
         test!(every_file_says_its_purpose_first),
         test!(unsafe_stays_in_its_rooms),
         test!(files_stay_readable),
+        test!(every_row_of_the_contract_names_its_test),
     ]
 }
 
@@ -60,5 +61,32 @@ fn files_stay_readable(_: &Bed) {
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
         let lines = code.lines().count();
         assert!(lines <= 500, "{} has {lines} lines of code", path.display());
+    }
+}
+
+/// A name is a function in a file whose path its modules give, or says `later`.
+fn every_row_of_the_contract_names_its_test(_: &Bed) {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(top.join("docs/fn-contract.md")).unwrap();
+    let sources = sources();
+    let exists = |name: &str| {
+        let (modules, function) = name.rsplit_once("::").unwrap();
+        let modules = modules.trim_end_matches("::tests").replace("::", "/");
+        let ends =
+            [format!("{modules}.rs"), format!("{modules}/mod.rs"), format!("{modules}/tests.rs")];
+        let here = |path: &Path| ends.iter().any(|end| path.ends_with(end));
+        let text = format!("fn {function}(");
+        sources.iter().any(|(path, source)| here(path) && source.contains(&text))
+    };
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert_eq!(rows.len(), 76);
+    for (row, number) in rows.iter().zip(1..) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        assert_eq!(cells[1], number.to_string());
+        let names: Vec<_> = cells[4].split('`').filter(|part| part.contains("::")).collect();
+        assert!(cells[4] == "later" || !names.is_empty(), "{row}");
+        for name in names {
+            assert!(exists(name), "row {number} names {name}, which is not there");
+        }
     }
 }
