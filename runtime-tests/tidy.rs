@@ -72,8 +72,8 @@ fn every_row_of_the_contract_names_its_test(_: &Bed) {
     let exists = |name: &str| {
         let (modules, function) = name.rsplit_once("::").unwrap();
         let modules = modules.trim_end_matches("::tests").replace("::", "/");
-        let ends =
-            [format!("{modules}.rs"), format!("{modules}/mod.rs"), format!("{modules}/tests.rs")];
+        let ends = [".rs", "/mod.rs", "/tests.rs", "_tests.rs"];
+        let ends = ends.map(|end| format!("{modules}{end}"));
         let here = |path: &Path| ends.iter().any(|end| path.ends_with(end));
         let text = format!("fn {function}(");
         sources.iter().any(|(path, source)| here(path) && source.contains(&text))
