@@ -12,11 +12,10 @@ use oci_spec::runtime::Spec;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::driver::Shared;
-use super::player::Streams;
+use super::shared::Shared;
 use super::{Operation, Play};
 use crate::contract::{
-    ContainerTask, Context, Error, ErrorKind, ExitInfo, Result, RunResult, State,
+    ContainerTask, Context, Error, ErrorKind, ExitInfo, Input, Output, Result, RunResult, State,
 };
 
 pub(super) struct Container {
@@ -33,6 +32,14 @@ pub(super) struct Container {
     pub(super) measuring: CancellationToken,
     /// How often an operation has failed.
     failures: Mutex<BTreeMap<Operation, u32>>,
+}
+
+/// What the task brought along.
+#[derive(Default)]
+pub(super) struct Streams {
+    pub(super) stdin: Option<Input>,
+    pub(super) stdout: Option<Output>,
+    pub(super) stderr: Option<Output>,
 }
 
 /// What changes about a container.

@@ -1,18 +1,16 @@
-//! The driver: whose script it is, and which ids are taken.
+//! The driver: it hands each task to a container of its own.
 
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::container::Container;
 use super::cookie::MockCookie;
+use super::shared::{Script, Shared};
 use super::{Operation, Play};
 use crate::contract::{
-    BackOffConfig, ContainerTask, Context, Cookie, Driver, Error, ErrorKind, Result,
-    RetryErrorChecker, never_retry,
+    BackOffConfig, ContainerTask, Context, Cookie, Driver, Result, RetryErrorChecker,
 };
 
 /// fn's mock fails every so many starts.
@@ -22,19 +20,6 @@ const FAILS_EVERY: u64 = 100;
 #[derive(Clone)]
 pub struct MockDriver {
     shared: Arc<Shared>,
-}
-
-type Script = Box<dyn Fn(&dyn ContainerTask) -> Play + Send + Sync>;
-
-/// What the containers of a driver have in common.
-pub(super) struct Shared {
-    script: Script,
-    /// `None`: a start fails only if the script says so.
-    fails_every: Option<u64>,
-    runs: AtomicU64,
-    closed: AtomicBool,
-    ids: Mutex<HashSet<String>>,
-    retry: Mutex<(BackOffConfig, RetryErrorChecker)>,
 }
 
 impl MockDriver {
@@ -54,59 +39,13 @@ impl MockDriver {
     }
 
     fn with(script: Script, fails_every: Option<u64>) -> MockDriver {
-        let shared = Shared {
-            script,
-            fails_every,
-            runs: AtomicU64::new(0),
-            closed: AtomicBool::new(false),
-            ids: Mutex::default(),
-            retry: Mutex::new((BackOffConfig::default(), never_retry())),
-        };
-        MockDriver { shared: Arc::new(shared) }
+        MockDriver { shared: Arc::new(Shared::new(script, fails_every)) }
     }
 
     /// How many tasks it has started or failed to start.
     #[must_use]
     pub fn runs(&self) -> u64 {
-        self.shared.runs.load(Ordering::Relaxed)
-    }
-}
-
-impl Shared {
-    /// Counts a start; fn's mock fails at some.
-    pub(super) fn count_run(&self) -> Result<()> {
-        let number = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
-        match self.fails_every {
-            Some(every) if number.is_multiple_of(every) => {
-                let message = format!("mock driver error: start {number} fails");
-                Err(Error::new(ErrorKind::Launch, message))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes an id; an empty one is never taken.
-    pub(super) fn take_id(&self, id: &str) -> Result<()> {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        if id.is_empty() || ids.insert(id.to_owned()) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Conflict, format!("another container has the id {id:?}")))
-    }
-
-    pub(super) fn free_id(&self, id: &str) {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    }
-
-    pub(super) fn retry_policy(&self) -> (BackOffConfig, RetryErrorChecker) {
-        self.retry.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the driver has been closed"));
-        }
-        Ok(())
+        self.shared.runs()
     }
 }
 
@@ -118,7 +57,7 @@ impl Driver for MockDriver {
         task: Arc<dyn ContainerTask>,
     ) -> Result<Box<dyn Cookie>> {
         self.shared.check_open()?;
-        let play = (self.shared.script)(&*task);
+        let play = self.shared.play(&*task);
         let delay = play.delay_of(Operation::CreateCookie);
         context.run(super::container::pause(delay)).await?;
         self.shared.check_open()?;
@@ -133,13 +72,12 @@ impl Driver for MockDriver {
         checker: RetryErrorChecker,
     ) -> Result<()> {
         policy.check()?;
-        let mut retry = self.shared.retry.lock().unwrap_or_else(PoisonError::into_inner);
-        *retry = (policy, checker);
+        self.shared.set_retry_policy(policy, checker);
         Ok(())
     }
 
     async fn close(&self) -> Result<()> {
-        self.shared.closed.store(true, Ordering::Release);
+        self.shared.close();
         Ok(())
     }
 }

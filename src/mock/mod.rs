@@ -37,6 +37,7 @@ mod operation;
 mod play;
 mod player;
 mod prepare;
+mod shared;
 mod wait;
 
 #[cfg(test)]

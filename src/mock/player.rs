@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncWriteExt, DuplexStream, copy, duplex, sink};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::container::{Container, Core};
+use super::container::{Container, Core, Streams};
 use super::play::End;
 use crate::contract::{
     Context, Error, ErrorKind, ExitInfo, Input, Output, RunResult, Stat, State, Status, result_of,
@@ -23,14 +23,6 @@ const SIGKILL: i32 = 9;
 /// Signals that end no process: CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH. The mock doesn't
 /// play job control.
 const HARMLESS: [i32; 8] = [17, 18, 19, 20, 21, 22, 23, 28];
-
-/// What the task brought along.
-#[derive(Default)]
-pub(super) struct Streams {
-    pub(super) stdin: Option<Input>,
-    pub(super) stdout: Option<Output>,
-    pub(super) stderr: Option<Output>,
-}
 
 /// Something that comes to a task from outside.
 enum Event {

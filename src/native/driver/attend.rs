@@ -66,28 +66,34 @@ impl Ended {
     }
 }
 
-/// Whoever attends a cell. A runtime that shuts down drops it; then nobody may wait for ever.
-pub(super) struct Attendant {
-    pub(super) live: Arc<Live>,
+/// Sees the cell's end, lets streams and measurements finish, and judges.
+pub(super) fn attend(live: Arc<Live>) -> impl Future<Output = ()> {
+    // Made at once, not when it is first polled: a runtime that shuts down may never do that.
+    let attendant = Attendant { live };
+    async move { attendant.attend().await }
 }
 
-/// Sees the cell's end, lets streams and measurements finish, and judges.
-pub(super) async fn attend(attendant: Attendant) {
-    let live = &attendant.live;
-    let ended = match watch_pidfd(live).await {
-        Ok(ended) => ended,
-        Err(error) => {
-            Err(Error::caused(ErrorKind::Host, "wait: watching the cell's first process", error))
-        }
-    };
-    live.note_end(ended);
-    live.streams.finish();
-    let _ = timeout(GRACE, async {
-        live.streams.drained().await;
-        live.measured.cancelled().await;
-    })
-    .await;
-    live.result.send_replace(Some(live.judge()));
+/// Whoever attends a cell. A runtime that shuts down drops it; then nobody may wait for ever.
+struct Attendant {
+    live: Arc<Live>,
+}
+
+impl Attendant {
+    async fn attend(&self) {
+        let live = &self.live;
+        let ended = watch_pidfd(live).await.unwrap_or_else(|error| {
+            let what = "wait: watching the cell's first process";
+            Err(Error::caused(ErrorKind::Host, what, error))
+        });
+        live.note_end(ended);
+        live.streams.finish();
+        let _ = timeout(GRACE, async {
+            live.streams.drained().await;
+            live.measured.cancelled().await;
+        })
+        .await;
+        live.result.send_replace(Some(live.judge()));
+    }
 }
 
 async fn watch_pidfd(live: &Live) -> std::io::Result<Result<Ended>> {

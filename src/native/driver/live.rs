@@ -18,7 +18,6 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::attend::{Attendant, attend};
 use super::configure::TaskStreams;
 use super::streams::Streams;
 use crate::cgroup::{Cgroup, Sample};
@@ -65,8 +64,8 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Starts the task and whoever attends it. Blocks for a millisecond or two; needs a runtime
-    /// around it.
+    /// Starts the task. Blocks for a millisecond or two; needs a runtime around it. Somebody has to
+    /// attend it then.
     pub(super) fn start(
         created: Created,
         streams: TaskStreams,
@@ -89,7 +88,6 @@ impl Live {
             measuring: CancellationToken::new(),
             measured: CancellationToken::new(),
         });
-        tokio::spawn(attend(Attendant { live: Arc::clone(&live) }));
         Ok(live)
     }
 

@@ -15,6 +15,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, watch};
 
+use super::attend::attend;
 use super::configure::{Configured, Image, TaskStreams};
 use super::live::{Live, out_of_order, unattended};
 use super::measure::measure;
@@ -278,6 +279,7 @@ impl Container {
             Err(_) => Stage::Failed,
         };
         let live = started?;
+        tokio::spawn(attend(Arc::clone(&live)));
         tokio::spawn(measure(Arc::clone(&live), Arc::clone(&self.task), own_network));
         Ok(live)
     }
