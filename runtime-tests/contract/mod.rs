@@ -6,7 +6,7 @@
 //! outcome    codes, signals, want of memory       stats      measurements
 //! waiting    deadlines, cancels, late waits       races      the heavy proofs
 //! streams    stdin, stdout, stderr                suite      the conformance suite
-//! writers    readers and writers that fail
+//! writers    readers and writers that fail        making     missing images, refused containers
 //! ```
 
 mod closing;
@@ -14,6 +14,7 @@ mod container;
 mod freeze;
 mod generations;
 mod lifecycle;
+mod making;
 mod outcome;
 mod races;
 mod stats;
@@ -28,6 +29,7 @@ use crate::Test;
 pub fn tests() -> Vec<Test> {
     let lists = [
         lifecycle::tests(),
+        making::tests(),
         closing::tests(),
         outcome::tests(),
         waiting::tests(),

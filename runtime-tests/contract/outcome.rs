@@ -71,7 +71,7 @@ fn row_13_any_other_code_is_an_error_that_names_it(bed: &Bed) {
     });
 }
 
-/// What the task itself can't execute is its own affair; see lifecycle for what the driver can't.
+/// What the task itself can't execute is its own affair; see making.rs for what the driver can't.
 fn row_13_a_shell_reports_what_it_cannot_execute(bed: &Bed) {
     on_runtime(async {
         let driver = driver(bed);
