@@ -47,11 +47,14 @@ async fn echo_round(driver: Arc<dyn Driver>, number: u64, mut chance: Chance) ->
             let payload = payload(length, number);
             (command("cat").input(io::Cursor::new(payload.clone())), payload)
         }
-        // As much as one argument can hold, written by a task that ends at once: what our own buffer
-        // does not hold is in the pipe then.
+        // Written by a task that ends at once: what our own buffer (256 KiB) does not hold is in the
+        // pipe then.
         1 => {
-            let length = usize::try_from(chance.below(120_000)).unwrap();
-            echo(&payload(length, number))
+            let mut words =
+                payload(230_000 + usize::try_from(chance.below(90_000)).unwrap(), number);
+            // No argument may be longer than 128 KiB.
+            words.iter_mut().skip(100_000).step_by(100_000).for_each(|byte| *byte = b' ');
+            echo(&words)
         }
         _ => echo(&payload(2 + usize::try_from(chance.below(40)).unwrap(), number)),
     };
@@ -67,9 +70,9 @@ async fn echo_round(driver: Arc<dyn Driver>, number: u64, mut chance: Chance) ->
     got.len()
 }
 
-fn echo(word: &[u8]) -> (TaskBuilder, Vec<u8>) {
-    let word = String::from_utf8(word.to_vec()).unwrap();
-    (command(&format!("echo {word}")), format!("{word}\n").into_bytes())
+fn echo(words: &[u8]) -> (TaskBuilder, Vec<u8>) {
+    let words = String::from_utf8(words.to_vec()).unwrap();
+    (command(&format!("echo {words}")), format!("{words}\n").into_bytes())
 }
 
 /// Letters whose first is `<` and whose last is `>`; those between depend on place and `number`.
