@@ -22,10 +22,16 @@ pub(crate) fn result_of(
     match exit.code {
         0 => RunResult::success(),
         KILLED => {
-            let message = if exit.oom_killed {
-                out_of_memory(memory_limit_bytes)
-            } else {
-                "container killed by signal 9 (SIGKILL), not for want of memory".to_owned()
+            let message = match (exit.oom_killed, exit.signal) {
+                (true, _) => out_of_memory(memory_limit_bytes),
+                (false, Some(_)) => {
+                    "container killed by signal 9 (SIGKILL), not for want of memory".to_owned()
+                }
+                // A shell's way to tell of its child; or a program's own idea.
+                (false, None) => {
+                    "container exit code 137, which stands for SIGKILL, not for want of memory"
+                        .to_owned()
+                }
             };
             RunResult::failure(Status::Killed, Error::new(ErrorKind::ContainerKilled, message))
         }

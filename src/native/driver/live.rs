@@ -181,10 +181,14 @@ impl Live {
         }
     }
 
+    /// Kills what runs, frozen or not. The removal kills once more, and reports what it can't.
+    pub(super) fn kill(&self) {
+        let _ = self.cgroup.kill();
+    }
+
     /// Kills what runs and removes everything. Runs to its end wherever it is called.
     pub(super) async fn close(&self) -> Result<()> {
-        // The removal kills once more, and reports what it can't.
-        let _ = self.cgroup.kill();
+        self.kill();
         // The end is noted before the cgroup goes, or nobody would know what the cell had used.
         let _ = timeout(KILL_PATIENCE, self.see_to_end()).await;
         let _ = timeout(GRACE, self.measured.cancelled()).await;
@@ -198,7 +202,7 @@ impl Live {
 
     /// The same without a runtime; whoever attends it finds it gone.
     pub(super) fn close_here(&self) -> Result<()> {
-        let _ = self.cgroup.kill();
+        self.kill();
         self.measuring.cancel();
         if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
             && let Ok(Some(outcome)) = running.wait(Some(Instant::now() + KILL_PATIENCE))

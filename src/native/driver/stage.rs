@@ -293,6 +293,10 @@ impl Container {
         }
         let (answer, answers) = watch::channel(None);
         *closing = Some(answers.clone());
+        if let Stage::Live(live) = &*lock(&self.stage) {
+            // At once: a runtime that has ended removes nothing, and a wait may hold on to the cell.
+            live.kill();
+        }
         let container = Arc::clone(self);
         runtime.spawn(async move {
             let done = container.remove().await;
