@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Test> {
         test!(row_25_close_from_several_tasks_while_others_wait, Cells, Busybox),
         test!(row_25_a_drop_without_close_leaves_nothing, Cells, Busybox),
         test!(row_25_a_runtime_that_ends_leaves_nothing, Cells, Busybox),
+        test!(row_25_a_close_that_ended_with_its_runtime_begins_again, Cells, Busybox),
         test!(row_25_a_close_whose_context_has_ended_goes_on, Cells, Busybox),
         test!(row_25_calls_that_are_given_up_leave_nothing, Cells, Busybox),
     ]
@@ -254,4 +255,38 @@ fn row_25_calls_that_are_given_up_leave_nothing(bed: &Bed) {
             cookie.close(&background()).await.unwrap();
         }
     });
+}
+
+fn row_25_a_close_that_ended_with_its_runtime_begins_again(bed: &Bed) {
+    let driver = driver(bed);
+    for how in ["close", "drop", "drop outside"] {
+        let (cookie, wait) = on_runtime(started(&driver, command("sleep 60").id("again")));
+        // Begun on a runtime that never gets on with it.
+        let idle = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let gone = idle.block_on(async {
+            let context = background();
+            tokio::select! {
+                biased;
+                closed = cookie.close(&context) => Some(closed),
+                () = std::future::ready(()) => None,
+            }
+        });
+        assert!(gone.is_none());
+        drop(idle);
+        match how {
+            "close" => on_runtime(async {
+                cookie.close(&background()).await.unwrap();
+                assert_eq!(cookie.state(), State::Closed);
+            }),
+            "drop" => on_runtime(async { drop(cookie) }),
+            _ => drop(cookie),
+        }
+        // The id is free, and nothing of the task is left while its wait is still held.
+        on_runtime(async {
+            let (cookie, next) = started(&driver, command("true").id("again")).await;
+            assert_eq!(next.wait(&background()).await.status(), Status::Success);
+            cookie.close(&background()).await.unwrap();
+        });
+        drop(wait);
+    }
 }

@@ -128,7 +128,7 @@ async fn call(cookie: &dyn Cookie, name: &str) -> Result<()> {
 /// Which calls a stage allows.
 fn allowed(stage: Stage) -> &'static [&'static str] {
     match stage {
-        Stage::Configured => &["validate_image", "pull_image", "container_options"],
+        Stage::Configured => &["validate_image", "container_options"],
         Stage::ImageReady => {
             &["validate_image", "pull_image", "container_options", "create_container"]
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hotcell::contract::{Driver, ErrorKind, State, Status, Task, TaskBuilder};
 
-use super::tools::{background, cells, command, created, dead, driver, on_runtime};
+use super::tools::{background, cells, command, created, dead, driver, on_runtime, reaches};
 use crate::bed::{Bed, cgroup_dirs};
 use crate::{Test, test};
 
@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Test> {
         test!(row_9_what_cannot_be_executed_fails_the_run, Cells, Busybox),
         test!(row_9_a_root_that_is_gone_or_empty_fails_the_run, Cells),
         test!(row_9_a_cgroup_the_kernel_refuses_fails_the_creation, Cells, Busybox),
+        test!(a_start_that_was_given_up_is_there_for_the_next_run, Cells, Busybox),
     ]
 }
 
@@ -163,6 +164,26 @@ fn row_9_a_cgroup_the_kernel_refuses_fails_the_creation(bed: &Bed) {
         assert_eq!(cookie.state(), State::ImageReady);
         cookie.create_container(&background()).await.unwrap();
         let wait = cookie.run(&background()).await.unwrap();
+        assert_eq!(wait.wait(&background()).await.status(), Status::Success);
+        cookie.close(&background()).await.unwrap();
+    });
+}
+
+fn a_start_that_was_given_up_is_there_for_the_next_run(bed: &Bed) {
+    on_runtime(async {
+        let driver = driver(bed);
+        let cookie = created(&driver, command("sleep 0.5")).await;
+        let context = background();
+        let given_up = tokio::select! {
+            biased;
+            wait = cookie.run(&context) => wait.is_ok(),
+            () = std::future::ready(()) => false,
+        };
+        assert!(!given_up);
+        reaches(&*cookie, State::Running).await;
+        let wait = cookie.run(&background()).await.unwrap();
+        let again = cookie.run(&background()).await.err().unwrap();
+        assert_eq!(again.kind(), ErrorKind::WrongStage, "there is one wait");
         assert_eq!(wait.wait(&background()).await.status(), Status::Success);
         cookie.close(&background()).await.unwrap();
     });

@@ -20,6 +20,7 @@ pub fn tests() -> Vec<Test> {
         test!(row_18_and_19_even_if_nobody_has_noticed_it, Cells, Busybox),
         test!(row_20_a_task_nobody_attends_is_no_success, Cells, Busybox),
         test!(row_20_an_end_nobody_attends_is_no_success, Cells, Busybox),
+        test!(a_wait_needs_only_its_own_runtime, Cells, Busybox),
         test!(row_22_every_wait_gives_the_same_result, Cells, Busybox),
     ]
 }
@@ -128,8 +129,9 @@ fn unattended(bed: &Bed, task: &str, wait: bool) -> Status {
             let frozen = cookie.freeze(&background()).await;
             assert_eq!((frozen.is_ok(), cookie.state()), (true, State::Frozen));
             cookie.unfreeze(&background()).await.unwrap();
-            let stopped = cookie.stop(&background(), 18, PATIENCE).await;
-            assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Host);
+            cookie.stop(&background(), 15, PATIENCE).await.unwrap();
+            assert_eq!(cookie.state(), State::Exited);
+            assert_eq!(cookie.exit_info().unwrap().signal, Some(15));
         }
         cookie.close(&background()).await.unwrap();
         drop(driver);
@@ -152,6 +154,26 @@ fn row_20_an_end_nobody_attends_is_no_success(bed: &Bed) {
         assert_eq!(unattended(bed, "true", true), Status::Success);
         assert_eq!(unattended(bed, "false", true), Status::Error);
     }
+}
+
+/// The runtime that started a task stands still; whoever waits finds out for itself.
+fn a_wait_needs_only_its_own_runtime(bed: &Bed) {
+    let idle = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let driver = driver(bed);
+    for (task, status) in [("sleep 0.2", Status::Success), ("false", Status::Error)] {
+        let (cookie, wait) = idle.block_on(started(&driver, command(task)));
+        on_runtime(async {
+            assert_eq!(wait.wait(&background().with_timeout(PATIENCE)).await.status(), status);
+            assert_eq!(cookie.state(), State::Exited);
+            cookie.close(&background()).await.unwrap();
+        });
+    }
+    let (cookie, _wait) = idle.block_on(started(&driver, command("sleep 60")));
+    on_runtime(async {
+        cookie.stop(&background(), 15, PATIENCE).await.unwrap();
+        assert_eq!(cookie.exit_info().unwrap().code, 143);
+        cookie.close(&background()).await.unwrap();
+    });
 }
 
 fn row_22_every_wait_gives_the_same_result(bed: &Bed) {

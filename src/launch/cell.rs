@@ -1,7 +1,6 @@
 //! A running cell: its first process, by descriptor, never by number.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -17,7 +16,7 @@ use crate::sys::pidfd::{self, WaitStatus, Waited};
 /// Dropping this kills a cell with an init (its control socket closes) and lets one without go on.
 #[derive(Debug)]
 pub struct Cell {
-    pidfd: Arc<OwnedFd>,
+    pidfd: OwnedFd,
     pid: i32,
     control: OwnedFd,
     stay: bool,
@@ -25,7 +24,7 @@ pub struct Cell {
 
 impl Cell {
     pub(super) fn new(pidfd: OwnedFd, pid: i32, control: OwnedFd, stay: bool) -> Cell {
-        Cell { pidfd: Arc::new(pidfd), pid, control, stay }
+        Cell { pidfd, pid, control, stay }
     }
 
     /// The number of the first process on the host, for people to look at. Act through the cell.
@@ -38,11 +37,6 @@ impl Cell {
     #[must_use]
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
-    }
-
-    /// The same descriptor, kept open by whoever holds it.
-    pub(crate) fn shared_pidfd(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.pidfd)
     }
 
     pub(super) fn control(&self) -> &OwnedFd {

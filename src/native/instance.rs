@@ -85,6 +85,18 @@ impl Instance {
         })
     }
 
+    /// Lets go of the driver. The last hold, its cells' included, removes what is the driver's own;
+    /// dropping it does the same and logs what failed.
+    ///
+    /// # Errors
+    /// When something could not be removed; the next driver to open tries again.
+    pub fn close(self) -> Result<(), Error> {
+        match Arc::into_inner(self.shared) {
+            Some(mut last) => last.finish(),
+            None => Ok(()),
+        }
+    }
+
     /// The instance's name, part of the names of everything it makes.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -150,35 +162,43 @@ fn claim_dir(dir: &Path, record: &Record) -> Result<Option<FileLock>, Error> {
 }
 
 impl Drop for Shared {
-    /// The last cell has gone: so does the instance. Its directory goes last, for as long as it is
-    /// there a sweep finds the rest.
     fn drop(&mut self) {
-        self.trash.finish();
-        if self.failed.load(Ordering::Acquire) {
-            // The journal stays, its lock is let go: the next driver's sweep tries again.
-            return;
-        }
-        match std::fs::remove_dir_all(self.data_dir()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(instance = self.id, %error, "removing the instance's layers");
-                return;
-            }
-            _ => {}
-        }
-        let record = self.dir().join(state::RECORD);
-        let removed = std::fs::remove_file(&record)
-            .and_then(|()| self.lock.take().map_or(Ok(()), FileLock::remove))
-            .and_then(|()| std::fs::remove_dir(self.dir()));
-        if let Err(error) = removed {
-            tracing::warn!(instance = self.id, %error, "closing the instance's directory");
-        }
-        if let Err(error) = self.leave() {
-            tracing::warn!(instance = self.id, %error, "removing the cgroup of all cells");
+        if let Err(error) = self.finish() {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(instance = self.id, error, "closing the driver");
         }
     }
 }
 
 impl Shared {
+    /// The last cell has gone: so does the instance. Its directory goes last, for as long as it is
+    /// there a sweep finds the rest. Done once.
+    fn finish(&mut self) -> Result<(), Error> {
+        if self.lock.is_none() {
+            return Ok(());
+        }
+        self.trash.finish();
+        if self.failed.load(Ordering::Acquire) {
+            // The journal stays, its lock is let go: the next driver's sweep tries again.
+            self.lock.take();
+            return Ok(());
+        }
+        let data = self.data_dir();
+        match std::fs::remove_dir_all(&data) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                self.lock.take();
+                return Err(Error::io("remove", data, error));
+            }
+            _ => {}
+        }
+        let record = self.dir().join(state::RECORD);
+        std::fs::remove_file(&record)
+            .and_then(|()| self.lock.take().map_or(Ok(()), FileLock::remove))
+            .and_then(|()| std::fs::remove_dir(self.dir()))
+            .map_err(|error| Error::io("remove", self.dir(), error))?;
+        self.leave()
+    }
+
     /// Removes the cgroup above all cells, unless other drivers of this state directory use it, and
     /// the data directory if nothing is in it.
     fn leave(&self) -> Result<(), Error> {

@@ -284,6 +284,19 @@ impl Running {
         Ok(self.outcome.as_ref())
     }
 
+    /// How the task ended and when that was seen, once [`wait`](Running::wait) has found out, even if
+    /// it failed to find out more.
+    #[must_use]
+    pub fn exit(&self) -> Option<(Exit, SystemTime)> {
+        self.ended
+    }
+
+    /// When the task was executed.
+    #[must_use]
+    pub fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
     /// Kills the cell if it still runs and removes everything it used.
     ///
     /// # Errors

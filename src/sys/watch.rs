@@ -1,30 +1,29 @@
-//! Waiting on tokio for a descriptor that others use too.
+//! Waiting on tokio for a descriptor of which an event happens once.
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// A descriptor the runtime watches. It stays open for as long as this lives.
+/// A descriptor that the runtime watches. Each may be watched once, so that several watchers have
+/// several descriptors.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    fd: AsyncFd<Arc<OwnedFd>>,
+    fd: AsyncFd<OwnedFd>,
 }
 
 impl Watched {
     /// Begins to watch. Needs a runtime around it.
-    pub(crate) fn new(fd: Arc<OwnedFd>) -> io::Result<Watched> {
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Watched> {
         // SAFETY: the runtime asks for an open descriptor that stays the same one. An `OwnedFd`
-        // is open and never changes its number, and the `Arc` moved in here keeps it that way
-        // until the runtime has let go of it.
+        // is open and never changes its number, and it is moved in here until the runtime has let
+        // go of it.
         let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
         Ok(Watched { fd })
     }
 
-    /// Returns when it is readable. Once it is, it stays so: this is for descriptors of which an
-    /// event happens once, and nothing is ever read from them.
+    /// Returns when it is readable. Once it is, it stays so: nothing is ever read from it.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         // The guard is dropped as it is: the readiness is kept.
         self.fd.readable().await.map(drop)

@@ -43,7 +43,6 @@ pub(super) struct Configured {
     pub(super) name: Option<CellName>,
     pub(super) image: Image,
     pub(super) spec: Spec,
-    pub(super) memory_bytes: Option<u64>,
     pub(super) streams: TaskStreams,
 }
 
@@ -69,11 +68,10 @@ pub(super) fn configure(task: &dyn ContainerTask, around: &Surroundings) -> Resu
     }
     let config = cell_config(task, around, name.as_ref(), &image)?;
     let spec = bundle::spec(&config).map_err(|error| refuse(&error))?;
-    let memory_bytes = config.limits.memory.map(|bytes| bytes.0);
     let stdin = task.input();
     let (stdout, stderr) = task.logger();
     let streams = TaskStreams { stdin, stdout, stderr };
-    Ok(Configured { name, image, spec, memory_bytes, streams })
+    Ok(Configured { name, image, spec, streams })
 }
 
 fn cell_config(

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,10 +41,7 @@ impl Drop for NativeCookie {
             tracing::warn!(error = error.chain(), "a cookie was dropped without close");
         };
         let Ok(runtime) = Handle::try_current() else {
-            if let Err(error) = self.container.close_here() {
-                warn(&error);
-            }
-            return;
+            return self.container.close_here();
         };
         let mut answer = self.container.close(&runtime);
         runtime.spawn(async move {
@@ -76,6 +74,7 @@ impl Cookie for NativeCookie {
     async fn run(&self, context: &Context) -> Result<Box<dyn WaitResult>> {
         let turn = self.container.take_turn("run", context).await?;
         let live = self.container.blocking(context, turn, Container::start).await?;
+        live.handed_out.store(true, Ordering::Release);
         Ok(Box::new(NativeWait { live }))
     }
 

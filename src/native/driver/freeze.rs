@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::live::{Live, out_of_order, unattended};
+use super::live::{Live, given_up, out_of_order};
 use crate::contract::{Context, Result};
 use crate::native::error::lift;
 
@@ -47,7 +47,7 @@ impl Live {
                     drop(gate);
                     done
                 });
-                let done = context.run(slow).await?.map_err(|_| unattended())?;
+                let done = context.run(slow).await?.map_err(|error| given_up(&error))?;
                 self.must_run(op)?;
                 // What it stands at now may be someone else's doing: the gate is open again.
                 return done.map_err(|error| lift(op, error.into()));

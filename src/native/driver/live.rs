@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!  pidfd ──readable──► attend ──► end ─────► streams finish, last sample ──► result ──► waits
-//!                                  │                 (at most GRACE)
-//!                                  └───────► removal
+//!    │                             ▲                 (at most GRACE)
+//!    └──readable──► whoever waits ─┴───────► removal, stop
 //! ```
 //!
-//! Two tasks belong to a cell: one attends its end, one measures it. Neither is a thread, and
-//! neither is needed for the cell to be removed.
+//! Two tasks belong to a cell: one attends its end, one measures it. Neither is a thread. Whoever
+//! waits watches the pidfd too: the runtime of those two may stand still, or have shut down.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ use super::configure::TaskStreams;
 use super::streams::Streams;
 use crate::cgroup::{Cgroup, Sample};
 use crate::contract::{
-    Context, Error, ErrorKind, ExitInfo, Result, RunResult, State, Status, result_of_end,
+    Context, Error, ErrorKind, ExitInfo, Result, RunResult, State, result_of_end,
 };
 use crate::launch::Cell;
 use crate::native::error::lift;
@@ -57,6 +57,10 @@ pub(super) struct Live {
     pub(super) frozen: AtomicBool,
     pub(super) end: watch::Sender<Option<Result<Ended>>>,
     pub(super) result: watch::Sender<Option<RunResult>>,
+    /// Whoever attended it has gone before its end, and its streams with it.
+    pub(super) abandoned: AtomicBool,
+    /// Somebody has the wait.
+    pub(super) handed_out: AtomicBool,
     /// Cancelled when nothing is to be measured any more.
     pub(super) measuring: CancellationToken,
     /// Cancelled when nothing will be.
@@ -85,6 +89,8 @@ impl Live {
             frozen: AtomicBool::new(false),
             end: watch::Sender::new(None),
             result: watch::Sender::new(None),
+            abandoned: AtomicBool::new(false),
+            handed_out: AtomicBool::new(false),
             measuring: CancellationToken::new(),
             measured: CancellationToken::new(),
         });
@@ -92,13 +98,7 @@ impl Live {
     }
 
     pub(super) fn state(&self) -> State {
-        let ended = match &*self.end.borrow() {
-            Some(Ok(_)) => true,
-            // Nobody attends it; that does not end it.
-            Some(Err(_)) => self.cell.has_ended(),
-            None => false,
-        };
-        match (ended, self.frozen.load(Ordering::Acquire)) {
+        match (self.end.borrow().is_some(), self.frozen.load(Ordering::Acquire)) {
             (true, _) => State::Exited,
             (false, true) => State::Frozen,
             (false, false) => State::Running,
@@ -107,21 +107,6 @@ impl Live {
 
     pub(super) fn exit_info(&self) -> Option<ExitInfo> {
         self.end.borrow().as_ref()?.as_ref().ok().map(|ended| ended.info)
-    }
-
-    /// Waits until it is known how the task ended.
-    pub(super) async fn ended(&self) -> Result<Ended> {
-        let mut end = self.end.subscribe();
-        match end.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) {
-            Some(ended) => ended,
-            None => Err(unattended()),
-        }
-    }
-
-    async fn judged(&self) -> RunResult {
-        let mut result = self.result.subscribe();
-        let judged = result.wait_for(Option::is_some).await.ok().and_then(|result| result.clone());
-        judged.unwrap_or_else(|| RunResult::failure(Status::Error, unattended()))
     }
 
     /// The task's end beats the context's, even if nobody has noticed it yet.
@@ -159,26 +144,17 @@ impl Live {
         if let Some(end) = context.ended() {
             return Err(end.into());
         }
-        if self.cell.has_ended() {
-            return Ok(());
-        }
-        self.signal("stop", signal)?;
+        // One that has ended takes any signal.
+        self.cell.signal(signal).map_err(|error| lift("stop", error.into()))?;
         if self.frozen.load(Ordering::Acquire) {
             // It may have been thawed, or have ended, in between: then there is nothing to do.
             let _ = self.unfreeze(context).await;
         }
-        let ended = match context.run(timeout(grace, self.ended())).await? {
-            Ok(ended) => ended,
-            Err(_) => {
-                self.cgroup.kill().map_err(|error| lift("stop", error.into()))?;
-                context.run(self.ended()).await?
-            }
-        };
-        match ended {
-            // How it ended is the wait's affair; that it has is this one's.
-            Err(error) if !self.cell.has_ended() => Err(error),
-            _ => Ok(()),
+        if context.run(timeout(grace, self.ended())).await?.is_err() {
+            self.cgroup.kill().map_err(|error| lift("stop", error.into()))?;
+            let _ = context.run(self.ended()).await?;
         }
+        Ok(())
     }
 
     /// Kills what runs, frozen or not. The removal kills once more, and reports what it can't.
@@ -190,24 +166,22 @@ impl Live {
     pub(super) async fn close(&self) -> Result<()> {
         self.kill();
         // The end is noted before the cgroup goes, or nobody would know what the cell had used.
-        let _ = timeout(KILL_PATIENCE, self.see_to_end()).await;
+        let _ = timeout(KILL_PATIENCE, self.ended()).await;
         let _ = timeout(GRACE, self.measured.cancelled()).await;
         self.measuring.cancel();
         let Some(running) = self.take_running() else {
             return Ok(());
         };
         let removed = tokio::task::spawn_blocking(move || running.close()).await;
-        removed.map_err(|_| unattended())?.map_err(|error| lift("close", error))
+        removed.map_err(|error| given_up(&error))?.map_err(|error| lift("close", error))
     }
 
     /// The same without a runtime; whoever attends it finds it gone.
     pub(super) fn close_here(&self) -> Result<()> {
         self.kill();
         self.measuring.cancel();
-        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
-            && let Ok(Some(outcome)) = running.wait(Some(Instant::now() + KILL_PATIENCE))
-        {
-            self.note_end(Ok(Ended::of(outcome)));
+        if let Some(Ok(ended)) = self.poll_end(KILL_PATIENCE) {
+            self.note_end(Ok(ended));
         }
         match self.take_running() {
             Some(running) => running.close().map_err(|error| lift("close", error)),
@@ -222,6 +196,22 @@ impl Live {
 
 pub(super) fn unattended() -> Error {
     Error::new(ErrorKind::Host, "the runtime that attended the container has shut down")
+}
+
+/// Why work on another thread came to no end.
+pub(super) fn given_up(error: &tokio::task::JoinError) -> Error {
+    match error.is_panic() {
+        true => {
+            let what = "panicked: does the runtime have its I/O and its time enabled?";
+            Error::new(ErrorKind::Host, what)
+        }
+        false => Error::new(ErrorKind::Host, "the runtime is shutting down"),
+    }
+}
+
+/// The answer to whoever comes after the removal.
+pub(super) fn gone() -> Error {
+    Error::new(ErrorKind::Host, "the container has been removed")
 }
 
 /// A call that the container's state does not allow.

@@ -31,7 +31,7 @@ pub(super) async fn measure(live: Arc<Live>, task: Arc<dyn ContainerTask>, own_n
         let (sample, last) = tokio::select! {
             biased;
             () = live.measuring.cancelled() => return,
-            ended = live.ended() => match ended {
+            ended = live.noted() => match ended {
                 Ok(ended) => (ended.usage, true),
                 Err(_) => return,
             },

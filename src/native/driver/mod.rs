@@ -19,9 +19,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 
 use self::configure::{Surroundings, configure};
 use self::cookie::NativeCookie;
+use self::live::given_up;
 use crate::contract::{
     BackOffConfig, Config, ContainerTask, Context, Cookie, Driver, Error, ErrorKind, Result,
     RetryErrorChecker, never_retry,
@@ -128,9 +130,22 @@ impl Driver for NativeDriver {
 
     async fn close(&self) -> Result<()> {
         let instance = self.instance.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(instance) = instance else {
+            return Ok(());
+        };
         // Its last hold removes directories, which blocks.
-        let dropped = tokio::task::spawn_blocking(move || drop(instance)).await;
-        dropped.map_err(|_| Error::new(ErrorKind::Host, "close: the runtime is shutting down"))
+        let closed = tokio::task::spawn_blocking(move || instance.close()).await;
+        closed.map_err(|error| given_up(&error))?.map_err(|error| lift("close", error))
+    }
+}
+
+impl Drop for NativeDriver {
+    /// Removing directories blocks: not on a runtime's own thread.
+    fn drop(&mut self) {
+        let instance = self.instance.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(instance), Ok(runtime)) = (instance, Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(instance));
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! What blocks runs on another thread, and owns the stage while it does: a caller that goes away
 //! changes nothing about where it leads.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::attend::attend;
 use super::configure::{Configured, Image, TaskStreams};
-use super::live::{Live, out_of_order, unattended};
+use super::live::{Live, given_up, out_of_order};
 use super::measure::measure;
 use crate::bundle::CellName;
 use crate::contract::{
@@ -35,7 +36,6 @@ pub(super) struct Container {
     task: Arc<dyn ContainerTask>,
     name: Option<CellName>,
     image: Image,
-    memory_bytes: Option<u64>,
     spec: Mutex<Spec>,
     streams: Mutex<TaskStreams>,
     /// Holding it is the right to change the stage.
@@ -44,6 +44,8 @@ pub(super) struct Container {
     /// The driver, until the container is gone.
     instance: Mutex<Option<Instance>>,
     closing: Mutex<Option<Answer>>,
+    /// Who has the turn removes the container when he is done.
+    removal_owed: AtomicBool,
 }
 
 /// What comes of a close, once it has.
@@ -53,6 +55,8 @@ pub(super) type Answer = watch::Receiver<Option<Result<()>>>;
 enum Stage {
     /// Nothing; the image has not been looked at.
     Configured,
+    /// Nothing; the image is missing.
+    ImageMissing,
     /// Nothing; the image is there.
     ImageReady,
     /// Bundle and cgroup.
@@ -63,8 +67,8 @@ enum Stage {
     Live(Arc<Live>),
     /// Nothing any more: it could not be started.
     Failed,
-    /// What is just being removed.
-    Closing(Option<Arc<Live>>),
+    /// What is just being removed, and where it stood.
+    Closing(Option<Arc<Live>>, State),
     /// Nothing any more, but how the task ended.
     Closed(Option<ExitInfo>),
 }
@@ -81,12 +85,13 @@ fn closed(op: &str) -> Error {
 impl Stage {
     fn state(&self) -> State {
         match self {
-            Stage::Configured => State::Configured,
+            Stage::Configured | Stage::ImageMissing => State::Configured,
             Stage::ImageReady => State::ImageReady,
             Stage::Created(_) | Stage::Starting => State::Created,
-            Stage::Live(live) | Stage::Closing(Some(live)) => live.state(),
+            Stage::Live(live) | Stage::Closing(Some(live), _) => live.state(),
             Stage::Failed => State::Exited,
-            Stage::Closing(None) | Stage::Closed(_) => State::Closed,
+            Stage::Closing(None, state) => *state,
+            Stage::Closed(_) => State::Closed,
         }
     }
 }
@@ -97,18 +102,18 @@ impl Container {
         task: Arc<dyn ContainerTask>,
         configured: Configured,
     ) -> Container {
-        let Configured { name, image, spec, memory_bytes, streams } = configured;
+        let Configured { name, image, spec, streams } = configured;
         Container {
             task,
             name,
             image,
-            memory_bytes,
             spec: Mutex::new(spec),
             streams: Mutex::new(streams),
             turn: Arc::default(),
             stage: Mutex::new(Stage::Configured),
             instance: Mutex::new(Some(instance)),
             closing: Mutex::new(None),
+            removal_owed: AtomicBool::new(false),
         }
     }
 
@@ -122,19 +127,27 @@ impl Container {
 
     pub(super) fn exit_info(&self) -> Option<ExitInfo> {
         match &*lock(&self.stage) {
-            Stage::Live(live) | Stage::Closing(Some(live)) => live.exit_info(),
+            Stage::Live(live) | Stage::Closing(Some(live), _) => live.exit_info(),
             Stage::Closed(exit) => *exit,
             _ => None,
         }
     }
 
     pub(super) fn options(&self) -> Result<ContainerOptions<'_>> {
+        let op = "container_options";
         // Before the stage is asked: making the container holds this lock until the stage is new.
-        let spec = lock(&self.spec);
+        // Waiting for it could be waiting for oneself.
+        let spec = match self.spec.try_lock() {
+            Ok(spec) => spec,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(out_of_order(op, "has its options held")),
+        };
         match &*lock(&self.stage) {
-            Stage::Configured | Stage::ImageReady => Ok(ContainerOptions::new(spec)),
-            Stage::Closing(_) | Stage::Closed(_) => Err(closed("container_options")),
-            stage => Err(out_of_order("container_options", &format!("is {}", stage.state()))),
+            Stage::Configured | Stage::ImageMissing | Stage::ImageReady => {
+                Ok(ContainerOptions::new(spec))
+            }
+            Stage::Closing(..) | Stage::Closed(_) => Err(closed(op)),
+            stage => Err(out_of_order(op, &format!("is {}", stage.state()))),
         }
     }
 
@@ -166,11 +179,14 @@ impl Container {
         let job = tokio::task::spawn_blocking(move || {
             let done = work(&container);
             drop(turn);
+            if container.removal_owed.swap(false, Ordering::AcqRel) {
+                let _ = container.remove_for_nobody();
+            }
             done
         });
         match context.run(job).await? {
             Ok(done) => done,
-            Err(_) => Err(unattended()),
+            Err(error) => Err(given_up(&error)),
         }
     }
 
@@ -189,8 +205,8 @@ impl Container {
         let there = matches!(&self.image, Image::Rootfs(dir) if dir.is_dir());
         let mut stage = lock(&self.stage);
         match &*stage {
-            Stage::Configured | Stage::ImageReady => {
-                *stage = if there { Stage::ImageReady } else { Stage::Configured };
+            Stage::Configured | Stage::ImageMissing | Stage::ImageReady => {
+                *stage = if there { Stage::ImageReady } else { Stage::ImageMissing };
                 !there
             }
             // It was there when the container was made.
@@ -201,12 +217,13 @@ impl Container {
     /// Whether there is anything to pull, and nobody who could. Needs the turn.
     pub(super) fn pull(&self) -> Result<()> {
         match (&*lock(&self.stage), &self.image) {
-            (Stage::Configured, Image::Rootfs(dir)) if !dir.is_dir() => {
+            (Stage::Configured, _) => Err(out_of_order("pull_image", "has no validated image")),
+            (Stage::ImageMissing, Image::Rootfs(dir)) if !dir.is_dir() => {
                 let dir = dir.display();
                 let what = format!("Failed to pull image 'rootfs:{dir}': no such directory");
                 Err(Error::new(ErrorKind::PullFailed, what))
             }
-            (Stage::Configured, Image::Named(name)) => {
+            (Stage::ImageMissing, Image::Named(name)) => {
                 let what = format!("Failed to pull image '{name}': pulling is not supported");
                 Err(Error::new(ErrorKind::Unsupported, what))
             }
@@ -220,8 +237,10 @@ impl Container {
         match &*lock(&self.stage) {
             Stage::ImageReady => {}
             Stage::Created(_) | Stage::Starting | Stage::Live(_) => return Ok(()),
-            Stage::Closing(_) | Stage::Closed(_) => return Err(closed(op)),
-            Stage::Configured => return Err(out_of_order(op, "has no validated image")),
+            Stage::Closing(..) | Stage::Closed(_) => return Err(closed(op)),
+            Stage::Configured | Stage::ImageMissing => {
+                return Err(out_of_order(op, "has no validated image"));
+            }
             Stage::Failed => return Err(out_of_order(op, "has failed to start")),
         }
         if let Image::Rootfs(dir) = &self.image
@@ -258,111 +277,177 @@ impl Container {
         }
     }
 
-    /// Needs the turn.
+    /// Needs the turn. A start whose caller gave up is there for the next one.
     pub(super) fn start(self: &Arc<Self>) -> Result<Arc<Live>> {
         let created = {
             let mut stage = lock(&self.stage);
             match std::mem::replace(&mut *stage, Stage::Starting) {
                 Stage::Created(created) => created,
                 other => {
-                    let is = format!("is {}, not created", other.state());
+                    let answer = match &other {
+                        Stage::Live(live) if !live.handed_out.load(Ordering::Acquire) => {
+                            Ok(Arc::clone(live))
+                        }
+                        other => {
+                            let is = format!("is {}, not created", other.state());
+                            Err(out_of_order("run", &is))
+                        }
+                    };
                     *stage = other;
-                    return Err(out_of_order("run", &is));
+                    return answer;
                 }
             }
         };
+        // However this ends, a panic included, it is not left in between.
+        let next = Next { stage: &self.stage, becomes: Some(Stage::Failed) };
         let own_network = has_own_network(created.spec());
+        let memory_bytes = memory_limit(created.spec());
         let streams = std::mem::take(&mut *lock(&self.streams));
-        let started = Live::start(*created, streams, self.memory_bytes);
-        *lock(&self.stage) = match &started {
-            Ok(live) => Stage::Live(Arc::clone(live)),
-            Err(_) => Stage::Failed,
-        };
-        let live = started?;
+        let live = Live::start(*created, streams, memory_bytes)?;
         tokio::spawn(attend(Arc::clone(&live)));
         tokio::spawn(measure(Arc::clone(&live), Arc::clone(&self.task), own_network));
+        next.is(Stage::Live(Arc::clone(&live)));
         Ok(live)
     }
 
-    /// Begins the removal on `runtime`, once; everybody gets its answer. A runtime that ends before
-    /// it is done drops what is left, which removes it there and then.
+    /// Begins the removal on `runtime`, once; everybody gets its answer.
     pub(super) fn close(self: &Arc<Self>, runtime: &Handle) -> Answer {
         let mut closing = lock(&self.closing);
-        if let Some(answer) = &*closing {
+        if let Some(answer) = closing.as_ref() {
             return answer.clone();
         }
         let (answer, answers) = watch::channel(None);
         *closing = Some(answers.clone());
+        drop(closing);
         if let Stage::Live(live) = &*lock(&self.stage) {
-            // At once: a runtime that has ended removes nothing, and a wait may hold on to the cell.
+            // At once, whatever the runtime has to do before.
             live.kill();
         }
-        let container = Arc::clone(self);
-        runtime.spawn(async move {
-            let done = container.remove().await;
-            answer.send_replace(Some(done));
-        });
+        runtime.spawn(Removal { container: Arc::clone(self), answer }.run());
         answers
     }
 
     /// The same where there is no runtime: done when it returns.
-    pub(super) fn close_here(&self) -> Result<()> {
+    pub(super) fn close_here(self: &Arc<Self>) {
         let (answer, answers) = watch::channel(None);
-        {
-            let mut closing = lock(&self.closing);
-            if closing.is_some() {
-                return Ok(());
-            }
-            *closing = Some(answers);
+        if lock(&self.closing).get_or_insert(answers.clone()).same_channel(&answers) {
+            drop(Removal { container: Arc::clone(self), answer });
         }
-        let _turn = self.turn.blocking_lock();
-        let stage = self.begin_removal();
-        let removed = match &stage {
-            Stage::Live(live) => live.close_here(),
-            _ => Ok(()),
+    }
+
+    /// Blocks. While somebody has the turn it is left to him.
+    fn remove_here(&self) -> Result<()> {
+        self.removal_owed.store(true, Ordering::Release);
+        let Ok(_turn) = self.turn.try_lock() else {
+            return Ok(());
         };
-        let exit = self.exit_info();
-        let done = removed.and(self.remove_rest(stage));
-        *lock(&self.stage) = Stage::Closed(exit);
-        answer.send_replace(Some(done.clone()));
-        done
+        self.removal_owed.store(false, Ordering::Release);
+        let (live, created) = self.begin_removal();
+        let removed = live.as_ref().map_or(Ok(()), |live| live.close_here());
+        let rest = self.remove_rest(created);
+        self.end_removal(live.as_deref());
+        removed.and(rest)
+    }
+
+    fn remove_for_nobody(&self) -> Result<()> {
+        self.remove_here().inspect_err(|error| {
+            tracing::warn!(error = error.chain(), "removing a container that nobody waits for");
+        })
     }
 
     async fn remove(self: &Arc<Self>) -> Result<()> {
         // What is being made is finished first, and then removed.
         let _turn = self.turn.lock().await;
-        let stage = self.begin_removal();
-        let removed = match &stage {
-            Stage::Live(live) => live.close().await,
-            _ => Ok(()),
+        let (live, created) = self.begin_removal();
+        let removed = match &live {
+            Some(live) => live.close().await,
+            None => Ok(()),
         };
-        let exit = self.exit_info();
         let container = Arc::clone(self);
-        let rest = tokio::task::spawn_blocking(move || container.remove_rest(stage)).await;
-        *lock(&self.stage) = Stage::Closed(exit);
-        removed.and(rest.unwrap_or(Ok(())))
+        let rest = tokio::task::spawn_blocking(move || container.remove_rest(created)).await;
+        self.end_removal(live.as_deref());
+        removed.and(rest.unwrap_or_else(|error| Err(given_up(&error))))
     }
 
-    fn begin_removal(&self) -> Stage {
+    /// What is to be removed. A removal that was given up half-way begins again with what is left.
+    fn begin_removal(&self) -> (Option<Arc<Live>>, Option<Box<Created>>) {
         let mut stage = lock(&self.stage);
+        let state = stage.state();
         let live = match &*stage {
-            Stage::Live(live) => Some(Arc::clone(live)),
+            Stage::Live(live) | Stage::Closing(Some(live), _) => Some(Arc::clone(live)),
             _ => None,
         };
-        std::mem::replace(&mut *stage, Stage::Closing(live))
+        match std::mem::replace(&mut *stage, Stage::Closing(live.clone(), state)) {
+            Stage::Created(created) => (live, Some(created)),
+            _ => (live, None),
+        }
+    }
+
+    fn end_removal(&self, live: Option<&Live>) {
+        let exit = live.and_then(Live::exit_info);
+        let mut stage = lock(&self.stage);
+        if !matches!(&*stage, Stage::Closed(_)) {
+            *stage = Stage::Closed(exit);
+        }
     }
 
     /// Blocks: this may be the driver's last hold on its directories.
-    fn remove_rest(&self, stage: Stage) -> Result<()> {
+    fn remove_rest(&self, created: Option<Box<Created>>) -> Result<()> {
         drop(std::mem::take(&mut *lock(&self.streams)));
-        let removed = match stage {
-            Stage::Created(created) => created.close().map_err(|error| lift("close", error)),
-            _ => Ok(()),
-        };
+        let removed = created.map_or(Ok(()), |created| created.close());
         let instance = lock(&self.instance).take();
-        drop(instance);
-        removed
+        let left = instance.map_or(Ok(()), Instance::close);
+        removed.and(left).map_err(|error| lift("close", error))
     }
+}
+
+/// What a stage becomes when this is dropped.
+struct Next<'a> {
+    stage: &'a Mutex<Stage>,
+    becomes: Option<Stage>,
+}
+
+impl Next<'_> {
+    fn is(mut self, stage: Stage) {
+        self.becomes = Some(stage);
+    }
+}
+
+impl Drop for Next<'_> {
+    fn drop(&mut self) {
+        if let Some(stage) = self.becomes.take() {
+            *lock(self.stage) = stage;
+        }
+    }
+}
+
+/// A removal under way, and who is told. A runtime that ends drops it half-way: then the rest is
+/// done there and then, for nobody else may come to do it.
+struct Removal {
+    container: Arc<Container>,
+    answer: watch::Sender<Option<Result<()>>>,
+}
+
+impl Removal {
+    async fn run(self) {
+        let done = self.container.remove().await;
+        self.answer.send_replace(Some(done));
+    }
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        if self.answer.borrow().is_none() {
+            let done = self.container.remove_for_nobody();
+            self.answer.send_replace(Some(done));
+        }
+    }
+}
+
+/// The memory limit that the specification ends up with, in bytes.
+fn memory_limit(spec: &Spec) -> Option<u64> {
+    let resources = spec.linux().as_ref()?.resources().as_ref()?;
+    u64::try_from(resources.memory().as_ref()?.limit()?).ok()
 }
 
 /// Whether the bundle asks for a network namespace.

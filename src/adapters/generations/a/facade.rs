@@ -110,6 +110,8 @@ impl Cookie for Job {
                     ErrorKind::Cancelled => Status::Cancelled,
                     _ => return Err(error),
                 };
+                // The start may have gone on without us.
+                self.cookie.close(&Context::background()).await?;
                 return Ok(contract::RunResult::failure(status, error).into());
             }
         };
