@@ -1,9 +1,10 @@
 //! The contract's driver on real cells: the synchronous core lifted into tokio.
 //!
 //! ```text
-//! configure   task ──► container, with fn's defaults        live      a running cell
-//! cookie      the contract's calls                          attend    its end, and the verdict
-//! stage       which stage it is in, what leads to the next  freeze, measure, streams
+//! configure   task ──► container, with fn's defaults     live      a running cell
+//! cookie      the contract's calls                       attend    its end, and the verdict
+//! stage       where it stands, what leads to the next    streams   what it reads and writes
+//! remove      how it goes                                freeze, measure
 //! ```
 
 mod attend;
@@ -12,6 +13,7 @@ mod cookie;
 mod freeze;
 mod live;
 mod measure;
+mod remove;
 mod stage;
 mod streams;
 

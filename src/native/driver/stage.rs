@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::attend::attend;
@@ -37,22 +36,22 @@ pub(super) struct Container {
     name: Option<CellName>,
     image: Image,
     spec: Mutex<Spec>,
-    streams: Mutex<TaskStreams>,
+    pub(super) streams: Mutex<TaskStreams>,
     /// Holding it is the right to change the stage.
-    turn: Arc<tokio::sync::Mutex<()>>,
-    stage: Mutex<Stage>,
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    pub(super) stage: Mutex<Stage>,
     /// The driver, until the container is gone.
-    instance: Mutex<Option<Instance>>,
-    closing: Mutex<Option<Answer>>,
+    pub(super) instance: Mutex<Option<Instance>>,
+    pub(super) closing: Mutex<Option<Answer>>,
     /// Who has the turn removes the container when he is done.
-    removal_owed: AtomicBool,
+    pub(super) removal_owed: AtomicBool,
 }
 
 /// What comes of a close, once it has.
 pub(super) type Answer = watch::Receiver<Option<Result<()>>>;
 
 /// What exists of the container.
-enum Stage {
+pub(super) enum Stage {
     /// Nothing; the image has not been looked at.
     Configured,
     /// Nothing; the image is missing.
@@ -74,7 +73,7 @@ enum Stage {
 }
 
 /// A panic elsewhere leaves a stage that is still the truth.
-fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -83,7 +82,7 @@ fn closed(op: &str) -> Error {
 }
 
 impl Stage {
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         match self {
             Stage::Configured | Stage::ImageMissing => State::Configured,
             Stage::ImageReady => State::ImageReady,
@@ -309,96 +308,6 @@ impl Container {
         next.is(Stage::Live(Arc::clone(&live)));
         Ok(live)
     }
-
-    /// Begins the removal on `runtime`, once; everybody gets its answer.
-    pub(super) fn close(self: &Arc<Self>, runtime: &Handle) -> Answer {
-        let mut closing = lock(&self.closing);
-        if let Some(answer) = closing.as_ref() {
-            return answer.clone();
-        }
-        let (answer, answers) = watch::channel(None);
-        *closing = Some(answers.clone());
-        drop(closing);
-        if let Stage::Live(live) = &*lock(&self.stage) {
-            // At once, whatever the runtime has to do before.
-            live.kill();
-        }
-        runtime.spawn(Removal { container: Arc::clone(self), answer }.run());
-        answers
-    }
-
-    /// The same where there is no runtime: done when it returns.
-    pub(super) fn close_here(self: &Arc<Self>) {
-        let (answer, answers) = watch::channel(None);
-        if lock(&self.closing).get_or_insert(answers.clone()).same_channel(&answers) {
-            drop(Removal { container: Arc::clone(self), answer });
-        }
-    }
-
-    /// Blocks. While somebody has the turn it is left to him.
-    fn remove_here(&self) -> Result<()> {
-        self.removal_owed.store(true, Ordering::Release);
-        let Ok(_turn) = self.turn.try_lock() else {
-            return Ok(());
-        };
-        self.removal_owed.store(false, Ordering::Release);
-        let (live, created) = self.begin_removal();
-        let removed = live.as_ref().map_or(Ok(()), |live| live.close_here());
-        let rest = self.remove_rest(created);
-        self.end_removal(live.as_deref());
-        removed.and(rest)
-    }
-
-    fn remove_for_nobody(&self) -> Result<()> {
-        self.remove_here().inspect_err(|error| {
-            tracing::warn!(error = error.chain(), "removing a container that nobody waits for");
-        })
-    }
-
-    async fn remove(self: &Arc<Self>) -> Result<()> {
-        // What is being made is finished first, and then removed.
-        let _turn = self.turn.lock().await;
-        let (live, created) = self.begin_removal();
-        let removed = match &live {
-            Some(live) => live.close().await,
-            None => Ok(()),
-        };
-        let container = Arc::clone(self);
-        let rest = tokio::task::spawn_blocking(move || container.remove_rest(created)).await;
-        self.end_removal(live.as_deref());
-        removed.and(rest.unwrap_or_else(|error| Err(given_up(&error))))
-    }
-
-    /// What is to be removed. A removal that was given up half-way begins again with what is left.
-    fn begin_removal(&self) -> (Option<Arc<Live>>, Option<Box<Created>>) {
-        let mut stage = lock(&self.stage);
-        let state = stage.state();
-        let live = match &*stage {
-            Stage::Live(live) | Stage::Closing(Some(live), _) => Some(Arc::clone(live)),
-            _ => None,
-        };
-        match std::mem::replace(&mut *stage, Stage::Closing(live.clone(), state)) {
-            Stage::Created(created) => (live, Some(created)),
-            _ => (live, None),
-        }
-    }
-
-    fn end_removal(&self, live: Option<&Live>) {
-        let exit = live.and_then(Live::exit_info);
-        let mut stage = lock(&self.stage);
-        if !matches!(&*stage, Stage::Closed(_)) {
-            *stage = Stage::Closed(exit);
-        }
-    }
-
-    /// Blocks: this may be the driver's last hold on its directories.
-    fn remove_rest(&self, created: Option<Box<Created>>) -> Result<()> {
-        drop(std::mem::take(&mut *lock(&self.streams)));
-        let removed = created.map_or(Ok(()), |created| created.close());
-        let instance = lock(&self.instance).take();
-        let left = instance.map_or(Ok(()), Instance::close);
-        removed.and(left).map_err(|error| lift("close", error))
-    }
 }
 
 /// What a stage becomes when this is dropped.
@@ -417,29 +326,6 @@ impl Drop for Next<'_> {
     fn drop(&mut self) {
         if let Some(stage) = self.becomes.take() {
             *lock(self.stage) = stage;
-        }
-    }
-}
-
-/// A removal under way, and who is told. A runtime that ends drops it half-way: then the rest is
-/// done there and then, for nobody else may come to do it.
-struct Removal {
-    container: Arc<Container>,
-    answer: watch::Sender<Option<Result<()>>>,
-}
-
-impl Removal {
-    async fn run(self) {
-        let done = self.container.remove().await;
-        self.answer.send_replace(Some(done));
-    }
-}
-
-impl Drop for Removal {
-    fn drop(&mut self) {
-        if self.answer.borrow().is_none() {
-            let done = self.container.remove_for_nobody();
-            self.answer.send_replace(Some(done));
         }
     }
 }
