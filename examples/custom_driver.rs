@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hotcell::contract::conformance::{Harness, Work, async_trait, run_all};
 use hotcell::contract::{
-    BackOffConfig, BoxFuture, Call, CallExtensions, ContainerTask, Context, Cookie, Driver, Result,
-    RetryErrorChecker, Task, TaskBuilder,
+    BackOffConfig, BoxFuture, Call, CallExtensions, ContainerTask, Context, Cookie, Driver, Error,
+    ErrorKind, Result, RetryErrorChecker, Task, TaskBuilder,
 };
 use hotcell::mock::{MockDriver, Play};
 
@@ -44,19 +44,23 @@ impl<D: Driver> Driver for Zoned<D> {
             process.env_mut().get_or_insert_default().push(format!("ZONE={}", self.zone));
         }
         let calls = Arc::clone(&self.calls);
-        task.wrap_before_call(Box::new(move |inner| {
+        let before = task.wrap_before_call(Box::new(move |inner| {
             Arc::new(move |context, call, extensions| -> BoxFuture<Result<()>> {
                 counted(&calls.begun);
                 inner(context, call, extensions)
             })
         }));
         let calls = Arc::clone(&self.calls);
-        task.wrap_after_call(Box::new(move |inner| {
+        let after = task.wrap_after_call(Box::new(move |inner| {
             Arc::new(move |context, call, extensions| -> BoxFuture<Result<()>> {
                 counted(&calls.ended);
                 inner(context, call, extensions)
             })
         }));
+        if !(before && after) {
+            let message = "the task takes no hooks, and its calls can't be counted";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         // The cookie needs nothing more around it. One that did would implement `Cookie` as this
         // implements `Driver`.
         Ok(cookie)

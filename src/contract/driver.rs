@@ -16,8 +16,8 @@ use super::{
 /// Makes containers out of tasks.
 #[async_trait]
 pub trait Driver: Send + Sync {
-    /// Reads every getter of the task once and works out the container; makes nothing. Whatever
-    /// happens then, the cookie wants to be closed.
+    /// Asks the task what it wants, each question at most once, and works out the container; makes
+    /// nothing. Whatever happens then, the cookie wants to be closed.
     ///
     /// # Errors
     /// [`InvalidTask`](super::ErrorKind::InvalidTask) and
@@ -69,9 +69,11 @@ pub trait Cookie: Send + Sync {
     /// [`ImageWithVolume`](super::ErrorKind::ImageWithVolume), every time it is asked.
     async fn validate_image(&self, context: &Context) -> Result<bool>;
 
-    /// Fetches the image; afterwards it has to be validated again. Does nothing if it is there.
+    /// Fetches the image, after a validation that asked for it; afterwards it has to be validated
+    /// again. Does nothing if a validation found it.
     ///
     /// # Errors
+    /// [`WrongStage`](super::ErrorKind::WrongStage) before any validation;
     /// [`PullFailed`](super::ErrorKind::PullFailed), [`PullTimeout`](super::ErrorKind::PullTimeout).
     async fn pull_image(&self, context: &Context) -> Result<()>;
 
@@ -173,7 +175,8 @@ impl DerefMut for ContainerOptions<'_> {
 }
 
 impl fmt::Debug for ContainerOptions<'_> {
+    /// Without the specification, whose environment may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ContainerOptions").field(&**self.spec).finish()
+        f.debug_struct("ContainerOptions").finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::{Context, Result};
@@ -38,11 +38,43 @@ pub type AfterCall = BeforeCall;
 /// Cleans up after a task. May be called more than once.
 pub type CloseTask = Arc<dyn Fn() + Send + Sync>;
 
-/// Puts something around a hook: gets the old one, gives the new one.
+/// Puts something around a hook: gets the old one, gives the new one. It may call what the task
+/// offers, but not wrap the same hook from within.
 pub type Wrap<T> = Box<dyn FnOnce(T) -> T + Send>;
 
 /// A hook that does nothing.
 #[must_use]
 pub fn no_call_hook() -> BeforeCall {
     Arc::new(|_, _, _| Box::pin(std::future::ready(Ok(()))))
+}
+
+/// A hook that can be wrapped while it is used.
+pub(super) struct Hook<T> {
+    current: Mutex<T>,
+    /// Whose turn it is to wrap.
+    wrapping: Mutex<()>,
+}
+
+impl<T: Clone> Hook<T> {
+    pub(super) fn new(hook: T) -> Hook<T> {
+        Hook { current: Mutex::new(hook), wrapping: Mutex::new(()) }
+    }
+
+    /// The hook as it is now, to be run without any lock.
+    pub(super) fn get(&self) -> T {
+        lock(&self.current).clone()
+    }
+
+    /// Puts `wrap` around it. Others may use the old one meanwhile; nobody else wraps it.
+    pub(super) fn wrap(&self, wrap: Wrap<T>) {
+        let _turn = lock(&self.wrapping);
+        let wrapped = wrap(self.get());
+        // Dropped when the lock is free again: it is the embedder's.
+        let _old = std::mem::replace(&mut *lock(&self.current), wrapped);
+    }
+}
+
+/// A panic elsewhere leaves plain values behind, no half-made state.
+pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

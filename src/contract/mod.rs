@@ -31,6 +31,7 @@ mod outcome;
 mod ready_task;
 mod result;
 mod retry;
+mod slot;
 mod stat;
 mod task;
 mod task_builder;
@@ -51,6 +52,8 @@ pub use retry::{BackOffConfig, RetryErrorChecker, never_retry};
 pub use stat::Stat;
 pub use task::{AuthConfiguration, Auther, ContainerTask, Input, Output};
 pub use task_builder::TaskBuilder;
+/// Cancels a [`Context`].
+pub use tokio_util::sync::CancellationToken;
 
 /// The names of the nine metrics.
 pub mod metric {

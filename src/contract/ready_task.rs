@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::hooks::Wrap;
+use super::hooks::{Hook, Wrap, lock};
+use super::slot::{Slot, Spent};
 use super::task::{Input, Output};
 use super::task_builder::Values;
 use super::{
@@ -15,7 +16,9 @@ use super::{
     LoggerConfig, Result, Stat,
 };
 
-/// A task made of values.
+/// A task made of values, for one cookie: its streams can be given away once. A second cookie gets
+/// streams that fail, so that its result is a [`Stream`](super::ErrorKind::Stream) error; without
+/// streams a task serves any number of cookies.
 ///
 /// ```
 /// use hotcell::contract::{ContainerTask, Task};
@@ -30,21 +33,11 @@ use super::{
 /// ```
 pub struct Task {
     pub(super) values: Values,
-    pub(super) input: Mutex<Option<Input>>,
-    pub(super) outputs: Mutex<(Option<Output>, Option<Output>)>,
-    pub(super) close: Mutex<CloseTask>,
-    pub(super) before_call: Mutex<BeforeCall>,
-    pub(super) after_call: Mutex<AfterCall>,
-}
-
-/// A panic elsewhere leaves plain values behind, no half-made state.
-fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn rewrap<T: Clone>(hook: &Mutex<T>, wrap: Wrap<T>) {
-    let mut hook = lock(hook);
-    *hook = wrap(hook.clone());
+    pub(super) input: Mutex<Slot<Input>>,
+    pub(super) outputs: Mutex<(Slot<Output>, Slot<Output>)>,
+    pub(super) close: Hook<CloseTask>,
+    pub(super) before_call: Hook<BeforeCall>,
+    pub(super) after_call: Hook<AfterCall>,
 }
 
 /// The answer to each question that is a value stored as it was given.
@@ -81,14 +74,17 @@ impl ContainerTask for Task {
         timeout: Option<Duration>,
     }
 
-    /// The first time it is asked; a reader can't be read twice.
+    /// The first time it is asked; then a reader that fails.
     fn input(&self) -> Option<Input> {
-        lock(&self.input).take()
+        lock(&self.input).take(|| Box::new(Spent("standard input")))
     }
 
-    /// The first time it is asked.
+    /// The first time it is asked; then writers that fail.
     fn logger(&self) -> (Option<Output>, Option<Output>) {
-        std::mem::take(&mut *lock(&self.outputs))
+        let (stdout, stderr) = &mut *lock(&self.outputs);
+        let stdout = stdout.take(|| Box::new(Spent("standard output")));
+        let stderr = stderr.take(|| Box::new(Spent("standard error")));
+        (stdout, stderr)
     }
 
     async fn write_stat(&self, _context: &Context, stat: Stat) {
@@ -114,13 +110,12 @@ impl ContainerTask for Task {
     }
 
     fn close(&self) {
-        // Cloned first: what a wrapper does must not happen behind the lock.
-        let close = lock(&self.close).clone();
-        close();
+        self.close.get()();
     }
 
-    fn wrap_close(&self, wrap: Wrap<CloseTask>) {
-        rewrap(&self.close, wrap);
+    fn wrap_close(&self, wrap: Wrap<CloseTask>) -> bool {
+        self.close.wrap(wrap);
+        true
     }
 
     async fn before_call(
@@ -129,12 +124,13 @@ impl ContainerTask for Task {
         call: &Call,
         extensions: &CallExtensions,
     ) -> Result<()> {
-        let hook = lock(&self.before_call).clone();
+        let hook = self.before_call.get();
         hook(context.clone(), call.clone(), extensions.clone()).await
     }
 
-    fn wrap_before_call(&self, wrap: Wrap<BeforeCall>) {
-        rewrap(&self.before_call, wrap);
+    fn wrap_before_call(&self, wrap: Wrap<BeforeCall>) -> bool {
+        self.before_call.wrap(wrap);
+        true
     }
 
     async fn after_call(
@@ -143,12 +139,13 @@ impl ContainerTask for Task {
         call: &Call,
         extensions: &CallExtensions,
     ) -> Result<()> {
-        let hook = lock(&self.after_call).clone();
+        let hook = self.after_call.get();
         hook(context.clone(), call.clone(), extensions.clone()).await
     }
 
-    fn wrap_after_call(&self, wrap: Wrap<AfterCall>) {
-        rewrap(&self.after_call, wrap);
+    fn wrap_after_call(&self, wrap: Wrap<AfterCall>) -> bool {
+        self.after_call.wrap(wrap);
+        true
     }
 }
 
@@ -159,52 +156,4 @@ impl fmt::Debug for Task {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    #[tokio::test]
-    async fn hooks_are_wrapped_from_the_inside_out() {
-        let task = Task::builder("rootfs:/").build();
-        let order = Arc::new(Mutex::new(Vec::new()));
-        for name in ["inner", "outer"] {
-            let order = Arc::clone(&order);
-            task.wrap_before_call(Box::new(move |old| {
-                Arc::new(move |context, call, extensions| {
-                    order.lock().unwrap().push((name, call.id.clone()));
-                    old(context, call, extensions)
-                })
-            }));
-        }
-        let call = Call { id: "c1".into(), ..Call::default() };
-        let context = Context::background();
-        task.before_call(&context, &call, &CallExtensions::new()).await.unwrap();
-        task.after_call(&context, &call, &CallExtensions::new()).await.unwrap();
-        let seen: Vec<_> = order.lock().unwrap().iter().map(|(name, _)| *name).collect();
-        assert_eq!(seen, ["outer", "inner"]);
-    }
-
-    #[test]
-    fn close_may_be_wrapped_and_called_again() {
-        let task = Task::builder("rootfs:/").build();
-        let count = Arc::new(AtomicU32::new(0));
-        let counter = Arc::clone(&count);
-        task.wrap_close(Box::new(move |old| {
-            Arc::new(move || {
-                old();
-                counter.fetch_add(1, Ordering::Relaxed);
-            })
-        }));
-        task.close();
-        task.close();
-        assert_eq!(count.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
-    fn a_reader_is_given_away_once() {
-        let task = Task::builder("rootfs:/").input(&b"x"[..]).build();
-        assert!(task.input().is_some());
-        assert!(task.input().is_none());
-    }
-}
+mod tests;

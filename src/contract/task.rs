@@ -18,7 +18,8 @@ pub type Input = Box<dyn AsyncRead + Send + Unpin>;
 pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// A task, as an embedder defines it. Every question but the image has a default answer; a driver
-/// asks each once, when it makes the cookie. [`Task`](super::Task) is a ready-made one.
+/// asks each at most once for a cookie, when it makes that. [`Task`](super::Task) is a ready-made
+/// one.
 #[async_trait]
 pub trait ContainerTask: Send + Sync {
     /// Unique among containers, and the container's name; empty: the driver makes one up.
@@ -38,11 +39,13 @@ pub trait ContainerTask: Send + Sync {
     }
 
     /// Standard input; `None` (fn's `NoopReadWriteCloser`): the task reads the end of file at once.
+    /// Each cookie of the task needs one of its own: a task that has none left gives one that fails.
     fn input(&self) -> Option<Input> {
         None
     }
 
-    /// Standard output and standard error; `None`: what is written there is discarded.
+    /// Standard output and standard error; `None`: what is written there is discarded. Each cookie
+    /// of the task needs its own: a task that has none left gives some that fail.
     fn logger(&self) -> (Option<Output>, Option<Output>) {
         (None, None)
     }
@@ -160,9 +163,13 @@ pub trait ContainerTask: Send + Sync {
     /// Cleans up after the task. May be called more than once.
     fn close(&self) {}
 
-    /// Puts something around [`close`](ContainerTask::close).
-    fn wrap_close(&self, wrap: Wrap<CloseTask>) {
+    /// Puts something around [`close`](ContainerTask::close), and says whether the
+    /// task has taken it. One that has not goes on as before: a driver that depends on its hook has
+    /// to refuse the task.
+    #[must_use = "a task that has not taken it goes on without it"]
+    fn wrap_close(&self, wrap: Wrap<CloseTask>) -> bool {
         let _ = wrap;
+        false
     }
 
     /// Runs before a call that the container is going to serve.
@@ -179,9 +186,13 @@ pub trait ContainerTask: Send + Sync {
         Ok(())
     }
 
-    /// Puts something around [`before_call`](ContainerTask::before_call), once for all calls.
-    fn wrap_before_call(&self, wrap: Wrap<BeforeCall>) {
+    /// Puts something around [`before_call`](ContainerTask::before_call), once for all calls, and says whether the
+    /// task has taken it. One that has not goes on as before: a driver that depends on its hook has
+    /// to refuse the task.
+    #[must_use = "a task that has not taken it goes on without it"]
+    fn wrap_before_call(&self, wrap: Wrap<BeforeCall>) -> bool {
         let _ = wrap;
+        false
     }
 
     /// Runs after a call, if [`before_call`](ContainerTask::before_call) went well.
@@ -198,9 +209,13 @@ pub trait ContainerTask: Send + Sync {
         Ok(())
     }
 
-    /// Puts something around [`after_call`](ContainerTask::after_call), once for all calls.
-    fn wrap_after_call(&self, wrap: Wrap<AfterCall>) {
+    /// Puts something around [`after_call`](ContainerTask::after_call), once for all calls, and says whether the
+    /// task has taken it. One that has not goes on as before: a driver that depends on its hook has
+    /// to refuse the task.
+    #[must_use = "a task that has not taken it goes on without it"]
+    fn wrap_after_call(&self, wrap: Wrap<AfterCall>) -> bool {
         let _ = wrap;
+        false
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(doc)]
 use super::ContainerTask;
-use super::hooks::no_call_hook;
+use super::hooks::{Hook, no_call_hook};
+use super::slot::Slot;
 use super::task::{Input, Output};
 use super::{Auther, CallExtensions, LoggerConfig, Stat, Task};
 
@@ -169,11 +170,11 @@ impl TaskBuilder {
     pub fn build(self) -> Task {
         Task {
             values: self.values,
-            input: Mutex::new(self.input),
-            outputs: Mutex::new((self.stdout, self.stderr)),
-            close: Mutex::new(Arc::new(|| {})),
-            before_call: Mutex::new(no_call_hook()),
-            after_call: Mutex::new(no_call_hook()),
+            input: Mutex::new(Slot::new(self.input)),
+            outputs: Mutex::new((Slot::new(self.stdout), Slot::new(self.stderr))),
+            close: Hook::new(Arc::new(|| {})),
+            before_call: Hook::new(no_call_hook()),
+            after_call: Hook::new(no_call_hook()),
         }
     }
 }

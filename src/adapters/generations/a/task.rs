@@ -86,8 +86,8 @@ impl ContainerTask for JobTask {
         self.task.write_stat(context, stat).await;
     }
 
-    fn wrap_close(&self, wrap: Wrap<CloseTask>) {
-        self.task.wrap_close(wrap);
+    fn wrap_close(&self, wrap: Wrap<CloseTask>) -> bool {
+        self.task.wrap_close(wrap)
     }
 
     async fn before_call(
@@ -99,8 +99,8 @@ impl ContainerTask for JobTask {
         self.task.before_call(context, call, extensions).await
     }
 
-    fn wrap_before_call(&self, wrap: Wrap<BeforeCall>) {
-        self.task.wrap_before_call(wrap);
+    fn wrap_before_call(&self, wrap: Wrap<BeforeCall>) -> bool {
+        self.task.wrap_before_call(wrap)
     }
 
     async fn after_call(
@@ -112,7 +112,7 @@ impl ContainerTask for JobTask {
         self.task.after_call(context, call, extensions).await
     }
 
-    fn wrap_after_call(&self, wrap: Wrap<AfterCall>) {
-        self.task.wrap_after_call(wrap);
+    fn wrap_after_call(&self, wrap: Wrap<AfterCall>) -> bool {
+        self.task.wrap_after_call(wrap)
     }
 }
