@@ -131,7 +131,11 @@ fn environment(config: &CellConfig, hostname: &str) -> Result<Vec<String>, Error
         Some((name, value)) if !name.is_empty() && !variable.contains('\0') => {
             Ok((name.to_owned(), value.to_owned()))
         }
-        _ => Err(Error::invalid("environment variable", variable, "must be NAME=VALUE")),
+        // The name alone: the value may be a secret.
+        parts => {
+            let name = parts.map_or(variable.as_str(), |(name, _)| name);
+            Err(Error::invalid("environment variable", name, "must be NAME=VALUE without NUL"))
+        }
     });
     let defaults = [("PATH", defaults::PATH), ("HOME", home), ("HOSTNAME", hostname)]
         .map(|(name, value)| Ok((name.to_owned(), value.to_owned())));
@@ -276,11 +280,12 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_the_value() {
         type Change = fn(&mut CellConfig);
-        let changes: [(Change, &str); 7] = [
+        let changes: [(Change, &str); 8] = [
             (|c| c.args[0].clear(), "command"),
             (|c| c.args.push("a\0b".into()), "argument"),
             (|c| c.cwd = "relative".into(), "relative"),
-            (|c| c.env.push("=x".into()), "=x"),
+            (|c| c.env.push("=x".into()), "environment variable \"\""),
+            (|c| c.env.push("A=s\0".into()), "environment variable \"A\": must be"),
             (|c| c.rootfs = "rootfs".into(), "rootfs"),
             (|c| c.hostname = Some("h".repeat(65)), "hostname"),
             (|c| c.tmpfs = vec![Tmpfs::new("/t"), Tmpfs::new("/a"), Tmpfs::new("/t/")], "taken"),
