@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use hotcell::cgroup::Cgroup;
 use hotcell::launch::Exit;
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::bed::{Bed, script, start};
 use crate::{Test, test};
@@ -13,6 +14,8 @@ pub fn tests() -> Vec<Test> {
         test!(a_frozen_cell_stands_still_and_goes_on, Cells, Busybox),
         test!(a_frozen_cell_can_be_killed_and_closed, Cells, Busybox),
         test!(freezing_races_with_the_end, Cells, Busybox),
+        test!(a_crowded_cell_is_tried_first_and_then_waited_for, Cells, Busybox),
+        test!(freezing_without_descriptors_leaves_nothing_frozen, Cells, Busybox),
         test!(kill_takes_every_process, Cells, Busybox),
         test!(a_deadline_comes_first_or_the_end_does, Cells, Busybox),
         test!(a_sample_of_a_running_cell, Cells, Busybox, Memory, Pids),
@@ -21,16 +24,26 @@ pub fn tests() -> Vec<Test> {
 
 const BUSY: &str = "while :; do :; done";
 
+/// Nothing of the cell runs for `time`. The kernel calls a process frozen some microseconds before
+/// it leaves its CPU, and counts those when it has left.
+#[track_caller]
+fn assert_still(cgroup: &Cgroup, time: Duration) {
+    let cpu = || cgroup.sample().unwrap().cpu_total;
+    let frozen = cpu();
+    std::thread::sleep(time);
+    let ran = cpu() - frozen;
+    assert!(ran < Duration::from_millis(1), "it ran for {ran:?} while frozen");
+}
+
 fn a_frozen_cell_stands_still_and_goes_on(bed: &Bed) {
     let driver = bed.driver();
     let mut running = start(&driver, &script(BUSY));
     let cpu = || running.cgroup().sample().unwrap().cpu_total;
     running.cgroup().freeze().unwrap();
-    let frozen = cpu();
-    std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(cpu(), frozen, "it ran while frozen");
+    assert_still(running.cgroup(), Duration::from_millis(100));
     assert!(running.cgroup().is_populated().unwrap());
     running.cgroup().freeze().unwrap();
+    let frozen = cpu();
     running.cgroup().thaw().unwrap();
     running.cgroup().thaw().unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
@@ -67,6 +80,67 @@ fn freezing_races_with_the_end(bed: &Bed) {
         running.cgroup().freeze().unwrap();
         running.close().unwrap();
     }
+}
+
+fn a_crowded_cell_is_tried_first_and_then_waited_for(bed: &Bed) {
+    let driver = bed.driver();
+    let running =
+        start(&driver, &script(&format!("for i in 1 2 3 4 5 6 7 8; do {BUSY} & done; wait")));
+    let cgroup = running.cgroup();
+    for _ in 0..30 {
+        if !cgroup.try_freeze().unwrap() {
+            cgroup.freeze().unwrap();
+        }
+        assert_still(cgroup, Duration::from_millis(10));
+        if !cgroup.try_thaw().unwrap() {
+            cgroup.thaw().unwrap();
+        }
+    }
+    running.close().unwrap();
+}
+
+/// No file can be opened while this lives.
+struct NoDescriptors(Rlimit);
+
+impl NoDescriptors {
+    fn new() -> NoDescriptors {
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).unwrap();
+        NoDescriptors(before)
+    }
+}
+
+impl Drop for NoDescriptors {
+    fn drop(&mut self) {
+        setrlimit(Resource::Nofile, self.0).unwrap();
+    }
+}
+
+fn freezing_without_descriptors_leaves_nothing_frozen(bed: &Bed) {
+    let driver = bed.driver();
+    let running = start(&driver, &script(BUSY));
+    let cgroup = running.cgroup();
+    let cpu = || cgroup.sample().unwrap().cpu_total;
+    let before = cpu();
+    {
+        let _none = NoDescriptors::new();
+        cgroup.try_freeze().unwrap_err();
+        cgroup.freeze().unwrap_err();
+    }
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while cpu() == before {
+        assert!(Instant::now() < deadline, "a failed freeze stopped it");
+        std::thread::yield_now();
+    }
+    // Once frozen, it can be thawed and frozen again with what is open.
+    cgroup.freeze().unwrap();
+    {
+        let _none = NoDescriptors::new();
+        cgroup.thaw().unwrap();
+        cgroup.freeze().unwrap();
+        cgroup.thaw().unwrap();
+    }
+    running.close().unwrap();
 }
 
 fn kill_takes_every_process(bed: &Bed) {

@@ -101,16 +101,11 @@ impl Dir {
     }
 
     pub(super) fn write(&self, name: &str, value: &str) -> Result<(), Error> {
-        let failed = |errno: Errno| {
-            Error::io(format!("write {value:?} to"), self.path.join(name), errno.into())
-        };
+        let failed = |error| Error::io(format!("write {value:?} to"), self.path.join(name), error);
         let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = openat(&self.fd, name, flags, Mode::empty()).map_err(failed)?;
-        match rustix::io::write(&file, value.as_bytes()) {
-            Ok(count) if count == value.len() => Ok(()),
-            Ok(_) => Err(failed(Errno::IO)),
-            Err(errno) => Err(failed(errno)),
-        }
+        let file = openat(&self.fd, name, flags, Mode::empty());
+        let file = file.map_err(|errno| failed(errno.into()))?;
+        write_value(file.as_fd(), value).map_err(failed)
     }
 
     pub(super) fn read(&self, name: &str) -> Result<String, Error> {
@@ -122,6 +117,14 @@ impl Dir {
 impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// Gives a kernel file its value; the descriptor can be written again and again.
+pub(super) fn write_value(file: BorrowedFd<'_>, value: &str) -> io::Result<()> {
+    match rustix::io::pwrite(file, value.as_bytes(), 0)? {
+        count if count == value.len() => Ok(()),
+        _ => Err(Errno::IO.into()),
     }
 }
 

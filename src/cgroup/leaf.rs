@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::thread::{sleep, yield_now};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 use super::Error;
 use super::detect::Controller;
 use super::files::Dir;
-use super::freezer;
+use super::freezer::{EMPTY, Events, Freezer};
 use super::sample::{OomEvents, Sample, Sampler};
 
 /// How long a kill or a removal may take before it is an error. A task in uninterruptible sleep
@@ -26,6 +27,8 @@ pub struct Cgroup {
     v1: BTreeMap<Controller, Dir>,
     enforced: Vec<Enforced>,
     sampler: Sampler,
+    /// Opened at the first freeze: most cells are never frozen.
+    freezer: OnceLock<Freezer>,
 }
 
 /// A limit as it was written and as the kernel took it.
@@ -52,7 +55,8 @@ impl Cgroup {
         v1: BTreeMap<Controller, Dir>,
         enforced: Vec<Enforced>,
     ) -> Cgroup {
-        Cgroup { unified, v1, enforced, sampler: Sampler::default() }
+        let (sampler, freezer) = Default::default();
+        Cgroup { unified, v1, enforced, sampler, freezer }
     }
 
     /// The limits that hold: all that was asked for, but for one on swap where there is no swap.
@@ -93,35 +97,44 @@ impl Cgroup {
     /// Stops every process of the cell where it is; returns when all have stopped.
     ///
     /// # Errors
-    /// When that takes too long; then the cell has been thawed again.
+    /// When the kernel refuses, or that takes too long; then the cell has been thawed again. When
+    /// the kernel's files can't be opened; then nothing has been changed.
     pub fn freeze(&self) -> Result<(), Error> {
-        freezer::freeze(&self.unified)
+        self.freezer()?.freeze()
     }
 
-    /// As [`freeze`](Cgroup::freeze), but never sleeps: `false` if the cell has not stopped after
-    /// some 200 µs. Then freeze again where sleeping is allowed, or thaw.
+    /// As [`freeze`](Cgroup::freeze), but neither sleeps nor yields: `false` if the cell has not
+    /// stopped after 100 µs. Then freeze again where sleeping is allowed, or thaw.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// As for [`freeze`](Cgroup::freeze), but never for the time it takes.
     pub fn try_freeze(&self) -> Result<bool, Error> {
-        freezer::try_freeze(&self.unified)
+        self.freezer()?.try_freeze()
     }
 
-    /// As [`thaw`](Cgroup::thaw), but never sleeps: `false` if the cell does not run again after
-    /// some 200 µs.
+    /// As [`thaw`](Cgroup::thaw), but neither sleeps nor yields: `false` if the cell does not run
+    /// again after 100 µs.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// When the kernel refuses; thaw again.
     pub fn try_thaw(&self) -> Result<bool, Error> {
-        freezer::try_thaw(&self.unified)
+        self.freezer()?.try_thaw()
     }
 
     /// Lets the cell run again; returns when it does.
     ///
     /// # Errors
-    /// When the kernel refuses or takes too long.
+    /// When the kernel refuses or takes too long; thaw again.
     pub fn thaw(&self) -> Result<(), Error> {
-        freezer::thaw(&self.unified)
+        self.freezer()?.thaw()
+    }
+
+    fn freezer(&self) -> Result<&Freezer, Error> {
+        if let Some(freezer) = self.freezer.get() {
+            return Ok(freezer);
+        }
+        let opened = Freezer::open(&self.unified)?;
+        Ok(self.freezer.get_or_init(|| opened))
     }
 
     /// Whether any process lives in the cell.
@@ -129,7 +142,7 @@ impl Cgroup {
     /// # Errors
     /// When the kernel's file can't be read.
     pub fn is_populated(&self) -> Result<bool, Error> {
-        freezer::is(&self.unified, "populated")
+        Ok(!Events::open(&self.unified)?.tell(EMPTY)?)
     }
 
     /// Kills every process of the cell at once, frozen or not. Does not wait.
@@ -159,11 +172,12 @@ impl Cgroup {
 
 /// Kills what lives in `dir` and waits until nothing does.
 pub(super) fn kill_and_wait(dir: &Dir) -> Result<(), Error> {
-    if !freezer::is(dir, "populated")? {
+    let events = Events::open(dir)?;
+    if events.tell(EMPTY)? {
         return Ok(());
     }
     dir.write("cgroup.kill", "1")?;
-    freezer::wait_until(dir, "populated", false, PATIENCE)
+    events.wait(EMPTY, PATIENCE)
 }
 
 /// Removes the leaf `name` and what is below it. The last process may have been reaped a moment
