@@ -45,9 +45,10 @@ impl contract::Cookie for Cookie {
     }
 
     async fn pull_image(&self, context: &Context) -> Result<()> {
-        self.stages.open()?;
+        let state = self.stages.open()?;
         match &self.stages.draft {
             Some(draft) => draft.pull_image(context).await,
+            None if state == State::Configured => Err(wrong_stage("pull_image", state)),
             None => Ok(()),
         }
     }

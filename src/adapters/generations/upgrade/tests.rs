@@ -38,6 +38,7 @@ async fn a_plain_driver_gets_strict_stages() {
     let (cookie, fake) = plain(Fake::default()).await;
     let context = &Context::background();
     assert_eq!(fake.calls(), "", "only the task is kept");
+    assert_eq!(kind(cookie.pull_image(context).await), WrongStage);
     assert_eq!(kind(cookie.create_container(context).await), WrongStage);
     assert_eq!(kind(cookie.run(context).await), WrongStage);
     assert_eq!(kind(cookie.container_options()), Unsupported);
