@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// What fn's agent tells a driver, under the same JSON keys. A key that is missing has Go's zero
-/// value; [`Config::default`] is what the agent passes when its operator sets nothing.
+/// value; [`Config::default`] is what the agent passes when its operator sets nothing. Through serde
+/// it is as lenient as fn; [`Config::from_json`] is strict.
 ///
 /// ```
 /// use hotcell::contract::Config;

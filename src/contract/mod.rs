@@ -33,6 +33,7 @@ mod result;
 mod retry;
 mod slot;
 mod stat;
+mod strict_json;
 mod task;
 mod task_builder;
 
