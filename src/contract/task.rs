@@ -12,9 +12,24 @@ use super::{
 };
 
 /// Where a task's standard input comes from.
+///
+/// It is read as the task reads, ahead by what a pipe holds, and dropped at its end, when the task
+/// stops reading, or when that ends. If it fails, the task reads the end of file there, and the
+/// failure is the result: [`Stream`](super::ErrorKind::Stream).
 pub type Input = Box<dyn AsyncRead + Send + Unpin>;
 
 /// Where a task's output goes.
+///
+/// It is written as the task writes, and flushed whenever there is no more for now. One that is slow
+/// holds up the task when 256 KiB and a pipe's worth (64 KiB as a rule) are waiting for it.
+///
+/// At the end it is given the rest, flushed, shut down and dropped: it was handed over, so nobody
+/// else could do it. The result waits 100 ms after the task's end for that. A failure by then,
+/// flushing and shutting down included, is the result: [`Stream`](super::ErrorKind::Stream). After it
+/// the task's own end is the result, the rest is delivered in the background, and a failure is
+/// logged. A writer that makes no progress for 10 s after the task's end has failed, and is dropped.
+///
+/// One that has failed is given nothing more; the task does not notice.
 pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// A task, as an embedder defines it. Every question but the image has a default answer; a driver

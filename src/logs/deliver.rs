@@ -1,4 +1,5 @@
-//! One writer's task: takes what the ring has for it, flushes whenever there is no more.
+//! One writer's task: takes what the ring has for it, flushes whenever there is no more, and shuts
+//! the writer down when there never will be.
 
 use std::future::poll_fn;
 use std::io;
@@ -63,7 +64,8 @@ impl Place {
         }
     }
 
-    /// Delivers everything; `None`: the writer made no progress for too long.
+    /// Delivers everything, and shuts the writer down: it was handed over, so nobody else can.
+    /// `None`: the writer made no progress for too long.
     async fn deliver_all(&self, output: &mut Output) -> Option<io::Result<()>> {
         let mut since_pause = 0;
         while poll_fn(|cx| self.stream.poll_bytes(cx, self.writer)).await {
@@ -84,7 +86,7 @@ impl Place {
                 return Some(Err(error));
             }
         }
-        Some(Ok(()))
+        self.patiently(|cx| Pin::new(&mut *output).poll_shutdown(cx)).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -13,6 +13,7 @@ use tokio::net::unix::pipe::Sender;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::failure::FirstFailure;
 use crate::contract::{Error, ErrorKind, Input};
 
 /// The most that is taken from the reader at a time. It stands on the stack, and not in the buffer
@@ -23,7 +24,7 @@ const BUFFER: usize = 8 << 10;
 /// Carries the embedder's input to a cell. Dropping it closes the pipe.
 pub(crate) struct Feed {
     task: AbortHandle,
-    failure: Arc<OnceLock<Error>>,
+    failure: Arc<FirstFailure>,
 }
 
 impl Feed {
@@ -36,7 +37,7 @@ impl Feed {
     pub(crate) fn start(pipe: OwnedFd, input: Input) -> io::Result<Feed> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
         let pipe = Sender::from_owned_fd(pipe)?;
-        let failure = Arc::new(OnceLock::new());
+        let failure = Arc::<FirstFailure>::default();
         let task = runtime.spawn(feed(pipe, input, Failure(Arc::clone(&failure)))).abort_handle();
         Ok(Feed { task, failure })
     }
@@ -46,9 +47,9 @@ impl Feed {
         self.task.abort();
     }
 
-    /// The reader's failure, if it failed.
+    /// The reader's failure, if it failed so far; a later one is logged.
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.failure.get().cloned()
+        self.failure.get()
     }
 }
 
@@ -59,13 +60,13 @@ impl Drop for Feed {
 }
 
 /// Where a failure is kept; a panic of the reader too.
-struct Failure(Arc<OnceLock<Error>>);
+struct Failure(Arc<FirstFailure>);
 
 impl Drop for Failure {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let message = "the reader of standard input panicked";
-            let _ = self.0.set(Error::new(ErrorKind::Stream, message));
+            self.0.set(Error::new(ErrorKind::Stream, message));
         }
     }
 }
@@ -79,7 +80,7 @@ async fn feed(mut pipe: Sender, mut input: Input, failure: Failure) {
             Ok(Copied::End) => return,
             Err(error) => {
                 let error = Error::caused(ErrorKind::Stream, "reading standard input", error);
-                let _ = failure.0.set(error);
+                failure.0.set(error);
                 return;
             }
         };

@@ -13,6 +13,7 @@
 //! writer that failed holds up nobody.
 
 mod deliver;
+mod failure;
 mod feed;
 mod pipes;
 mod pump;
@@ -23,7 +24,6 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports, reason = "the program asks for less than the driver")]
 pub(crate) use {
     feed::Feed,
     pipes::{input_pipe, output_pipe},

@@ -53,15 +53,15 @@ impl Pump {
         self.stream.order(Order::Finish);
     }
 
-    /// Waits until no more will be read and every writer has been given everything or has failed.
-    /// A writer that then makes no progress for ten seconds counts as failed.
+    /// Waits until no more will be read and every writer has been given everything and shut down, or
+    /// has failed. A writer that then makes no progress for ten seconds counts as failed.
     pub(crate) async fn drained(&self) {
         self.stream.drained().await;
     }
 
-    /// The first failure of a writer so far.
+    /// The first failure of a writer so far. Those that come later are logged, for nobody asks again.
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.stream.failure()
+        self.stream.failure.get()
     }
 }
 

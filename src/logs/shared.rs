@@ -1,12 +1,13 @@
 //! What the reading task, the writers' tasks and the handle of one output stream have in common.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Notify;
 
+use super::failure::FirstFailure;
 use super::ring::Ring;
 use crate::contract::{Error, ErrorKind};
 
@@ -17,7 +18,7 @@ pub(super) struct Shared {
     pub(super) name: &'static str,
     state: Mutex<State>,
     /// The first writer's failure.
-    failure: OnceLock<Error>,
+    pub(super) failure: FirstFailure,
     /// Nothing more will be delivered.
     drained: Notify,
 }
@@ -62,8 +63,8 @@ impl Shared {
             reader: None,
             waiting: vec![Waiting::Nothing; writers],
         };
-        let (failure, drained) = (OnceLock::new(), Notify::new());
-        Shared { name, state: Mutex::new(state), failure, drained }
+        let (state, failure) = (Mutex::new(state), FirstFailure::default());
+        Shared { name, state, failure, drained: Notify::new() }
     }
 
     // The handle's part.
@@ -89,20 +90,15 @@ impl Shared {
         }
     }
 
-    /// The first failure.
-    pub(super) fn failure(&self) -> Option<Error> {
-        self.failure.get().cloned()
-    }
-
     /// Keeps a failure if it is the first.
     pub(super) fn fail(&self, kind: ErrorKind, doing: &str, error: io::Error) {
-        let _ = self.failure.set(Error::caused(kind, format!("{doing} {}", self.name), error));
+        self.failure.set(Error::caused(kind, format!("{doing} {}", self.name), error));
     }
 
     /// Keeps that a writer panicked, if it is the first failure.
     pub(super) fn fail_panicked(&self) {
-        let message = format!("a writer of {} panicked", self.name);
-        let _ = self.failure.set(Error::new(ErrorKind::Stream, message));
+        let what = format!("a writer of {} panicked", self.name);
+        self.failure.set(Error::new(ErrorKind::Stream, what));
     }
 
     // The reading task's part.

@@ -187,6 +187,49 @@ async fn a_writer_that_stands_still_after_the_end_is_given_up() {
     .await;
 }
 
+#[tokio::test]
+async fn a_writer_is_shut_down_once_however_its_stream_ends() {
+    soon(async {
+        for end in 0..3 {
+            let (writer, seen) = sink(Manner::Take(usize::MAX));
+            let (pump, cells) = pump(vec![writer]);
+            rustix::io::write(&cells, &stream(0, 100 * end)).unwrap();
+            settle().await;
+            assert_eq!(seen.shutdowns(), 0, "the cell may write more");
+            match end {
+                0 => drop(cells),
+                1 => pump.finish(),
+                _ => drop(pump),
+            }
+            until(|| Arc::strong_count(&seen) == 1).await;
+            assert_eq!((seen.shutdowns(), seen.bytes()), (1, 100 * end));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_never_ends_is_given_up_and_one_that_does_is_waited_for() {
+    soon(async {
+        for freed in [false, true] {
+            let (stuck, seen) = sink(Manner::StuckShutdown);
+            let (pump, cells) = pump(vec![stuck]);
+            rustix::io::write(&cells, &stream(0, 100)).unwrap();
+            until(|| seen.flushed() == 100).await;
+            pump.finish();
+            assert!(tokio::time::timeout(PATIENCE / 2, pump.drained()).await.is_err());
+            if freed {
+                seen.free();
+            }
+            pump.drained().await;
+            assert_eq!(seen.shutdowns(), usize::from(freed));
+            let kind = pump.failure().map(|error| error.kind());
+            assert_eq!(kind, (!freed).then_some(ErrorKind::Stream));
+        }
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_patience_starts_anew_with_every_bit_of_progress() {
     soon(async {

@@ -142,6 +142,12 @@ async fn a_flush_that_fails_is_a_failure_of_the_writer() {
 }
 
 #[tokio::test]
+async fn a_shutdown_that_fails_is_a_failure_of_the_writer() {
+    let error = soon(fails(Manner::FailingShutdown)).await;
+    assert_eq!(error.chain(), "writing standard output: full: 44");
+}
+
+#[tokio::test]
 async fn a_writer_that_takes_nothing_and_says_so_has_failed() {
     let error = soon(fails(Manner::NothingAfter(1024))).await;
     let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();

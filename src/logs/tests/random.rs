@@ -99,6 +99,8 @@ async fn one(seed: u64) {
             _ => assert!(got >= least && got <= all && flushed == got, "{end:?} {got} {least}"),
         }
         until(|| Arc::strong_count(seen) == 1).await;
+        let failed = matches!(manner, Manner::FailAfter(_));
+        assert!(seen.shutdowns() == 1 || failed, "{end:?}: shut down {}", seen.shutdowns());
     }
 }
 

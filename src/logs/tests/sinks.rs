@@ -28,6 +28,10 @@ pub(super) enum Manner {
     StuckAfter(usize),
     /// Takes all, and fails when it is flushed.
     FailingFlush,
+    /// Takes all, and fails when it is shut down.
+    FailingShutdown,
+    /// Takes all, and is never done with shutting down unless it is freed.
+    StuckShutdown,
 }
 
 /// An error of the embedder's own.
@@ -51,6 +55,8 @@ pub(super) struct Seen {
     pub(super) flushed: AtomicUsize,
     /// How often it was asked to write.
     pub(super) polls: AtomicUsize,
+    /// How often it was shut down, always flushed.
+    pub(super) shutdowns: AtomicUsize,
     /// Set by the test: take all from now on.
     pub(super) free: AtomicUsize,
     waker: Mutex<Option<std::task::Waker>>,
@@ -63,6 +69,10 @@ impl Seen {
 
     pub(super) fn flushed(&self) -> usize {
         self.flushed.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn shutdowns(&self) -> usize {
+        self.shutdowns.load(Ordering::SeqCst)
     }
 
     pub(super) fn free(&self) {
@@ -104,6 +114,7 @@ impl AsyncWrite for Sink {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         assert!(!bytes.is_empty(), "it was asked to write nothing");
+        assert_eq!(self.seen.shutdowns(), 0, "it was asked to write after its end");
         use Manner::*;
         let polls = self.seen.polls.fetch_add(1, Ordering::SeqCst) + 1;
         let free = self.seen.free.load(Ordering::SeqCst) == 1;
@@ -140,7 +151,22 @@ impl AsyncWrite for Sink {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        panic!("the writer is the embedder's to close");
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        assert_eq!(
+            self.seen.flushed(),
+            self.seen.bytes(),
+            "it was shut down before it was flushed"
+        );
+        let free = self.seen.free.load(Ordering::SeqCst) == 1;
+        match self.manner {
+            Manner::FailingShutdown => return Poll::Ready(Err(io::Error::other(Full(44)))),
+            Manner::StuckShutdown if !free => {
+                *self.seen.waker.lock().unwrap() = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            _ => {}
+        }
+        assert_eq!(self.seen.shutdowns.fetch_add(1, Ordering::SeqCst), 0);
+        Poll::Ready(Ok(()))
     }
 }
