@@ -179,11 +179,17 @@ impl Container {
         Err(fault.error.clone())
     }
 
-    /// Keeps the first failure of a stream.
+    /// Keeps the first failure of a stream. One that comes after the result is logged.
     pub(super) fn stream_failed(&self, message: &str, error: std::io::Error) {
-        self.change(|core| {
-            core.stream_error.get_or_insert(Error::caused(ErrorKind::Stream, message, error));
+        let error = Error::caused(ErrorKind::Stream, message, error);
+        let chain = error.chain();
+        let late = self.change(|core| {
+            core.stream_error.get_or_insert(error);
+            core.result.is_some()
         });
+        if late {
+            tracing::warn!("after the task's end: {chain}");
+        }
     }
 }
 

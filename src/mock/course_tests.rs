@@ -1,13 +1,18 @@
 //! What a script can make a task do.
 
-use std::error::Error as _;
+use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWrite, DuplexStream};
+
+use super::pump::{GRACE, PATIENCE};
 use super::script_tests::{MS, cookie_of, created, host_error, task};
 use super::{MockDriver, Play};
-use crate::contract::{Context, ErrorKind, State, Status};
+use crate::contract::{Context, Cookie, Driver, ErrorKind, RunResult, State, Status, WaitResult};
 
 #[tokio::test(start_paused = true)]
 async fn a_task_lasts_as_long_as_it_is_told() {
@@ -87,23 +92,89 @@ async fn a_task_that_ends_at_once_is_measured_at_once() {
     assert_eq!(seen.load(Ordering::Relaxed), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn output_that_nobody_takes_is_a_stream_error_after_a_while() {
-    let (output, _held) = tokio::io::duplex(1);
-    let driver = MockDriver::scripted(|_| Play::default().stdout("more than one byte"));
+/// A started task that writes more than its writer takes; and the writer's other end.
+async fn held_up() -> (Box<dyn Cookie>, Box<dyn WaitResult>, DuplexStream) {
+    let (output, held) = tokio::io::duplex(1);
+    let driver = MockDriver::scripted(|_| Play::exits(3).stdout("more than one byte"));
     let (cookie, context) = (cookie_of(&driver, task().stdout(output)).await, Context::default());
     cookie.validate_image(&context).await.unwrap();
     cookie.create_container(&context).await.unwrap();
     let wait = cookie.run(&context).await.unwrap();
-    let begun = tokio::time::Instant::now();
+    (cookie, wait, held)
+}
+
+#[tokio::test(start_paused = true)]
+async fn output_that_is_not_taken_in_time_is_delivered_after_the_result() {
+    let (cookie, wait, mut held) = held_up().await;
+    let (begun, context) = (tokio::time::Instant::now(), Context::background());
     // Even a wait whose context ends meanwhile says what all others will say.
-    let short = context.with_timeout(100 * MS);
+    let short = context.with_timeout(50 * MS);
     let (one, other) = tokio::join!(wait.wait(&context), wait.wait(&short));
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(begun.elapsed() >= GRACE && begun.elapsed() < 2 * GRACE);
     for result in [one, other] {
-        let error = result.error().unwrap();
-        assert_eq!((result.status(), error.kind()), (Status::Error, ErrorKind::Stream));
-        assert!(error.source().is_some());
+        assert_eq!(result.error().unwrap().to_string(), "container exit code 3");
     }
-    assert_eq!(cookie.exit_info().unwrap().code, 0);
+    cookie.close(&context).await.unwrap();
+    let mut taken = String::new();
+    held.read_to_string(&mut taken).await.unwrap();
+    assert_eq!(taken, "more than one byte", "and then the end: the writer was shut down");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_stands_still_after_the_end_is_given_up() {
+    let (_cookie, wait, mut held) = held_up().await;
+    wait.wait(&Context::background()).await;
+    tokio::time::sleep(PATIENCE + MS).await;
+    let mut taken = String::new();
+    held.read_to_string(&mut taken).await.unwrap();
+    assert_eq!(taken, "m");
+}
+
+/// Takes everything, and is shut down as it is told.
+struct Ending(fn() -> Poll<io::Result<()>>);
+
+impl AsyncWrite for Ending {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Poller, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Poller) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Poller) -> Poll<io::Result<()>> {
+        (self.0)()
+    }
+}
+
+/// What comes of a task that ends well.
+async fn shut_down(output: Ending) -> RunResult {
+    let driver = MockDriver::scripted(|_| Play::default());
+    let (cookie, context) = (cookie_of(&driver, task().stdout(output)).await, Context::default());
+    cookie.validate_image(&context).await.unwrap();
+    cookie.create_container(&context).await.unwrap();
+    cookie.run(&context).await.unwrap().wait(&context).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_fails_is_the_result_and_a_slow_one_is_not() {
+    let broken = shut_down(Ending(|| Poll::Ready(Err(io::Error::other("cut off"))))).await;
+    assert_eq!(broken.error().unwrap().chain(), "standard output can't be written: cut off");
+    assert_eq!(shut_down(Ending(|| Poll::Pending)).await.status(), Status::Success);
+}
+
+#[tokio::test]
+async fn a_task_whose_streams_were_given_away_is_no_success() {
+    let driver = MockDriver::scripted(|_| Play::default());
+    let context = Context::background();
+    for given in [task().input(tokio::io::empty()), task().stderr(tokio::io::sink())] {
+        let given = Arc::new(given.build());
+        for expected in [None, Some(ErrorKind::Stream)] {
+            let cookie = driver.create_cookie(&context, given.clone()).await.unwrap();
+            cookie.validate_image(&context).await.unwrap();
+            cookie.create_container(&context).await.unwrap();
+            let result = cookie.run(&context).await.unwrap().wait(&context).await;
+            assert_eq!(result.error().map(|error| error.kind()), expected);
+        }
+    }
 }

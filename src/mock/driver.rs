@@ -61,8 +61,13 @@ impl Driver for MockDriver {
         let delay = play.delay_of(Operation::CreateCookie);
         context.run(super::container::pause(delay)).await?;
         self.shared.check_open()?;
+        // Before the task's streams are taken: it may be tried again.
+        if let Some(fault) = play.faults.get(&Operation::CreateCookie)
+            && fault.times != Some(0)
+        {
+            return Err(fault.error.clone());
+        }
         let container = Container::new(Arc::clone(&self.shared), task, play);
-        container.fault(Operation::CreateCookie)?;
         Ok(Box::new(MockCookie::new(container)))
     }
 

@@ -37,6 +37,7 @@ mod operation;
 mod play;
 mod player;
 mod prepare;
+mod pump;
 mod shared;
 mod wait;
 

@@ -1,22 +1,21 @@
 //! The pretended task itself: reads, writes, sleeps, obeys signals and ends.
 
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as Poller, Poll};
 use std::time::{Duration, SystemTime};
 
-use tokio::io::{AsyncWriteExt, DuplexStream, copy, duplex, sink};
+use tokio::io::{AsyncRead, AsyncWriteExt, DuplexStream, ReadBuf, copy, duplex};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::container::{Container, Core, Streams};
 use super::play::End;
+use super::pump::{GRACE, ROOM, pump};
 use crate::contract::{
-    Context, Error, ErrorKind, ExitInfo, Input, Output, RunResult, Stat, State, Status, result_of,
+    Context, Error, ErrorKind, ExitInfo, Input, RunResult, Stat, State, Status, result_of,
 };
-
-/// What fits into a pipe.
-const PIPE_BYTES: usize = 64 << 10;
-
-/// How long after the task's end its output may take to be written.
-const DRAIN: Duration = Duration::from_secs(1);
 
 const SIGKILL: i32 = 9;
 
@@ -33,8 +32,8 @@ enum Event {
 /// Plays a task from its start to its end.
 pub(super) async fn play(stage: Stage, streams: Streams) {
     let container = &*stage.container;
-    let (stdout, stdout_pipe) = duplex(PIPE_BYTES);
-    let (stderr, stderr_pipe) = duplex(PIPE_BYTES);
+    let (stdout, stdout_pipe) = duplex(ROOM);
+    let (stderr, stderr_pipe) = duplex(ROOM);
     let mut task = Box::pin(act(container, streams.stdin, stdout, stderr));
     let mut pumps = Box::pin(async {
         tokio::join!(
@@ -70,19 +69,13 @@ pub(super) async fn play(stage: Stage, streams: Streams) {
         // Once more, for what is due; whoever takes long over it isn't waited for.
         let _ = timeout(Duration::ZERO, &mut measuring).await;
     }
-    let closing = container.until(|core| core.check_open().err());
-    tokio::select! {
-        biased;
-        drained = timeout(DRAIN, &mut pumps), if !pumped => if drained.is_err() {
-            let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-            container.stream_failed("the task's output was not taken after its end", late);
-        },
-        _ = closing, if !pumped => {}
-        else => {}
-    }
-    // Nothing of the embedder's is touched any more once a result is there.
-    drop((pumps, measuring));
+    drop(measuring);
+    // Whoever has not taken everything by then gets the rest after the result.
+    pumped = pumped || timeout(GRACE, &mut pumps).await.is_ok();
     stage.judged(end);
+    if !pumped {
+        pumps.await;
+    }
 }
 
 /// What the task has to know next.
@@ -119,9 +112,12 @@ async fn act(
         let _ = stdout.write_all(text).await;
     }
     let _ = stderr.write_all(&play.stderr).await;
-    if let (true, Some(mut stdin)) = (play.echo, stdin)
-        && let Err(error) = copy(&mut stdin, &mut stdout).await
-    {
+    let read = match stdin {
+        Some(mut stdin) if play.echo => copy(&mut stdin, &mut stdout).await.map(drop),
+        Some(mut stdin) => glance(&mut stdin).await,
+        None => Ok(()),
+    };
+    if let Err(error) = read {
         container.stream_failed("standard input can't be read", error);
     }
     match play.lasting {
@@ -131,20 +127,17 @@ async fn act(
     play.end.clone()
 }
 
-/// Carries what the task writes to where it goes, until the task closes its end. The task doesn't
-/// notice if that fails.
-async fn pump(container: &Container, name: &str, mut pipe: DuplexStream, output: Option<Output>) {
-    if let Some(mut output) = output {
-        let carried = async {
-            copy(&mut pipe, &mut output).await?;
-            output.shutdown().await
-        };
-        if let Err(error) = carried.await {
-            container.stream_failed(&format!("{name} can't be written"), error);
+/// What a reader says at once: a pipe takes something in whether the task reads it or not.
+async fn glance(input: &mut Input) -> io::Result<()> {
+    let mut byte = [0];
+    let glance = |cx: &mut Poller<'_>| {
+        let mut buffer = ReadBuf::new(&mut byte);
+        match Pin::new(&mut *input).poll_read(cx, &mut buffer) {
+            Poll::Ready(read) => Poll::Ready(read),
+            Poll::Pending => Poll::Ready(Ok(())),
         }
-    }
-    // Neither a pipe's end nor the sink can fail.
-    let _ = copy(&mut pipe, &mut sink()).await;
+    };
+    poll_fn(glance).await
 }
 
 /// Takes the measurements, one after the other.

@@ -166,6 +166,7 @@ pub fn checks() -> Vec<Check> {
         stdio::no_streams_are_no_trouble,
         stdio::a_writer_that_fails_is_the_result,
         stdio::a_reader_that_fails_is_the_result,
+        stdio::a_writer_is_shut_down_at_the_end,
         stdio::a_writer_that_never_writes_does_not_hang_a_wait,
         signals::sigterm_ends_with_143,
         signals::a_signal_that_does_not_exist_is_refused,

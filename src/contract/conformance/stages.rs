@@ -76,13 +76,16 @@ pub async fn the_states_follow_the_stages(harness: &dyn Harness) -> Verdict {
 pub async fn a_configured_container_has_no_task(harness: &dyn Harness) -> Verdict {
     let scene = Scene::open(harness).await?;
     let cookie = scene.cookie(scene.task(Work::Succeed)).await?;
-    let early = [Step::Create, Step::Run, Step::Freeze, Step::Unfreeze, Step::Signal, Step::Stop];
+    let early = [
+        Step::Pull,
+        Step::Create,
+        Step::Run,
+        Step::Freeze,
+        Step::Unfreeze,
+        Step::Signal,
+        Step::Stop,
+    ];
     all_refused(&*cookie, &early, ErrorKind::WrongStage).await?;
-    // Whether a pull may come first is the driver's choice; it is no panic.
-    if let Err(error) = cookie.pull_image(&scene.context).await {
-        let kind = error.kind();
-        ensure!(kind != ErrorKind::Closed, "a pull before the validation is {kind:?}");
-    }
     scene.close(&*cookie).await?;
     scene.finish().await
 }

@@ -6,7 +6,7 @@ use std::io;
 use tokio::io::{AsyncWriteExt, duplex};
 
 use super::scene::{During, Scene, ensure, told};
-use super::streams::{Broken, Capture, Marked, Stuck};
+use super::streams::{Broken, BrokenAtTheEnd, Capture, Marked, Stuck};
 use super::{Harness, Reason, Verdict, Work};
 use crate::contract::{Error, ErrorKind, RunResult, Status};
 
@@ -112,16 +112,29 @@ pub async fn a_reader_that_fails_is_the_result(harness: &dyn Harness) -> Verdict
     scene.finish().await
 }
 
-/// A writer that never takes anything can't hold up a wait for ever after the task's end.
+/// At the task's end each writer is shut down, because nobody else can do it; that too can fail.
+pub async fn a_writer_is_shut_down_at_the_end(harness: &dyn Harness) -> Verdict {
+    let scene = Scene::open(harness).await?;
+    let (stdout, stderr) = (Capture::default(), Capture::default());
+    let task = scene.task(SAY).stdout(stdout.clone()).stderr(stderr.clone());
+    told(&scene.outcome(task).await?, Status::Success, None)?;
+    for (name, output) in [("output", stdout), ("error", stderr)] {
+        let seen = output.shutdowns();
+        ensure!(seen == 1, "the writer of standard {name} was shut down {seen} times");
+    }
+    let task = scene.task(SAY).stderr(BrokenAtTheEnd(Marked(4)));
+    told_as(&scene.outcome(task).await?, Marked(4))?;
+    scene.finish().await
+}
+
+/// A writer that never takes anything holds up neither a wait after the task's end nor a close, and
+/// the result is the task's own.
 pub async fn a_writer_that_never_writes_does_not_hang_a_wait(harness: &dyn Harness) -> Verdict {
     let scene = Scene::open(harness).await?;
     let running = scene.running(scene.task(SAY).stdout(Stuck)).await?;
-    let status = running.result().await.status();
-    let judged = matches!(status, Status::Success | Status::Error);
-    ensure!(judged, "the task ended by itself, and the result is {status}");
+    told(&running.result().await, Status::Success, None)?;
     scene.close(&*running.cookie).await?;
 
-    // Nor can it hold up a close.
     let running = scene.running(scene.task(SAY).stdout(Stuck)).await?;
     running.cookie.close(&scene.context).await.during("close")?;
     scene.finish().await

@@ -22,6 +22,7 @@ struct Seen {
     bytes: Vec<u8>,
     /// How many bytes there were at the last flush.
     flushed: usize,
+    shutdowns: usize,
 }
 
 impl Capture {
@@ -36,6 +37,11 @@ impl Capture {
     /// What was written and flushed: the rest might never arrive.
     pub(super) fn flushed(&self) -> Vec<u8> {
         self.with(|seen| seen.bytes[..seen.flushed].to_vec())
+    }
+
+    /// How often it was shut down.
+    pub(super) fn shutdowns(&self) -> usize {
+        self.with(|seen| seen.shutdowns)
     }
 
     pub(super) async fn until(&self, bytes: usize) -> Result<(), Reason> {
@@ -60,6 +66,7 @@ impl AsyncWrite for Capture {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|seen| seen.shutdowns += 1);
         self.poll_flush(context)
     }
 }
@@ -110,6 +117,27 @@ impl AsyncWrite for Broken {
 
     fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+/// A writer that takes everything, and fails with its mark when it is shut down.
+pub(super) struct BrokenAtTheEnd(pub(super) Marked);
+
+impl AsyncWrite for BrokenAtTheEnd {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::Error::other(self.0)))
     }
 }
 
