@@ -99,6 +99,9 @@
 //! | `rusqlite` | [`stats::Stats`] as a column of rusqlite's databases |
 //! | `sqlx` | [`stats::Stats`] as a text column of sqlx's databases |
 
+/// The types of the OCI specification, which stand in this API.
+pub use oci_spec;
+
 pub mod adapters;
 pub mod bundle;
 pub mod cgroup;

@@ -10,7 +10,7 @@ use oci_spec::runtime::Spec;
 use super::Error;
 
 /// The name every runtime looks for.
-const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 
 /// An OCI bundle: the specification, and the directory it stands in.
 #[derive(Clone, Debug)]

@@ -20,6 +20,7 @@ mod units;
 pub use config::{CellConfig, Network, Tmpfs, Upper, User, Volume};
 pub use defaults::{CAPABILITIES, MASKED_PATHS, PATH, READONLY_PATHS};
 pub use directory::Bundle;
+pub(crate) use directory::CONFIG;
 pub use error::Error;
 pub use limits::{Limits, Rlimit};
 pub use name::CellName;

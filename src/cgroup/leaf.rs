@@ -150,7 +150,16 @@ impl Cgroup {
     /// # Errors
     /// When the kernel refuses.
     pub fn kill(&self) -> Result<(), Error> {
-        self.unified.write("cgroup.kill", "1")
+        self.unified.write("cgroup.kill", "1")?;
+        // Dying takes CPU time too, and kernels throttle it: a cell with a small quota and many
+        // processes would take seconds. All are doomed by now, so nothing runs free.
+        let limited = |file: &str| self.enforced.iter().any(|limit| limit.file == file);
+        let _ = match self.v1.get(&Controller::Cpu) {
+            Some(dir) if limited("cpu.cfs_quota_us") => dir.write("cpu.cfs_quota_us", "-1"),
+            None if limited("cpu.max") => self.unified.write("cpu.max", "max"),
+            _ => Ok(()),
+        };
+        Ok(())
     }
 
     /// What the cell has used so far.

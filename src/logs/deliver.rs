@@ -5,15 +5,21 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 use super::ring::CAPACITY;
 use super::scratch;
 use super::shared::Shared;
 use crate::contract::{ErrorKind, Output};
+
+/// How long a writer may be busy after nothing more came until the task's end waits for it no more.
+/// It goes on after that.
+pub(crate) const GRACE: Duration = Duration::from_millis(100);
 
 /// How long one write may make no progress when nothing more comes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,11 +28,14 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Place {
     stream: Arc<Shared>,
     writer: usize,
+    /// How long the writer was busy since nothing more came, in microseconds.
+    busy_micros: AtomicU64,
+    slow: AtomicBool,
 }
 
 impl Place {
     pub(super) fn new(stream: Arc<Shared>, writer: usize) -> Place {
-        Place { stream, writer }
+        Place { stream, writer, busy_micros: AtomicU64::new(0), slow: AtomicBool::new(false) }
     }
 
     /// Copies bytes and offers them to `output` until it is too busy to take more.
@@ -51,17 +60,32 @@ impl Place {
     }
 
     /// Waits for `work` as long as more may come, and from then on for [`PATIENCE`]; `None`: it has
-    /// not come to an end.
+    /// not come to an end. Only the writer's own time counts, not the time until this task has its
+    /// turn: a writer that is ready is never slow.
     async fn patiently<T>(&self, work: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+        let mut busy_since = None;
         let patience = async {
+            busy_since = Some(Instant::now());
             poll_fn(|cx| self.stream.poll_complete(cx, self.writer)).await;
-            tokio::time::sleep(PATIENCE).await;
+            let busy = Duration::from_micros(self.busy_micros.load(Ordering::Relaxed));
+            let grace = GRACE.saturating_sub(busy);
+            tokio::time::sleep(grace).await;
+            if !self.slow.swap(true, Ordering::Relaxed) {
+                self.stream.is_slow();
+            }
+            tokio::time::sleep(PATIENCE - grace).await;
         };
-        tokio::select! {
+        let done = tokio::select! {
             biased;
             done = poll_fn(work) => Some(done),
             () = patience => None,
+        };
+        if let (Some(since), Some(complete)) = (busy_since, self.stream.complete_at()) {
+            let busy = since.max(complete).elapsed().as_micros();
+            self.busy_micros
+                .fetch_add(u64::try_from(busy).unwrap_or(u64::MAX / 2), Ordering::Relaxed);
         }
+        done
     }
 
     /// Delivers everything, and shuts the writer down: it was handed over, so nobody else can.
@@ -95,7 +119,7 @@ impl Drop for Place {
         if std::thread::panicking() {
             self.stream.fail_panicked();
         }
-        self.stream.leave(self.writer);
+        self.stream.leave(self.writer, self.slow.load(Ordering::Relaxed));
     }
 }
 

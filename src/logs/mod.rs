@@ -25,6 +25,7 @@ mod shared;
 mod tests;
 
 pub(crate) use {
+    deliver::GRACE,
     feed::Feed,
     pipes::{input_pipe, output_pipe},
     pump::Pump,

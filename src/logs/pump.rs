@@ -53,8 +53,14 @@ impl Pump {
         self.stream.order(Order::Finish);
     }
 
-    /// Waits until no more will be read and every writer has been given everything and shut down, or
-    /// has failed. A writer that then makes no progress for ten seconds counts as failed.
+    /// Waits until no more will be read and every writer has been given everything, has failed, or
+    /// has been busy for [`GRACE`](super::GRACE) since.
+    pub(crate) async fn offered(&self) {
+        self.stream.offered().await;
+    }
+
+    /// The same without the last: a writer that makes no progress for ten seconds has failed.
+    #[cfg(test)]
     pub(crate) async fn drained(&self) {
         self.stream.drained().await;
     }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::failure::FirstFailure;
 use super::ring::Ring;
@@ -19,7 +20,7 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// The first writer's failure.
     pub(super) failure: FirstFailure,
-    /// Nothing more will be delivered.
+    /// Nothing more will be delivered, or only slowly.
     drained: Notify,
 }
 
@@ -27,7 +28,9 @@ struct State {
     ring: Ring,
     order: Order,
     /// Nothing more comes.
-    complete: bool,
+    complete: Option<Instant>,
+    /// How many writers had their chance after that and did not take everything.
+    slow: usize,
     /// The reading task.
     reader: Option<Waker>,
     /// The writers' tasks.
@@ -59,7 +62,8 @@ impl Shared {
         let state = State {
             ring: Ring::new(writers),
             order: Order::Read,
-            complete: false,
+            complete: None,
+            slow: 0,
             reader: None,
             waiting: vec![Waiting::Nothing; writers],
         };
@@ -79,11 +83,21 @@ impl Shared {
     }
 
     /// Waits until nothing more comes and every writer has everything or has left.
+    #[cfg(test)]
     pub(super) async fn drained(&self) {
+        self.until(|state| state.complete.is_some() && state.ring.writers() == 0).await;
+    }
+
+    /// The same, but for writers that had their chance and are slow.
+    pub(super) async fn offered(&self) {
+        self.until(|state| state.complete.is_some() && state.ring.writers() <= state.slow).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&State) -> bool) {
         loop {
             // It counts from here on, polled or not.
             let notified = self.drained.notified();
-            if self.lock().is_drained() {
+            if reached(&self.lock()) {
                 return;
             }
             notified.await;
@@ -139,7 +153,7 @@ impl Shared {
     /// Nothing more comes.
     pub(super) fn complete(&self) {
         let mut state = self.lock();
-        state.complete = true;
+        state.complete = Some(Instant::now());
         state.reader = None;
         state.ring.rest();
         state.waiting.iter_mut().for_each(|waiting| waiting.wake(true));
@@ -151,7 +165,7 @@ impl Shared {
     /// Waits for bytes: `true`, or `false` if there are none and none come.
     pub(super) fn poll_bytes(&self, cx: &mut Context<'_>, writer: usize) -> Poll<bool> {
         let mut state = self.lock();
-        match (state.ring.left(writer), state.complete) {
+        match (state.ring.left(writer), state.complete.is_some()) {
             (1.., _) => Poll::Ready(true),
             (0, true) => Poll::Ready(false),
             (0, false) => {
@@ -164,7 +178,7 @@ impl Shared {
     /// Waits until nothing more comes.
     pub(super) fn poll_complete(&self, cx: &mut Context<'_>, writer: usize) -> Poll<()> {
         let mut state = self.lock();
-        if state.complete {
+        if state.complete.is_some() {
             return Poll::Ready(());
         }
         state.waiting[writer] = Waiting::End(cx.waker().clone());
@@ -186,17 +200,30 @@ impl Shared {
         self.lock().ring.left(writer)
     }
 
-    /// This writer takes no more.
-    pub(super) fn leave(&self, writer: usize) {
+    /// When nothing more came, if that is so.
+    pub(super) fn complete_at(&self) -> Option<Instant> {
+        self.lock().complete
+    }
+
+    /// A writer had its chance and is slow.
+    pub(super) fn is_slow(&self) {
         let mut state = self.lock();
+        state.slow += 1;
+        self.notify(state);
+    }
+
+    /// This writer takes no more, slow or not.
+    pub(super) fn leave(&self, writer: usize, slow: bool) {
+        let mut state = self.lock();
+        state.slow -= usize::from(slow);
         state.make_room(|ring| ring.leave(writer));
         self.notify(state);
     }
 
     fn notify(&self, state: MutexGuard<'_, State>) {
-        let drained = state.is_drained();
+        let complete = state.complete.is_some();
         drop(state);
-        if drained {
+        if complete {
             // Here wait tasks that are not ours.
             self.drained.notify_waiters();
         }
@@ -225,10 +252,6 @@ impl Waiting {
 }
 
 impl State {
-    fn is_drained(&self) -> bool {
-        self.complete && self.ring.writers() == 0
-    }
-
     /// Does what may make room, and tells the reading task if that is what it waits for.
     fn make_room(&mut self, change: impl FnOnce(&mut Ring)) {
         let was_full = self.ring.room() == 0;

@@ -73,6 +73,12 @@ pub(in crate::native) fn lift(op: &str, error: Error) -> contract::Error {
         | Error::Launch(launch::Error::Invalid { .. } | launch::Error::Missing { .. }) => {
             ErrorKind::InvalidTask
         }
+        // The kernel would not take a limit's value.
+        Error::Cgroup(cgroup::Error::Io { source, .. })
+            if source.kind() == io::ErrorKind::InvalidInput =>
+        {
+            ErrorKind::InvalidTask
+        }
         Error::Cgroup(_) | Error::Launch(launch::Error::ExitLost) => ErrorKind::Host,
         Error::Launch(_) => ErrorKind::Launch,
         Error::Denied { .. } => ErrorKind::Denied,

@@ -181,7 +181,8 @@ impl Shared {
         if self.failed.load(Ordering::Acquire) {
             // The journal stays, its lock is let go: the next driver's sweep tries again.
             self.lock.take();
-            return Ok(());
+            let why = "something of a cell could not be removed; the next driver tries again";
+            return Err(Error::Unsafe { path: self.dir(), why });
         }
         let data = self.data_dir();
         match std::fs::remove_dir_all(&data) {

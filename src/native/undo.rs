@@ -1,12 +1,14 @@
 //! The undo stack of a cell: making a thing pushes its removal, and close runs them backwards.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::lock::FileLock;
 use super::trash::Trash;
+use crate::bundle;
 use crate::cgroup::Parent;
 
 /// A thing that was made and must go.
@@ -28,12 +30,15 @@ impl Made {
     fn unmake(self) -> Result<(), (String, Cause)> {
         match self {
             Made::Name(lock) => lock.remove().map_err(|error| ("the name".into(), error.into())),
-            Made::Dir(path) => match std::fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err((path.display().to_string(), error.into()))
+            // Mostly it holds the bundle's one file, and this needs no descriptor.
+            Made::Dir(path) => {
+                match remove_bundle(&path).or_else(|_| std::fs::remove_dir_all(&path)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        Err((path.display().to_string(), error.into()))
+                    }
+                    _ => Ok(()),
                 }
-                _ => Ok(()),
-            },
+            }
             Made::DiskDir(path, trash) => {
                 trash.put(&path).map_err(|error| (path.display().to_string(), error.into()))
             }
@@ -42,6 +47,14 @@ impl Made {
             }
         }
     }
+}
+
+fn remove_bundle(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_file(dir.join(bundle::CONFIG)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::remove_dir(dir)
 }
 
 /// What could not be removed, and why.

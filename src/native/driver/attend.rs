@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::timeout;
 
-use super::live::{Ended, GRACE, Live, gone, unattended};
+use super::live::{Ended, Live, gone, unattended};
 use crate::cgroup::Sample;
 use crate::contract::{ExitInfo, Result, RunResult, Status, result_of};
 use crate::launch::Exit;
@@ -16,6 +16,9 @@ use crate::sys::watch::Watched;
 
 /// How long whoever attends a cell may take to tell what others have seen as well.
 const MOMENT: Duration = Duration::from_millis(50);
+
+/// How long it may take to judge: then its runtime stands still, and the streams with it.
+const STANDSTILL: Duration = Duration::from_secs(5);
 
 /// How soon an end that was told is looked for again if it is not yet there.
 const TICK: Duration = Duration::from_millis(1);
@@ -85,7 +88,7 @@ impl Live {
             Some(judged) = judged() => return judged,
             _ = self.ended() => {}
         }
-        if let Ok(Some(judged)) = timeout(GRACE + MOMENT, judged()).await {
+        if let Ok(Some(judged)) = timeout(STANDSTILL, judged()).await {
             return judged;
         }
         self.settle()
@@ -148,11 +151,9 @@ impl Attendant {
         let live = &self.live;
         live.note_end(see_end(live).await);
         live.streams.finish();
-        let _ = timeout(GRACE, async {
-            live.streams.drained().await;
-            live.measured.cancelled().await;
-        })
-        .await;
+        // Both give up by themselves what is slow; what is late, because there is much to do, is not.
+        live.streams.offered().await;
+        live.measured.cancelled().await;
         live.settle();
     }
 }

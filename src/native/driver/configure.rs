@@ -178,6 +178,9 @@ fn limits(task: &dyn ContainerTask, config: &mut CellConfig) -> Result<()> {
     limits.cpu =
         some(task.cpus()).map(|milli| small("milli-CPU", milli)).transpose()?.map(MilliCpu);
     limits.pids = some(task.pids()).map(|count| small("pids limit", count)).transpose()?;
+    if limits.pids == Some(1) {
+        return Err(invalid("pids limit", 1, "must leave room for the init and the task"));
+    }
     let rlimits = [
         (PosixRlimitType::RlimitNofile, task.open_files()),
         (PosixRlimitType::RlimitMemlock, task.locked_memory()),

@@ -1,19 +1,20 @@
 //! One container as its embedder holds it: the contract's calls, each handed to the stage it needs.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::configure::Configured;
-use super::live::{Live, unattended};
+use super::live::{Live, gone, unattended};
 use super::stage::Container;
 use crate::contract::{
     ContainerOptions, ContainerTask, Context, Cookie, Error, ErrorKind, ExitInfo, Result,
-    RunResult, State, WaitResult,
+    RunResult, State, Status, WaitResult,
 };
 use crate::native::Instance;
 use crate::sys::pidfd;
@@ -75,7 +76,8 @@ impl Cookie for NativeCookie {
         let turn = self.container.take_turn("run", context).await?;
         let live = self.container.blocking(context, turn, Container::start).await?;
         live.handed_out.store(true, Ordering::Release);
-        Ok(Box::new(NativeWait { live }))
+        let result = live.result.subscribe();
+        Ok(Box::new(NativeWait { live: Arc::downgrade(&live), result }))
     }
 
     async fn freeze(&self, context: &Context) -> Result<()> {
@@ -134,14 +136,22 @@ impl fmt::Debug for NativeCookie {
     }
 }
 
-/// A started task.
+/// A started task. It holds nothing of the container once that has been removed.
 struct NativeWait {
-    live: Arc<Live>,
+    live: Weak<Live>,
+    result: watch::Receiver<Option<RunResult>>,
 }
 
 #[async_trait]
 impl WaitResult for NativeWait {
     async fn wait(&self, context: &Context) -> RunResult {
-        self.live.wait(context).await
+        match self.live.upgrade() {
+            Some(live) => live.wait(context).await,
+            None => self
+                .result
+                .borrow()
+                .clone()
+                .unwrap_or_else(|| RunResult::failure(Status::Error, gone())),
+        }
     }
 }

@@ -25,12 +25,9 @@ use crate::contract::{
     Context, Error, ErrorKind, ExitInfo, Result, RunResult, State, result_of_end,
 };
 use crate::launch::Cell;
+use crate::logs::GRACE;
 use crate::native::error::lift;
 use crate::native::run::{Created, Running};
-
-/// How long an end waits for writers that have not taken everything, and for a measurement that
-/// has not been taken in. They go on after it; the end does not wait any longer.
-pub(super) const GRACE: Duration = Duration::from_millis(100);
 
 /// How long a killed cell may take to end before its removal begins all the same.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -166,8 +163,12 @@ impl Live {
     pub(super) async fn close(&self) -> Result<()> {
         self.kill();
         // The end is noted before the cgroup goes, or nobody would know what the cell had used.
-        let _ = timeout(KILL_PATIENCE, self.ended()).await;
-        let _ = timeout(GRACE, self.measured.cancelled()).await;
+        // And every writer has had its chance: none is called for the first time after this.
+        let _ = timeout(KILL_PATIENCE, async {
+            let _ = self.ended().await;
+            self.judged().await;
+        })
+        .await;
         self.measuring.cancel();
         let Some(running) = self.take_running() else {
             return Ok(());

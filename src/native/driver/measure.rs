@@ -3,10 +3,12 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::live::Live;
-use crate::contract::{ContainerTask, Context};
+use crate::cgroup::Sample;
+use crate::contract::{ContainerTask, Context, Stat};
+use crate::logs::GRACE;
 use crate::stats::Meter;
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -17,41 +19,57 @@ const SLOT: Duration = Duration::from_millis(100);
 
 /// Hands measurements to the task until the cell has ended or a wait is over. The network of a cell
 /// that shares the host's is not the cell's.
-pub(super) async fn measure(live: Arc<Live>, task: Arc<dyn ContainerTask>, own_network: bool) {
-    let _done = live.measured.clone().drop_guard();
-    let mut meter = Meter::new(live.memory_bytes, live.start_at);
-    if own_network && meter.open_network(live.cell.pid()).is_ok() && live.cell.has_ended() {
-        // The number may be another process's by now.
-        meter.forget_network();
+pub(super) fn measure(
+    live: Arc<Live>,
+    task: Arc<dyn ContainerTask>,
+    own_network: bool,
+) -> impl Future<Output = ()> {
+    // Made at once, not when it is first polled: a runtime that shuts down may never do that.
+    let done = live.measured.clone().drop_guard();
+    async move {
+        let _done = done;
+        let mut meter = Meter::new(live.memory_bytes, live.start_at);
+        if own_network && meter.open_network(live.cell.pid()).is_ok() && live.cell.has_ended() {
+            // The number may be another process's by now.
+            meter.forget_network();
+        }
+        let mut ticks = interval_at(next_slot(Instant::now() + PERIOD), PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while let Some((sample, last)) = next_sample(&live, &mut ticks).await {
+            if !hand_over(&live, &*task, meter.stat(&sample)).await || last {
+                return;
+            }
+        }
     }
-    let context = Context::from_token(live.measuring.clone());
-    let mut ticks = interval_at(next_slot(Instant::now() + PERIOD), PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+}
+
+/// What the cell has used, and whether that is all; `None` when nothing more is wanted or known.
+async fn next_sample(live: &Live, ticks: &mut Interval) -> Option<(Sample, bool)> {
     loop {
-        let (sample, last) = tokio::select! {
-            biased;
-            () = live.measuring.cancelled() => return,
-            ended = live.noted() => match ended {
-                Ok(ended) => (ended.usage, true),
-                Err(_) => return,
-            },
-            _ = ticks.tick() => match live.cgroup.sample() {
-                Ok(sample) => (sample, false),
-                Err(error) => {
-                    tracing::debug!(%error, "a measurement is left out");
-                    continue;
-                }
-            },
-        };
-        let stat = meter.stat(&sample);
         tokio::select! {
             biased;
-            () = live.measuring.cancelled() => return,
-            () = task.write_stat(&context, stat) => {}
+            () = live.measuring.cancelled() => return None,
+            ended = live.noted() => return ended.ok().map(|ended| (ended.usage, true)),
+            _ = ticks.tick() => match live.cgroup.sample() {
+                Ok(sample) => return Some((sample, false)),
+                Err(error) => tracing::debug!(%error, "a measurement is left out"),
+            },
         }
-        if last {
-            return;
-        }
+    }
+}
+
+/// Whether the task took it in. It may take its time, but for a while only once the cell has ended.
+async fn hand_over(live: &Live, task: &dyn ContainerTask, stat: Stat) -> bool {
+    let context = Context::from_token(live.measuring.clone());
+    let patience = async {
+        let _ = live.noted().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        biased;
+        () = live.measuring.cancelled() => false,
+        () = task.write_stat(&context, stat) => true,
+        () = patience => false,
     }
 }
 

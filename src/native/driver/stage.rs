@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::attend::attend;
@@ -160,6 +161,10 @@ impl Container {
         op: &str,
         context: &Context,
     ) -> Result<OwnedMutexGuard<()>> {
+        if Handle::try_current().is_err() {
+            let what = format!("{op}: there is no tokio runtime around the call");
+            return Err(Error::new(ErrorKind::Host, what));
+        }
         let turn = context.run(Arc::clone(&self.turn).lock_owned()).await?;
         match self.is_closing() {
             true => Err(closed(op)),

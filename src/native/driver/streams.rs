@@ -48,10 +48,10 @@ impl Streams {
         self.outputs.iter().for_each(Pump::finish);
     }
 
-    /// Returns when every writer has taken everything, or has failed.
-    pub(super) async fn drained(&self) {
+    /// Returns when every writer has taken everything, has failed, or has been busy for `GRACE`.
+    pub(super) async fn offered(&self) {
         for output in &self.outputs {
-            output.drained().await;
+            output.offered().await;
         }
     }
 
