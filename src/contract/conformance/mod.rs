@@ -53,6 +53,10 @@ mod streams;
 pub mod waiting;
 
 #[cfg(test)]
+mod flawed;
+#[cfg(test)]
+mod flawed_tests;
+#[cfg(test)]
 mod tests;
 
 pub use async_trait::async_trait;

@@ -9,8 +9,8 @@ use crate::contract::{Driver, Result, Task, TaskBuilder};
 use crate::mock::{MockDriver, Operation, Play};
 
 /// A mock whose tasks do what the suite wants; each operation takes `delay`.
-struct Mock {
-    delay: Duration,
+pub(super) struct Mock {
+    pub(super) delay: Duration,
 }
 
 const OPERATIONS: [Operation; 10] = [
@@ -43,7 +43,9 @@ fn play(work: &str) -> Play {
             Play::default().stdout_from(move |spec| {
                 let environment = spec.process().as_ref().and_then(|process| process.env().clone());
                 let mut variables = environment.unwrap_or_default().into_iter();
-                variables.find_map(|line| Some(line.strip_prefix(&prefix)?.into())).unwrap()
+                variables
+                    .find_map(|line| Some(line.strip_prefix(&prefix)?.into()))
+                    .unwrap_or_default()
             })
         }
         "hog" => Play::runs_out_of_memory(),
