@@ -57,8 +57,10 @@ impl Streams {
 
     /// What a reader or writer of the task failed with, if one did.
     pub(super) fn failure(&self) -> Option<Error> {
+        // All are asked: a failure that comes after the question is logged.
         let stdin = self.stdin.as_ref().and_then(Feed::failure);
-        stdin.or_else(|| self.outputs.iter().find_map(Pump::failure))
+        let outputs: Vec<_> = self.outputs.iter().map(Pump::failure).collect();
+        stdin.or_else(|| outputs.into_iter().flatten().next())
     }
 }
 
