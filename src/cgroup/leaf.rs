@@ -170,6 +170,14 @@ impl Cgroup {
         self.sampler.sample(&self.unified, &self.v1)
     }
 
+    /// The same without the most memory and the number of processes: for those who ask often.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn sample_brief(&self) -> Result<Sample, Error> {
+        self.sampler.sample_brief(&self.unified, &self.v1)
+    }
+
     /// What the kernel's out-of-memory killer has done to the cell.
     ///
     /// # Errors

@@ -97,6 +97,17 @@ impl Files {
 
 impl Sampler {
     pub(super) fn sample(&self, unified: &Dir, v1: &V1) -> Result<Sample, Error> {
+        let brief = self.sample_brief(unified, v1)?;
+        let Some(files) = self.files.get() else {
+            return Ok(brief);
+        };
+        let number = |file: &Option<OwnedFd>| number(unified, file);
+        let (memory_peak_bytes, pids) = (number(&files.memory_peak)?, number(&files.pids)?);
+        Ok(Sample { memory_peak_bytes, pids, ..brief })
+    }
+
+    /// What changes from second to second, in fewer reads.
+    pub(super) fn sample_brief(&self, unified: &Dir, v1: &V1) -> Result<Sample, Error> {
         let files = match self.files.get() {
             Some(files) => files,
             None => {
@@ -104,14 +115,7 @@ impl Sampler {
                 self.files.get_or_init(|| opened)
             }
         };
-        let read = |file: &OwnedFd| {
-            read_page(file.as_fd()).map_err(|error| Error::io("read", unified.path(), error))
-        };
-        let number = |file: &Option<OwnedFd>| match file {
-            Some(file) => Ok::<_, Error>(read(file)?.trim().parse().ok()),
-            None => Ok(None),
-        };
-        let cpu = read(&files.cpu)?;
+        let cpu = read(unified, &files.cpu)?;
         let time = |key| Duration::from_micros(keyed(&cpu, key).unwrap_or(0));
         let io = files.io.as_ref().map(|file| read_pages(file.as_fd())).transpose();
         let io = io.map_err(|error| Error::io("read", unified.path(), error))?;
@@ -120,9 +124,9 @@ impl Sampler {
             cpu_total: time("usage_usec"),
             cpu_user: time("user_usec"),
             cpu_system: time("system_usec"),
-            memory_bytes: number(&files.memory)?,
-            memory_peak_bytes: number(&files.memory_peak)?,
-            pids: number(&files.pids)?,
+            memory_bytes: number(unified, &files.memory)?,
+            memory_peak_bytes: None,
+            pids: None,
             disk_read_bytes: io.map(|(read, _)| read),
             disk_write_bytes: io.map(|(_, written)| written),
         })
@@ -144,6 +148,17 @@ impl Sampler {
         let text =
             read_page(file.as_fd()).map_err(|error| Error::io("read", unified.path(), error))?;
         Ok(OomEvents::parse(&text))
+    }
+}
+
+fn read(unified: &Dir, file: &OwnedFd) -> Result<String, Error> {
+    read_page(file.as_fd()).map_err(|error| Error::io("read", unified.path(), error))
+}
+
+fn number(unified: &Dir, file: &Option<OwnedFd>) -> Result<Option<u64>, Error> {
+    match file {
+        Some(file) => Ok(read(unified, file)?.trim().parse().ok()),
+        None => Ok(None),
     }
 }
 

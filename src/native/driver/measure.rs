@@ -14,8 +14,8 @@ use crate::stats::Meter;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Cells are measured at multiples of this. Waking up costs more than measuring: an idle node with
-/// hundreds of cells shall wake up ten times a second, not hundreds of times.
-const SLOT: Duration = Duration::from_millis(100);
+/// hundreds of cells shall wake up four times a second, not hundreds of times.
+const SLOT: Duration = Duration::from_millis(250);
 
 /// Hands measurements to the task until the cell has ended or a wait is over. The network of a cell
 /// that shares the host's is not the cell's.
@@ -50,7 +50,7 @@ async fn next_sample(live: &Live, ticks: &mut Interval) -> Option<(Sample, bool)
             biased;
             () = live.measuring.cancelled() => return None,
             ended = live.noted() => return ended.ok().map(|ended| (ended.usage, true)),
-            _ = ticks.tick() => match live.cgroup.sample() {
+            _ = ticks.tick() => match live.cgroup.sample_brief() {
                 Ok(sample) => return Some((sample, false)),
                 Err(error) => tracing::debug!(%error, "a measurement is left out"),
             },
