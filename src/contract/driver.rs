@@ -84,10 +84,13 @@ pub trait Cookie: Send + Sync {
     /// [`Conflict`](super::ErrorKind::Conflict) if another container has the task's id.
     async fn create_container(&self, context: &Context) -> Result<()>;
 
-    /// Starts the task and returns at once, its streams connected.
+    /// Starts the task and returns at once, its streams connected. The runtime that it is called on
+    /// carries the streams and the measurements: if it shuts down before the task ends, every wait
+    /// is an error. It needs its I/O and its time enabled.
     ///
     /// # Errors
-    /// When it could not be started. Only [`close`](Cookie::close) makes sense then.
+    /// When it could not be started; only [`close`](Cookie::close) makes sense then. And the context's
+    /// end: a start that was under way goes on, and another `run` gives its wait.
     async fn run(&self, context: &Context) -> Result<Box<dyn WaitResult>>;
 
     /// Stops every process of the container where it is.
@@ -124,10 +127,12 @@ pub trait Cookie: Send + Sync {
 
     /// The container's specification, to change it before
     /// [`create_container`](Cookie::create_container). What a wrapping driver adds to every
-    /// container goes in here. Hold it briefly: others wait for it.
+    /// container goes in here, and what a task can't say, such as an argument with a space. One at a
+    /// time can hold it, and the container is not made before it is let go.
     ///
     /// # Errors
-    /// [`WrongStage`](super::ErrorKind::WrongStage) once the container has been made.
+    /// [`WrongStage`](super::ErrorKind::WrongStage) once the container has been made, and while
+    /// another holds the specification.
     fn container_options(&self) -> Result<ContainerOptions<'_>>;
 
     /// Kills what runs, frozen or not, and removes everything. Works at any stage; again or from
@@ -145,6 +150,9 @@ pub trait WaitResult: Send + Sync {
     /// Waits for the task's end or the context's, and ends the collecting of statistics. The
     /// context's end does not end the task. After the task's end every wait gives the same result,
     /// whatever its context.
+    ///
+    /// By then every writer has been given all that the task wrote, but for one that was busy for
+    /// 100 ms: it is given the rest in the background.
     async fn wait(&self, context: &Context) -> RunResult;
 }
 

@@ -37,13 +37,15 @@ pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
 /// one.
 #[async_trait]
 pub trait ContainerTask: Send + Sync {
-    /// Unique among containers, and the container's name; empty: the driver makes one up.
+    /// Unique among containers, and the container's name: 1 to 64 letters, digits, `_`, `.` and `-`,
+    /// the first a letter or digit. Empty: the driver makes one up.
     fn id(&self) -> String {
         String::new()
     }
 
     /// The command and its arguments, separated by white space without any quoting; empty: the
-    /// image's own.
+    /// image's own. An argument with a space goes in through
+    /// [`container_options`](super::Cookie::container_options).
     fn command(&self) -> String {
         String::new()
     }
@@ -69,7 +71,8 @@ pub trait ContainerTask: Send + Sync {
     fn image(&self) -> String;
 
     /// Takes a measurement, about once a second and one at the end. Called by one caller at a time;
-    /// one that does not return keeps the next from coming, nothing else.
+    /// one that does not return keeps the next from coming, nothing else. It must not block its
+    /// thread.
     async fn write_stat(&self, context: &Context, stat: Stat) {
         let _ = (context, stat);
     }
@@ -99,7 +102,7 @@ pub trait ContainerTask: Send + Sync {
         0
     }
 
-    /// The most processes and threads; 0: no limit.
+    /// The most processes and threads, the container's init included; 0: no limit.
     fn pids(&self) -> u64 {
         0
     }
