@@ -84,7 +84,7 @@ impl Default for Config {
 }
 
 /// Where a task's log goes.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct LoggerConfig {
     /// The address of a syslog server; empty: nowhere.
     pub url: String,
@@ -99,6 +99,13 @@ pub struct LoggerTag {
     pub name: String,
     /// The value.
     pub value: String,
+}
+
+impl std::fmt::Debug for LoggerConfig {
+    /// Without the address, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoggerConfig").field("tags", &self.tags).finish_non_exhaustive()
+    }
 }
 
 impl LoggerConfig {

@@ -18,7 +18,7 @@ use crate::sys::watch::Watched;
 const MOMENT: Duration = Duration::from_millis(50);
 
 /// How long it may take to judge: then its runtime stands still, and the streams with it.
-const STANDSTILL: Duration = Duration::from_secs(5);
+const STANDSTILL: Duration = Duration::from_secs(2);
 
 /// How soon an end that was told is looked for again if it is not yet there.
 const TICK: Duration = Duration::from_millis(1);
