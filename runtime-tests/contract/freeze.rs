@@ -126,7 +126,7 @@ fn row_29_freezing_races_with_the_end(bed: &Bed) {
         for round in 0..200u32 {
             let task = if round % 2 == 0 { "true" } else { "usleep 2000" };
             let (cookie, wait) = started(&driver, command(task)).await;
-            tokio::time::sleep(Duration::from_micros(u64::from(round % 20) * 50)).await;
+            tokio::time::sleep(Duration::from_micros(u64::from(round % 20) * 250)).await;
             match cookie.freeze(&background()).await {
                 Ok(()) => {
                     frozen += 1;
