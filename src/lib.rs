@@ -116,3 +116,4 @@ pub mod native;
 pub mod registry;
 pub mod stats;
 mod sys;
+mod unpoisoned;

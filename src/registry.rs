@@ -1,10 +1,11 @@
 //! Drivers by name: an embedder chooses one in its configuration.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use crate::contract::{Config, Driver, Error, ErrorKind, Result};
 use crate::native::{NativeDriver, Options};
+use crate::unpoisoned::lock;
 
 /// Makes a driver from a configuration.
 pub type DriverFunc = Arc<dyn Fn(Config) -> Result<Arc<dyn Driver>> + Send + Sync>;
@@ -34,7 +35,7 @@ static DRIVERS: LazyLock<Mutex<BTreeMap<String, DriverFunc>>> = LazyLock::new(||
 /// # Ok::<(), hotcell::contract::Error>(())
 /// ```
 pub fn register(name: impl Into<String>, driver: DriverFunc) {
-    DRIVERS.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), driver);
+    lock(&DRIVERS).insert(name.into(), driver);
 }
 
 /// Makes the driver of this name.
@@ -42,7 +43,7 @@ pub fn register(name: impl Into<String>, driver: DriverFunc) {
 /// # Errors
 /// [`ErrorKind::UnknownDriver`], or what the driver's maker says.
 pub fn open(name: &str, config: Config) -> Result<Arc<dyn Driver>> {
-    let driver = DRIVERS.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+    let driver = lock(&DRIVERS).get(name).cloned();
     // Called without the lock: a maker may take long, or look here itself.
     match driver {
         Some(make) => make(config),

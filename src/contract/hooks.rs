@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::{Context, Result};
+use crate::unpoisoned::lock;
 
 /// One invocation of a function, as the hooks see it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -72,9 +73,4 @@ impl<T: Clone> Hook<T> {
         // Dropped when the lock is free again: it is the embedder's.
         let _old = std::mem::replace(&mut *lock(&self.current), wrapped);
     }
-}
-
-/// A panic elsewhere leaves plain values behind, no half-made state.
-pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

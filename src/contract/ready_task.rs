@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::hooks::{Hook, Wrap, lock};
+use super::hooks::{Hook, Wrap};
 use super::slot::{Slot, Spent};
 use super::task::{Input, Output};
 use super::task_builder::Values;
@@ -15,6 +15,7 @@ use super::{
     AfterCall, Auther, BeforeCall, Call, CallExtensions, CloseTask, ContainerTask, Context,
     LoggerConfig, Result, Stat,
 };
+use crate::unpoisoned::lock;
 
 /// A task made of values, for one cookie: its streams can be given away once. A second cookie gets
 /// streams that fail, so that its result is a [`Stream`](super::ErrorKind::Stream) error; without

@@ -1,8 +1,9 @@
 //! The failure of a stream: the first one counts, and one that comes too late is at least logged.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::contract::Error;
+use crate::unpoisoned::lock;
 
 /// Keeps a stream's first failure.
 #[derive(Default)]
@@ -40,7 +41,7 @@ impl FirstFailure {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the reading task, the writers' tasks and the handle of one output stream have in common.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use tokio::net::unix::pipe::Receiver;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::failure::FirstFailure;
 use super::ring::Ring;
 use crate::contract::{Error, ErrorKind};
+use crate::unpoisoned::lock;
 
 /// One stream's state. Whoever holds its lock runs no foreign code: the wakers belong to tasks of
 /// ours, and waking one puts it in tokio's queue.
@@ -230,7 +231,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// How much memory the ring has.

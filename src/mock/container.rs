@@ -5,7 +5,7 @@
 //! or everything, and operations that meet can't break each other.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oci_spec::runtime::Spec;
@@ -17,6 +17,7 @@ use super::{Operation, Play};
 use crate::contract::{
     ContainerTask, Context, Error, ErrorKind, ExitInfo, Input, Output, Result, RunResult, State,
 };
+use crate::unpoisoned::lock;
 
 pub(super) struct Container {
     pub(super) driver: Arc<Shared>,
@@ -80,11 +81,6 @@ impl Core {
     pub(super) fn wrong_stage(&self, what: &str) -> Error {
         Error::new(ErrorKind::WrongStage, format!("{what} while the container is {}", self.state))
     }
-}
-
-/// A panic elsewhere leaves plain values behind, no half-made state.
-pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A sleep that costs nothing if there is nothing to wait for.

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 
 use super::Operation;
-use super::container::{Container, Core, lock};
+use super::container::{Container, Core};
 use super::player::{Stage, play};
 use super::wait::MockWait;
 use crate::contract::{
     ContainerOptions, Context, Cookie, Error, ErrorKind, ExitInfo, Result, State, WaitResult,
 };
+use crate::unpoisoned::lock;
 
 const SIGKILL: i32 = 9;
 const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::Operation;
-use super::container::{Container, Core, lock, pause};
+use super::container::{Container, Core, pause};
 use super::play::Image;
 use crate::contract::{Context, Error, ErrorKind, Result, State};
+use crate::unpoisoned::lock;
 
 impl Container {
     pub(super) async fn validate_image(&self, context: &Context) -> Result<bool> {

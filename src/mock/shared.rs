@@ -1,13 +1,14 @@
 //! What the containers of a driver have in common: its script, its count, the ids that are taken.
 
 use std::collections::HashSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::Play;
 use crate::contract::{
     BackOffConfig, ContainerTask, Error, ErrorKind, Result, RetryErrorChecker, never_retry,
 };
+use crate::unpoisoned::lock;
 
 /// What a driver's containers do, task by task.
 pub(super) type Script = Box<dyn Fn(&dyn ContainerTask) -> Play + Send + Sync>;
@@ -59,7 +60,7 @@ impl Shared {
 
     /// Takes an id; an empty one is never taken.
     pub(super) fn take_id(&self, id: &str) -> Result<()> {
-        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = lock(&self.ids);
         if id.is_empty() || ids.insert(id.to_owned()) {
             return Ok(());
         }
@@ -67,15 +68,15 @@ impl Shared {
     }
 
     pub(super) fn free_id(&self, id: &str) {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        lock(&self.ids).remove(id);
     }
 
     pub(super) fn retry_policy(&self) -> (BackOffConfig, RetryErrorChecker) {
-        self.retry.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.retry).clone()
     }
 
     pub(super) fn set_retry_policy(&self, policy: BackOffConfig, checker: RetryErrorChecker) {
-        *self.retry.lock().unwrap_or_else(PoisonError::into_inner) = (policy, checker);
+        *lock(&self.retry) = (policy, checker);
     }
 
     pub(super) fn close(&self) {

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Reason;
 use super::scene::eventually;
+use crate::unpoisoned::lock;
 
 /// A writer that remembers; a clone remembers the same.
 #[derive(Clone, Default)]
@@ -27,7 +28,7 @@ struct Seen {
 
 impl Capture {
     fn with<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
-        look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut lock(&self.seen))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Seeing a running cell's end, and judging it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::timeout;
@@ -13,6 +13,7 @@ use crate::launch::Exit;
 use crate::native::error::lift;
 use crate::native::run::Outcome;
 use crate::sys::watch::Watched;
+use crate::unpoisoned::lock;
 
 /// How long whoever attends a cell may take to tell what others have seen as well.
 const MOMENT: Duration = Duration::from_millis(50);
@@ -59,7 +60,7 @@ impl Live {
 
     /// What the kernel says of the task, if it ends within `patience`.
     pub(super) fn poll_end(&self, patience: Duration) -> Option<Result<Ended>> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = lock(&self.running);
         let Some(running) = running.as_mut() else {
             return Some(Err(gone()));
         };

@@ -10,7 +10,7 @@
 //! waits watches the pidfd too: the runtime of those two may stand still, or have shut down.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -28,6 +28,7 @@ use crate::launch::Cell;
 use crate::logs::GRACE;
 use crate::native::error::lift;
 use crate::native::run::{Created, Running};
+use crate::unpoisoned::lock;
 
 /// How long a killed cell may take to end before its removal begins all the same.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
@@ -191,7 +192,7 @@ impl Live {
     }
 
     fn take_running(&self) -> Option<Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.running).take()
     }
 }
 

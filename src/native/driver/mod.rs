@@ -32,6 +32,7 @@ use crate::contract::{
 };
 use crate::native::error::lift;
 use crate::native::{Instance, Options, state};
+use crate::unpoisoned::lock;
 
 /// Runs tasks as cells of this host, straight from this process.
 ///
@@ -109,7 +110,7 @@ impl Driver for NativeDriver {
         context: &Context,
         task: Arc<dyn ContainerTask>,
     ) -> Result<Box<dyn Cookie>> {
-        let instance = self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let instance = lock(&self.instance).clone();
         let Some(instance) = instance else {
             return Err(Error::new(ErrorKind::Closed, "create_cookie: the driver is closed"));
         };
@@ -126,12 +127,12 @@ impl Driver for NativeDriver {
         checker: RetryErrorChecker,
     ) -> Result<()> {
         policy.check()?;
-        *self.retry.lock().unwrap_or_else(PoisonError::into_inner) = (policy, checker);
+        *lock(&self.retry) = (policy, checker);
         Ok(())
     }
 
     async fn close(&self) -> Result<()> {
-        let instance = self.instance.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let instance = lock(&self.instance).take();
         let Some(instance) = instance else {
             return Ok(());
         };
@@ -153,7 +154,7 @@ impl Drop for NativeDriver {
 
 impl fmt::Debug for NativeDriver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instance = self.instance.lock().unwrap_or_else(PoisonError::into_inner);
+        let instance = lock(&self.instance);
         f.debug_struct("NativeDriver")
             .field("config", &self.around.config)
             .field("instance", &instance.as_ref().map(Instance::id))

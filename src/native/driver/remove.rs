@@ -10,11 +10,12 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::live::{Live, given_up};
-use super::stage::{Answer, Container, Stage, lock};
+use super::stage::{Answer, Container, Stage};
 use crate::contract::Result;
 use crate::native::Instance;
 use crate::native::error::lift;
 use crate::native::run::Created;
+use crate::unpoisoned::lock;
 
 impl Container {
     /// Begins the removal on `runtime`, once; everybody gets its answer.

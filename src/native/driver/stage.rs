@@ -9,7 +9,7 @@
 //! changes nothing about where it leads.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -27,6 +27,7 @@ use crate::contract::{
 use crate::native::Instance;
 use crate::native::error::lift;
 use crate::native::run::Created;
+use crate::unpoisoned::lock;
 
 /// How long making the container waits for whoever still holds its options.
 const OPTIONS_PATIENCE: Duration = Duration::from_secs(1);
@@ -71,11 +72,6 @@ pub(super) enum Stage {
     Closing(Option<Arc<Live>>, State),
     /// Nothing any more, but how the task ended.
     Closed(Option<ExitInfo>),
-}
-
-/// A panic elsewhere leaves a stage that is still the truth.
-pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn closed(op: &str) -> Error {
