@@ -34,6 +34,7 @@ mod limits;
 mod recovery;
 mod snapshot;
 mod tidy;
+mod user_namespace;
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 
@@ -78,6 +79,7 @@ fn main() {
         recovery::tests(),
         escape::tests(),
         contract::tests(),
+        user_namespace::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

@@ -105,11 +105,11 @@ fn descriptors(lines: &mut BTreeSet<String>) {
 
 /// Instances, names and layers.
 fn directories(bed: &Bed, lines: &mut BTreeSet<String>) {
-    for part in ["state", "state/names", "data"] {
+    for part in ["state", "state/names", "state/ids", "data"] {
         for entry in std::fs::read_dir(bed.path(part)).into_iter().flatten().flatten() {
             let path = entry.path();
-            // The directory of names and the lock of the whole stay, as the root itself does.
-            let kept = [Path::new("names"), Path::new(".lock")];
+            // The directories of names and ids and the lock of the whole stay, as the root itself does.
+            let kept = [Path::new("names"), Path::new("ids"), Path::new(".lock")];
             if !kept.iter().any(|kept| path.ends_with(kept)) && !is_mark(&path) {
                 lines.insert(format!("file {}", path.display()));
             }

@@ -8,6 +8,7 @@ use oci_spec::runtime::Capability;
 use super::defaults;
 use super::limits::Limits;
 use super::units::Bytes;
+use super::user_namespace::UserNamespace;
 
 /// One cell: a command, the root it sees, and what it may use.
 ///
@@ -38,6 +39,8 @@ pub struct CellConfig {
     pub cwd: String,
     /// Who the command runs as.
     pub user: User,
+    /// Whose ids the cell's are.
+    pub user_namespace: UserNamespace,
     /// What root may do beyond other users, and other users at most gain; Docker's fourteen by
     /// default.
     pub capabilities: Vec<Capability>,
@@ -73,6 +76,7 @@ impl CellConfig {
             env: Vec::new(),
             cwd: "/".to_owned(),
             user: User { uid: 0, gid: 0 },
+            user_namespace: UserNamespace::Host,
             capabilities: defaults::CAPABILITIES.to_vec(),
             hostname: None,
             limits: Limits::default(),

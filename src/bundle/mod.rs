@@ -16,6 +16,7 @@ mod limits;
 mod name;
 mod spec;
 mod units;
+mod user_namespace;
 
 pub use config::{CellConfig, Network, Tmpfs, Upper, User, Volume};
 pub use defaults::{CAPABILITIES, MASKED_PATHS, PATH, READONLY_PATHS};
@@ -26,3 +27,5 @@ pub use limits::{Limits, Rlimit};
 pub use name::CellName;
 pub use spec::spec;
 pub use units::{Bytes, MilliCpu};
+pub use user_namespace::{IdRange, UserNamespace};
+pub(crate) use user_namespace::{map_ids, owner, wants_ids};

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use super::config::{CellConfig, Network, Tmpfs, Upper, Volume};
 use super::limits::Rlimit;
+use super::user_namespace::{self, UserNamespace};
 use super::{Error, annotation, defaults, grammar};
 
 /// The version of the runtime specification that is written.
@@ -37,7 +38,7 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
     let mut masked: Vec<String> = defaults::MASKED_PATHS.map(str::to_owned).into();
     masked.push(defaults::MASKED_POWER.to_owned());
     let linux = LinuxBuilder::default()
-        .namespaces(namespaces(config.network)?)
+        .namespaces(namespaces(config)?)
         .resources(config.limits.to_resources()?)
         .masked_paths(masked)
         .readonly_paths(defaults::READONLY_PATHS.map(str::to_owned).to_vec())
@@ -52,6 +53,9 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
         .linux(linux)
         .build()?;
     spec.set_hostname(Some(hostname));
+    if let UserNamespace::Range(range) = config.user_namespace {
+        user_namespace::map_ids(&mut spec, range)?;
+    }
     Ok(spec)
 }
 
@@ -71,11 +75,14 @@ fn annotations(config: &CellConfig) -> HashMap<String, String> {
     all
 }
 
-fn namespaces(network: Network) -> Result<Vec<LinuxNamespace>, Error> {
+fn namespaces(config: &CellConfig) -> Result<Vec<LinuxNamespace>, Error> {
     use LinuxNamespaceType as Type;
     let mut kinds = vec![Type::Pid, Type::Mount, Type::Ipc, Type::Uts, Type::Cgroup];
-    if network == Network::None {
+    if config.network == Network::None {
         kinds.push(Type::Network);
+    }
+    if config.user_namespace != UserNamespace::Host {
+        kinds.push(Type::User);
     }
     let namespace = |kind| Ok(LinuxNamespaceBuilder::default().typ(kind).build()?);
     kinds.into_iter().map(namespace).collect()
@@ -174,6 +181,11 @@ fn mounts(config: &CellConfig) -> Result<Vec<Mount>, Error> {
     ];
     let mut mounts = Vec::new();
     for (target, kind, source, options) in fixed {
+        if target == "/sys" && borrowed_sys(config) {
+            let options = ["rbind", "rprivate", "nosuid", "noexec", "nodev", "rro"];
+            mounts.push(mount(target, "bind", target, options.map(str::to_owned).into())?);
+            continue;
+        }
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
         mounts.push(mount(target, kind, source, options)?);
     }
@@ -182,7 +194,7 @@ fn mounts(config: &CellConfig) -> Result<Vec<Mount>, Error> {
         own.push(mount(&tmpfs.target, "tmpfs", "tmpfs", tmpfs_options(tmpfs))?);
     }
     for volume in &config.volumes {
-        own.push(bind(volume)?);
+        own.push(bind(volume, config.user_namespace)?);
     }
     own.sort_by_key(|mount| mount.destination().components().count());
     let mut seen = HashSet::from(["/proc", "/sys", "/dev"].map(PathBuf::from));
@@ -195,6 +207,11 @@ fn mounts(config: &CellConfig) -> Result<Vec<Mount>, Error> {
     }
     mounts.extend(own);
     Ok(mounts)
+}
+
+/// A sysfs of its own needs a network namespace of its own, in the eyes of a user namespace.
+fn borrowed_sys(config: &CellConfig) -> bool {
+    config.user_namespace != UserNamespace::Host && config.network == Network::Host
 }
 
 fn mount(target: &str, kind: &str, source: &str, options: Vec<String>) -> Result<Mount, Error> {
@@ -217,7 +234,7 @@ fn tmpfs_options(tmpfs: &Tmpfs) -> Vec<String> {
     options
 }
 
-fn bind(volume: &Volume) -> Result<Mount, Error> {
+fn bind(volume: &Volume, user_namespace: UserNamespace) -> Result<Mount, Error> {
     let Some(source) = volume.source.to_str().filter(|path| path.starts_with('/')) else {
         let path = volume.source.to_string_lossy();
         return Err(Error::invalid("volume source", path, "must be an absolute path in UTF-8"));
@@ -226,6 +243,9 @@ fn bind(volume: &Volume) -> Result<Mount, Error> {
         ["rbind", "rprivate", "nosuid", "nodev"].map(str::to_owned).into();
     // Read-only means what is mounted below the source as well.
     options.extend((!volume.writable).then(|| "rro".to_owned()));
+    // The cell's ids own there what the same ids own on the host.
+    let mapped = user_namespace != UserNamespace::Host;
+    options.extend(mapped.then(|| "ridmap".to_owned()));
     mount(&volume.target, "bind", source, options)
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::duration::Timeout;
-use crate::bundle::{Bytes, CellName, MilliCpu, Network, Rlimit, Tmpfs, User};
+use crate::bundle::{Bytes, CellName, MilliCpu, Network, Rlimit, Tmpfs, User, UserNamespace};
 use crate::cgroup::OwnPlace;
 use crate::native::Options;
 
@@ -73,6 +73,10 @@ pub(super) struct CellArgs {
     /// User inside: UID[:GID]
     #[arg(short, long, value_name = "UID[:GID]", default_value = "0:0")]
     pub(super) user: User,
+    /// Ids inside: `host` (the host's own), `auto` (65536 that no other cell has) or FIRST:COUNT.
+    /// Root of a cell with ids of its own is nobody on the host
+    #[arg(long, value_name = "IDS", default_value = "host")]
+    pub(super) userns: UserNamespace,
     /// Host name inside [default: the cell's name]
     #[arg(long, value_name = "NAME")]
     pub(super) hostname: Option<String>,

@@ -33,6 +33,7 @@ pub(super) fn config(args: &CellArgs) -> Result<CellConfig, Failure> {
     config.env = environment(args)?;
     config.cwd = args.workdir.clone();
     config.user = args.user;
+    config.user_namespace = args.userns;
     config.hostname = args.hostname.clone();
     config.limits.memory = args.memory;
     config.limits.cpu = args.cpus;

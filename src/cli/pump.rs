@@ -10,8 +10,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::bundle::User;
-use crate::logs::{input_pipe, output_pipe};
+use crate::logs::{Owner, input_pipe, output_pipe};
 
 const BUFFER: usize = 64 << 10;
 
@@ -24,9 +23,9 @@ pub(super) struct Pump {
 
 impl Pump {
     /// Starts a thread that copies what the cell writes to `to`; returns the cell's end too.
-    pub(super) fn output(to: impl AsFd, user: User) -> io::Result<(Pump, OwnedFd)> {
+    pub(super) fn output(to: impl AsFd, owner: Owner) -> io::Result<(Pump, OwnedFd)> {
         let to = File::from(to.as_fd().try_clone_to_owned()?);
-        let (from, cells_end) = output_pipe(user)?;
+        let (from, cells_end) = output_pipe(owner)?;
         let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC)?;
         let thread = std::thread::Builder::new().spawn(move || copy(from, to, &stopped))?;
         Ok((Pump { thread, stop }, cells_end))
@@ -44,9 +43,9 @@ impl Pump {
 
 /// Starts a thread that copies this program's standard input; returns the cell's end. The thread
 /// ends with the input, with the cell, or with the program.
-pub(super) fn input(user: User) -> io::Result<OwnedFd> {
+pub(super) fn input(owner: Owner) -> io::Result<OwnedFd> {
     let mut from = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let (to, cells_end) = input_pipe(user)?;
+    let (to, cells_end) = input_pipe(owner)?;
     std::thread::Builder::new().spawn(move || {
         let (mut to, mut buffer) = (File::from(to), vec![0; BUFFER]);
         loop {

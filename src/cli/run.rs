@@ -55,10 +55,10 @@ fn run_cell(args: &RunArgs, config: &CellConfig) -> Result<Ended, Failure> {
     let created = driver.create(args.name.clone(), config, args.bundle_dir.as_deref())?;
 
     let no_pipe = |error| Failure::refused(format!("making the cell's pipes: {error}"));
-    let (out, stdout) = Pump::output(io::stdout(), config.user).map_err(no_pipe)?;
-    let (err, stderr) = Pump::output(io::stderr(), config.user).map_err(no_pipe)?;
+    let (out, stdout) = Pump::output(io::stdout(), created.owner()).map_err(no_pipe)?;
+    let (err, stderr) = Pump::output(io::stderr(), created.owner()).map_err(no_pipe)?;
     let stdin = match args.interactive {
-        true => Stream::Fd(pump::input(config.user).map_err(no_pipe)?),
+        true => Stream::Fd(pump::input(created.owner()).map_err(no_pipe)?),
         false => Stream::Null,
     };
     let stdio = Stdio { stdin, stdout: Stream::Fd(stdout), stderr: Stream::Fd(stderr) };

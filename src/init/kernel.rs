@@ -1,5 +1,6 @@
 //! The system calls the init makes, each once, each naming itself when it fails.
 
+use super::wire::MOST_TREES;
 use crate::sys::abi::*;
 use crate::sys::raw::{self, Errno, nr};
 
@@ -230,6 +231,41 @@ pub(crate) fn write(fd: &Fd, bytes: &[u8]) -> Outcome<usize> {
 pub(crate) fn read(fd: &Fd, bytes: &mut [u8]) -> Outcome<usize> {
     // SAFETY: the kernel writes into the slice only.
     unsafe { call(nr::read, [fd.0 as usize, bytes.as_mut_ptr() as usize, bytes.len()]) }
+}
+
+/// Reads from a socket, and takes the descriptors that come along: how many bytes, how many
+/// descriptors.
+pub(crate) fn receive(socket: &Fd, bytes: &mut [u8], fds: &mut [i32]) -> Outcome<(usize, usize)> {
+    // `struct cmsghdr` is two words, and the descriptors follow.
+    const HEAD: usize = 16;
+    let mut control = [0u64; (HEAD + 4 * MOST_TREES).div_ceil(8)];
+    let part = IoVec { base: bytes.as_mut_ptr(), length: bytes.len() };
+    let mut message = MsgHdr {
+        name: 0,
+        name_length: 0,
+        parts: &raw const part,
+        part_count: 1,
+        control: control.as_mut_ptr().cast(),
+        control_length: size_of_val(&control),
+        flags: 0,
+    };
+    let args = [socket.0 as usize, &raw mut message as usize, MSG_CMSG_CLOEXEC];
+    // SAFETY: all buffers outlive the call, and their sizes are given.
+    let count = unsafe { call(nr::recvmsg, args) }?;
+    if message.control_length < HEAD {
+        return Ok((count, 0));
+    }
+    let (length, kind) = (control[0] as usize, control[1]);
+    let rights = SOL_SOCKET as u64 | (SCM_RIGHTS as u64) << 32;
+    let came = length.saturating_sub(HEAD) / 4;
+    if kind != rights || came > fds.len() {
+        return Err(Fault::new(nr::recvmsg, Errno::EINVAL));
+    }
+    for (at, fd) in fds.iter_mut().take(came).enumerate() {
+        let pair = control[HEAD / 8 + at / 2];
+        *fd = (pair >> (32 * (at % 2))) as i32;
+    }
+    Ok((count, came))
 }
 
 /// Sends on a socket; a closed peer is an error, not a signal.

@@ -30,6 +30,28 @@ pub(crate) fn scratch(target: Text, options: Text) -> Outcome {
     kernel::chdir(target)
 }
 
+/// Attaches a mount that the parent made at a new directory here.
+pub(crate) fn tree_here(plan: &mut Plan, step: &Step) -> Outcome {
+    let tree = plan.tree(step.number[0])?;
+    let name = plan.text(step.text[0])?;
+    kernel::mkdir_at(AT_FDCWD, name, 0o700)?;
+    kernel::move_mount(&tree, &kernel::open(name, O_PATH)?)
+}
+
+/// Attaches a mount that the parent made on a host directory and takes it for the root.
+pub(crate) fn tree_as_root(cell: &mut Cell, plan: &mut Plan, step: &Step) -> Outcome {
+    let tree = plan.tree(step.number[0])?;
+    let target = plan.text(step.text[0])?;
+    kernel::move_mount(&tree, &kernel::open(target, O_PATH)?)?;
+    cell.enter(target)
+}
+
+/// Attaches a mount that the parent made in root.
+pub(crate) fn tree(cell: &Cell, plan: &mut Plan, step: &Step) -> Outcome {
+    let tree = plan.tree(step.number[0])?;
+    kernel::move_mount(&tree, &target(cell, plan, step)?)
+}
+
 /// Mounts an overlay; relative paths in its options start at the current directory.
 pub(crate) fn overlay(target: Text, options: Text) -> Outcome {
     let overlay = Text::literal(c"overlay");

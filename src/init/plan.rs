@@ -2,8 +2,8 @@
 
 use core::ffi::CStr;
 
-use super::kernel::{Fault, Fd, Outcome, Text, allocate, read};
-use super::wire::{Header, MAGIC, Step};
+use super::kernel::{Fault, Fd, Outcome, Text, allocate, read, receive};
+use super::wire::{Header, MAGIC, MOST_TREES, Step};
 use crate::sys::raw::{Errno, nr};
 
 /// The largest plan accepted: what the kernel allows for arguments and environment, twice.
@@ -14,6 +14,8 @@ const LARGEST: usize = 16 << 20;
 pub(crate) struct Plan {
     bytes: &'static mut [u8],
     pub(crate) header: Header,
+    /// Mounts that came along, by number; -1 where none did or it has been taken.
+    trees: [i32; MOST_TREES],
 }
 
 fn malformed() -> Fault {
@@ -36,7 +38,9 @@ impl Plan {
     /// Reads the plan from the control socket.
     pub(crate) fn receive(control: &Fd) -> Outcome<Plan> {
         let mut head = [0u8; size_of::<Header>()];
-        read_whole(control, &mut head)?;
+        let mut trees = [-1; MOST_TREES];
+        let (came, _) = receive(control, &mut head, &mut trees)?;
+        read_whole(control, &mut head[came..])?;
         // SAFETY: `Header` is plain integers, any bytes are one, and the sizes are equal.
         let header = unsafe { head.as_ptr().cast::<Header>().read_unaligned() };
         let size = header.size as usize;
@@ -46,16 +50,25 @@ impl Plan {
         let bytes = allocate(size)?;
         bytes[..head.len()].copy_from_slice(&head);
         read_whole(control, &mut bytes[head.len()..])?;
-        Plan::over(bytes, header)
+        Plan::over(bytes, header, trees)
     }
 
     /// Checks what later reads rely on.
-    fn over(bytes: &'static mut [u8], header: Header) -> Outcome<Plan> {
+    fn over(bytes: &'static mut [u8], header: Header, trees: [i32; MOST_TREES]) -> Outcome<Plan> {
         let steps_end = size_of::<Header>() + header.steps as usize * size_of::<Step>();
         if steps_end > bytes.len() {
             return Err(malformed());
         }
-        Ok(Plan { bytes, header })
+        Ok(Plan { bytes, header, trees })
+    }
+
+    /// The mount with this number, which came along; it can be had once.
+    pub(crate) fn tree(&mut self, number: u64) -> Outcome<Fd> {
+        let slot = self.trees.get_mut(number as usize).ok_or(malformed())?;
+        match core::mem::replace(slot, -1) {
+            -1 => Err(malformed()),
+            fd => Ok(Fd(fd)),
+        }
     }
 
     pub(crate) fn step(&self, index: u32) -> Step {

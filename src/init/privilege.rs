@@ -13,6 +13,16 @@ pub(crate) fn keep_bounding(keep: u64, last: u64) -> Outcome {
     Ok(())
 }
 
+/// Becomes root of the user namespace this process was born in, where it has no id yet. Files made
+/// from here on belong to somebody there. The capabilities stay.
+pub(crate) fn become_root() -> Outcome {
+    kernel::set_groups(&[])?;
+    kernel::set_gids(0)?;
+    kernel::set_uids(0)?;
+    // A change of user makes the process dumpable by the host's policy again.
+    kernel::prctl(PR_SET_DUMPABLE, 0, 0)
+}
+
 /// Becomes the user. The permitted set survives the change of uid, because the step that follows
 /// sets all capability sets to exactly what the task gets.
 pub(crate) fn become_user(uid: u64, gid: u64, groups: &[u8]) -> Outcome {

@@ -32,17 +32,18 @@ pub fn abort() -> ! {
 
 /// Receives the plan and does every step; `index` is left at the step that failed.
 fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
-    kernel::prctl(PR_SET_DUMPABLE, 0, 0)?;
     // What the embedder ignores would stay ignored here and in the task: SIGCHLD above all.
     kernel::default_signals();
+    // First: who isn't dumpable does not own its files in /proc.
     kernel::leave_the_embedders_standing()?;
+    kernel::prctl(PR_SET_DUMPABLE, 0, 0)?;
     kernel::set_session()?;
     kernel::umask(0)?;
     let mut plan = Plan::receive(control)?;
     let mut cell = Cell::new();
     while *index < plan.header.steps {
         let step = plan.step(*index);
-        perform(control, &plan, &mut cell, &step)?;
+        perform(control, &mut plan, &mut cell, &step)?;
         *index += 1;
     }
     let filter = plan.raw(plan.header.filter, plan.header.filter_length as usize * 8)?;
@@ -57,7 +58,7 @@ fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
 }
 
 /// Does one step. Every operation is one line here and one function elsewhere.
-fn perform(control: &Fd, plan: &Plan, cell: &mut Cell, step: &Step) -> Outcome {
+fn perform(control: &Fd, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Outcome {
     let [a, b, c] = step.number;
     let text = |slot: usize| plan.text(step.text[slot]);
     match Op::from_number(step.op).ok_or(Fault::new(nr::read, Errno::EINVAL))? {
@@ -70,6 +71,10 @@ fn perform(control: &Fd, plan: &Plan, cell: &mut Cell, step: &Step) -> Outcome {
         Op::Overlay => mounts::overlay(text(0)?, text(1)?),
         Op::BindRoot => mounts::bind_root(plan, step),
         Op::EnterRoot => cell.enter(text(0)?),
+        Op::BecomeRoot => privilege::become_root(),
+        Op::TreeHere => mounts::tree_here(plan, step),
+        Op::TreeAsRoot => mounts::tree_as_root(cell, plan, step),
+        Op::Tree => mounts::tree(cell, plan, step),
         Op::Mount => mounts::mount(cell, plan, step),
         Op::Bind => mounts::bind(cell, plan, step),
         Op::SetAttributes => mounts::set_attributes(cell, text(0)?, a, b),

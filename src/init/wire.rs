@@ -10,10 +10,13 @@
 //! byte, so the init parses nothing: it checks bounds and looks.
 
 /// First word of every plan; a mismatch means that the two halves were not built together.
-pub const MAGIC: u32 = 0x686f_7404;
+pub const MAGIC: u32 = 0x686f_7405;
 
 /// The control socket's number in the child. Standard input, output and error are 0 to 2.
 pub const CONTROL_FD: usize = 3;
+
+/// The most mounts that can come along with a plan: what one message carries.
+pub const MOST_TREES: usize = 250;
 
 /// Head of the plan. Offsets count from the plan's first byte.
 #[repr(C)]
@@ -95,55 +98,65 @@ ops! {
     BindRoot = 8,
     /// Takes the host directory `text[0]` for the root that later steps resolve in.
     EnterRoot = 9,
+    /// Becomes root of the user namespace this process was born in; its ids are mapped by now.
+    BecomeRoot = 10,
+    /// Makes the directory `text[0]` below the current one and attaches the mount `number[0]` that
+    /// came along there.
+    TreeHere = 11,
+    /// Attaches the mount `number[0]` that came along on the host directory `text[0]`, in this
+    /// namespace only, and takes it for the root.
+    TreeAsRoot = 12,
+    /// Attaches the mount `number[0]` that came along on `text[0]` in root.
+    Tree = 13,
     /// Mounts file system type `text[2]` from source `text[1]` on `text[0]` in root with the
     /// options `text[3]`, mount flags `number[0]`, then propagation `number[1]`.
-    Mount = 10,
+    Mount = 14,
     /// Clones the mount at host path `text[1]` onto `text[0]` in root: attributes `number[0]` set,
     /// `number[1]` cleared, propagation `number[2]`.
-    Bind = 11,
+    Bind = 15,
     /// Sets the attributes `number[0]` and clears `number[1]` on the mount at `text[0]` in root.
-    SetAttributes = 12,
+    SetAttributes = 16,
     /// Makes the node `text[0]` in root: mode and type `number[0]`, device `number[1]`, owner
     /// `number[2]` (uid in the high half, gid in the low one).
-    Node = 13,
+    Node = 17,
     /// Makes the symbolic link `text[0]` in root with the content `text[1]`.
-    Link = 14,
+    Link = 18,
     /// Hides `text[0]` in root, if it exists, behind an empty file or directory.
-    Mask = 15,
+    Mask = 19,
     /// Makes `text[0]` in root, if it exists, read-only.
-    ReadOnly = 16,
+    ReadOnly = 20,
     /// Sets the attributes `number[0]` on the root mount itself.
-    RootAttributes = 17,
+    RootAttributes = 21,
     /// Swaps the root of the namespace for the new one and lets go of the old.
-    Pivot = 18,
+    Pivot = 22,
     /// Sets the host name to `text[0]`.
-    Hostname = 19,
+    Hostname = 23,
     /// Sets the NIS domain name to `text[0]`.
-    Domainname = 20,
+    Domainname = 24,
     /// Brings the loopback interface up.
-    Loopback = 21,
+    Loopback = 25,
     /// Sets resource limit `number[0]` to soft `number[1]`, hard `number[2]`.
-    Rlimit = 22,
+    Rlimit = 26,
     /// Replaces descriptor `number[0]` with the new root's own null device.
-    NullStream = 23,
+    NullStream = 27,
     /// Drops every capability outside the set `number[0]` from the bounding set; `number[1]` is
     /// the last capability this kernel knows.
-    Bounding = 24,
+    Bounding = 28,
     /// Sets uid `number[0]`, gid `number[1]` and the supplementary groups: `number[2]` times
     /// 4 bytes at `text[0]`.
-    Identity = 25,
+    Identity = 29,
     /// Sets effective `number[0]`, permitted `number[1]`, inheritable `number[2]` capabilities.
-    Capabilities = 26,
+    Capabilities = 30,
     /// Raises the capabilities of the set `number[0]` to ambient.
-    Ambient = 27,
+    Ambient = 31,
     /// Changes to the directory `text[0]` in root, made when missing.
-    WorkingDir = 28,
+    WorkingDir = 32,
     /// Sets the file mode creation mask `number[0]`.
-    Umask = 29,
+    Umask = 33,
     /// No exec from here on may gain privileges.
-    NoNewPrivileges = 30,
+    NoNewPrivileges = 34,
     /// Reports that nothing is left but to execute the task.
-    AllClear = 31,
+    AllClear = 35,
 }
 
 /// What a record on the control socket tells the parent.

@@ -50,6 +50,28 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The ids of the cell's user namespace can't be mapped.
+    #[error("mapping the ids {map:?} of the user namespace")]
+    Maps {
+        /// Lines of "first inside, first outside, count".
+        map: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A part of the host's tree can't be handed to the cell.
+    #[error("mount {path:?}: {call}{hint}")]
+    Mount {
+        /// Its path on the host.
+        path: String,
+        /// The call.
+        call: &'static str,
+        /// What it often means here.
+        hint: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
     /// A step of the cell's set-up failed.
     #[error("set-up step {index} of {count}, {step}: {call}")]
     Step {

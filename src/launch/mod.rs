@@ -20,10 +20,11 @@ mod plan;
 mod program;
 mod report;
 mod start;
+mod user_namespace;
 
 pub use cell::Cell;
 pub use compile::{Place, compile};
 pub use error::Error;
 pub use exit::Exit;
-pub use plan::{Plan, Step};
+pub use plan::{Bind, IdMaps, Mount, Plan, Step, Tree};
 pub use start::{Launched, Stdio, Stream, launch};

@@ -16,6 +16,10 @@ pub(super) struct MountOptions {
     pub(super) propagation: u64,
     pub(super) bind: bool,
     pub(super) recursive: bool,
+    /// `idmap`: ids inside stand for the same ids below the source.
+    pub(super) mapped: bool,
+    /// `ridmap`: and below what is mounted there.
+    pub(super) mapped_below: bool,
     /// What the file system reads itself.
     pub(super) data: Vec<String>,
 }
@@ -32,6 +36,10 @@ pub(super) fn parse(target: &str, kind: &str, options: &[String]) -> Result<Moun
     let mut out = MountOptions { bind: kind == "bind", ..MountOptions::default() };
     for option in options {
         one(&mut out, option);
+    }
+    if out.mapped && out.recursive != out.mapped_below {
+        let field = format!("mounts: idmap with rbind, or ridmap with bind, on {target}");
+        return Err(Error::Unsupported { field, detail: String::new() });
     }
     if let Some(option) = out.data.first().filter(|_| out.bind) {
         let field = format!("mount option {option:?} of the bind mount on {target}");
@@ -74,6 +82,8 @@ fn one(out: &mut MountOptions, option: &str) {
         "sync" => out.flags |= MS_SYNCHRONOUS as u64,
         "dirsync" => out.flags |= MS_DIRSYNC as u64,
         "async" | "defaults" | "atime" | "diratime" => {}
+        "idmap" => out.mapped = true,
+        "ridmap" => (out.mapped, out.mapped_below) = (true, true),
         "bind" => out.bind = true,
         "rbind" => (out.bind, out.recursive) = (true, true),
         "private" | "rprivate" => out.propagation = MS_PRIVATE as u64,

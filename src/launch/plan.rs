@@ -23,6 +23,10 @@ pub enum Step {
     Overlay { target: String, options: String },
     BindRoot { path: String, target: String, set: u64, propagation: u64, recursive: bool },
     EnterRoot(String),
+    BecomeRoot,
+    TreeHere { tree: Box<Tree>, name: &'static str },
+    TreeAsRoot { tree: Box<Tree>, target: &'static str },
+    Tree { tree: Box<Tree>, target: String, how: u16 },
     Mount(Box<Mount>),
     Bind(Box<Bind>),
     SetAttributes { target: String, set: u64, clear: u64 },
@@ -72,6 +76,31 @@ pub struct Bind {
     pub propagation: u64,
     /// How the target is found and made: the flags of a step on the wire.
     pub how: u16,
+    /// In a cell with ids of its own: whether its ids stand for the same ids below the source.
+    pub mapped: bool,
+}
+
+/// A part of the host's tree that the parent opens, settles and sends along: a cell with ids of its
+/// own can't reach it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the fields are the arguments of mount_setattr(2)")]
+pub struct Tree {
+    pub path: String,
+    pub set: u64,
+    pub clear: u64,
+    pub propagation: u64,
+    pub recursive: bool,
+    /// Whether the cell's ids stand for the same ids on the file system.
+    pub mapped: bool,
+}
+
+/// The maps of a user namespace, as `/proc/PID/uid_map` and `gid_map` take them.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct IdMaps {
+    /// User ids.
+    pub uid: String,
+    /// Group ids.
+    pub gid: String,
 }
 
 impl fmt::Display for Step {
@@ -89,6 +118,10 @@ impl fmt::Display for Step {
                 write!(f, "bind {path} as root at {target} (set {set:#x})")
             }
             Step::EnterRoot(path) => write!(f, "enter the new root {path}"),
+            Step::BecomeRoot => f.write_str("become root of the user namespace"),
+            Step::TreeHere { tree, name } => write!(f, "{tree} at {name}"),
+            Step::TreeAsRoot { tree, target } => write!(f, "{tree} as root at {target}"),
+            Step::Tree { tree, target, .. } => write!(f, "{tree} at {target}"),
             Step::Mount(mount) => mount.fmt(f),
             Step::Bind(bind) => bind.fmt(f),
             Step::SetAttributes { target, set, clear } => {
@@ -135,6 +168,14 @@ impl fmt::Display for Mount {
     }
 }
 
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ro = if self.set & MOUNT_ATTR_RDONLY != 0 { "read-only " } else { "" };
+        let mapped = if self.mapped { ", ids mapped," } else { "" };
+        write!(f, "bind {ro}{}{mapped}", self.path)
+    }
+}
+
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ro = if self.set & MOUNT_ATTR_RDONLY != 0 { "read-only " } else { "" };
@@ -158,6 +199,8 @@ pub struct Plan {
     pub stay: bool,
     /// The task's system call filter: classic BPF instructions, none for no filter.
     pub filter: Vec<u64>,
+    /// The maps of the cell's own user namespace, if it has one.
+    pub ids: Option<IdMaps>,
 }
 
 impl fmt::Display for Plan {
@@ -168,6 +211,16 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    /// What has to be sent along, in the order of the steps that take it.
+    pub(super) fn trees(&self) -> impl Iterator<Item = &Tree> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::TreeHere { tree, .. }
+            | Step::TreeAsRoot { tree, .. }
+            | Step::Tree { tree, .. } => Some(tree.as_ref()),
+            _ => None,
+        })
+    }
+
     /// The plan as the init reads it.
     pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
         let slots = |list: &[String]| 8 * (list.len() + 1);
@@ -178,8 +231,9 @@ impl Plan {
         let mut strings = Strings { start, bytes: Vec::with_capacity(4096), known: HashMap::new() };
         let mut fixed = Vec::with_capacity(start);
         fixed.resize(size_of::<Header>(), 0);
+        let mut trees = 0;
         for step in &self.steps {
-            put_step(&mut fixed, &encode_step(step, &mut strings)?);
+            put_step(&mut fixed, &encode_step(step, &mut strings, &mut trees)?);
         }
         for list in [&self.argv, &self.envp, &self.paths] {
             for text in list {
@@ -256,7 +310,14 @@ fn put_step(out: &mut Vec<u8>, step: &wire::Step) {
 }
 
 /// The record of a step: its texts and numbers go into the slots that [`Op`] documents.
-fn encode_step<'a>(step: &'a Step, strings: &mut Strings<'a>) -> Result<wire::Step, Error> {
+#[allow(clippy::too_many_lines, reason = "one arm for each operation")]
+fn encode_step<'a>(
+    step: &'a Step,
+    strings: &mut Strings<'a>,
+    trees: &mut u64,
+) -> Result<wire::Step, Error> {
+    // Those that come along are taken in order.
+    let mut next_tree = || std::mem::replace(trees, *trees + 1);
     let mut flags = 0;
     let mut raw = None;
     let (op, texts, number): (Op, [&str; 4], [u64; 3]) = match step {
@@ -274,6 +335,15 @@ fn encode_step<'a>(step: &'a Step, strings: &mut Strings<'a>) -> Result<wire::St
             (Op::BindRoot, [path, target, "", ""], [*set, *propagation, 0])
         }
         Step::EnterRoot(path) => (Op::EnterRoot, [path, "", "", ""], [0; 3]),
+        Step::BecomeRoot => (Op::BecomeRoot, [""; 4], [0; 3]),
+        Step::TreeHere { name, .. } => (Op::TreeHere, [name, "", "", ""], [next_tree(), 0, 0]),
+        Step::TreeAsRoot { target, .. } => {
+            (Op::TreeAsRoot, [target, "", "", ""], [next_tree(), 0, 0])
+        }
+        Step::Tree { target, how, .. } => {
+            flags = *how;
+            (Op::Tree, [target, "", "", ""], [next_tree(), 0, 0])
+        }
         Step::Mount(m) => {
             flags = m.how;
             (Op::Mount, [&m.target, &m.source, &m.kind, &m.data], [m.flags, m.propagation, 0])
@@ -366,6 +436,7 @@ mod tests {
             clear: 0,
             propagation: 0,
             how: 0,
+            mapped: false,
         };
         assert_eq!(Step::Bind(Box::new(bind)).to_string(), "bind read-only /img/lib at /lib");
     }

@@ -1,19 +1,24 @@
 //! The parent's half of a launch.
 
 use std::fs::File;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    send, sendmsg, socketpair,
+};
 
 use super::compile::{Place, compile};
 use super::program::init_program;
-use super::{Cell, Error, Plan, exit, report};
+use super::{Cell, Error, Plan, exit, report, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
-use crate::init::wire::{Kind, Report};
+use crate::init::wire::{Kind, MOST_TREES, Report};
 use crate::sys::raw;
 use crate::sys::spawn::{Spawn, SpawnError, spawn};
 
@@ -88,10 +93,11 @@ pub fn launch(
     }
     descriptors.push(childs_end.as_fd());
     descriptors.extend(tasks.iter().map(|(_, file)| file.as_fd()));
-    // What fits is there before the child looks; the rest follows while it reads.
-    let sent = match send(&control, &bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-        Err(Errno::AGAIN) => 0,
-        sent => sent.map_err(|errno| Error::system("send the plan", errno))?,
+    // What fits is there before the child looks; the rest follows while it reads. A child without
+    // an id waits for that first.
+    let sent = match plan.ids {
+        None => send_start(&control, &bytes)?,
+        Some(_) => 0,
     };
     let spawned = spawn(&Spawn {
         program: init_program()?,
@@ -104,7 +110,15 @@ pub fn launch(
     // Only the child holds its end and its streams now: their end is the cell's end.
     drop((childs_end, stdio, tasks));
     let cell = Cell::new(spawned.pidfd, spawned.pid, control, plan.stay);
-    match send_rest(&cell, &bytes[sent..]).and_then(|()| settle(&cell, &plan, executed, cgroup)) {
+    let begun = match &plan.ids {
+        None => Ok(sent),
+        Some(maps) => user_namespace::settle(spawned.pid, maps, &plan)
+            .and_then(|trees| send_with(cell.control(), &bytes, &trees)),
+    };
+    let settled = begun
+        .and_then(|sent| send_rest(&cell, &bytes[sent..]))
+        .and_then(|()| settle(&cell, &plan, executed, cgroup));
+    match settled {
         Ok(()) => Ok(Launched {
             cell,
             compile: compiled - started,
@@ -133,6 +147,31 @@ fn host_null() -> Result<BorrowedFd<'static>, Error> {
         let _ = NULL.set(file);
     }
     NULL.get().map(AsFd::as_fd).ok_or_else(|| Error::system("open /dev/null", Errno::NXIO))
+}
+
+fn send_start(control: &OwnedFd, bytes: &[u8]) -> Result<usize, Error> {
+    match send(control, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Err(Errno::AGAIN) => Ok(0),
+        sent => sent.map_err(|errno| Error::system("send the plan", errno)),
+    }
+}
+
+/// Sends as much as fits, and the mounts that come along.
+fn send_with(control: &OwnedFd, bytes: &[u8], trees: &[OwnedFd]) -> Result<usize, Error> {
+    let borrowed: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_TREES))];
+    let mut along = SendAncillaryBuffer::new(&mut space);
+    if !borrowed.is_empty() && !along.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+        return Err(Error::system("send the mounts", Errno::TOOBIG));
+    }
+    loop {
+        match sendmsg(control, &[IoSlice::new(bytes)], &mut along, SendFlags::NOSIGNAL) {
+            Err(Errno::INTR) => {}
+            // The child has gone; its report or its status says why.
+            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(bytes.len()),
+            sent => return sent.map_err(|errno| Error::system("send the plan", errno)),
+        }
+    }
 }
 
 fn send_rest(cell: &Cell, mut bytes: &[u8]) -> Result<(), Error> {

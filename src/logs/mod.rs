@@ -27,6 +27,6 @@ mod tests;
 pub(crate) use {
     deliver::GRACE,
     feed::Feed,
-    pipes::{input_pipe, output_pipe},
+    pipes::{Owner, input_pipe, output_pipe},
     pump::Pump,
 };

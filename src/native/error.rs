@@ -11,6 +11,12 @@ use crate::{bundle, cgroup, launch};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// Every range of ids is some cell's.
+    #[error("no ids are free: {most} cells have ids of their own")]
+    NoIds {
+        /// How many cells can have some at once.
+        most: u32,
+    },
     /// The wish makes no sense.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
@@ -83,6 +89,7 @@ pub(in crate::native) fn lift(op: &str, error: Error) -> contract::Error {
         Error::Launch(_) => ErrorKind::Launch,
         Error::Denied { .. } => ErrorKind::Denied,
         Error::NameInUse { .. } => ErrorKind::Conflict,
+        Error::NoIds { .. } => ErrorKind::ServerBusy,
         Error::Leftovers(_) => ErrorKind::Leftovers,
     };
     contract::Error::caused(kind, op, error)

@@ -11,6 +11,7 @@
 
 mod driver;
 mod error;
+mod ids;
 mod instance;
 mod lock;
 mod options;

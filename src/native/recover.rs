@@ -9,6 +9,7 @@
 use std::io;
 use std::path::Path;
 
+use super::ids;
 use super::lock::FileLock;
 use super::options::Options;
 use super::state::{self, Record};
@@ -59,6 +60,9 @@ fn sweep_instance(
         for leaf in parent.leaves()?.iter().filter(|leaf| state::is_leaf_of(leaf, id)) {
             parent.remove(leaf)?;
         }
+    }
+    if let Some(state_dir) = dir.parent() {
+        ids::sweep(state_dir, id)?;
     }
     let data = record.data_dir.join(id);
     // Only a directory of ours in a directory of ours: the record may be anybody's writing.

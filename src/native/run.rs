@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use super::instance::{Instance, Shared, door};
 use super::lock::FileLock;
 use super::undo::{Made, Undo};
-use super::{Error, state};
+use super::{Error, ids, state};
 use crate::bundle::{self, Bundle, CellConfig, CellName, annotation};
 use crate::cgroup::{Cgroup, Enforced, OomEvents, Sample};
 use crate::launch::{self, Cell, Exit, Place, Stdio};
@@ -153,6 +153,11 @@ impl Instance {
             }
             _ => None,
         };
+        if bundle::wants_ids(&spec) {
+            let (range, link) = ids::claim(&shared.options.state_dir, &shared.id)?;
+            undo.push(Made::Ids(link));
+            bundle::map_ids(&mut spec, range)?;
+        }
         let limits = spec.linux().as_ref().and_then(|linux| linux.resources().clone());
         let bundle = Bundle::create(keep_bundle.unwrap_or(&dir), spec)?;
         undo.push(Made::Cgroup(Arc::clone(&shared.parent), leaf.clone()));
@@ -182,6 +187,13 @@ impl Created {
     #[must_use]
     pub fn spec(&self) -> &Spec {
         self.bundle.spec()
+    }
+
+    /// The user and group id of the task on the host, to whom its streams should belong.
+    #[must_use]
+    pub fn owner(&self) -> (u32, u32) {
+        // Ids that nobody has can't be launched.
+        bundle::owner(self.spec()).unwrap_or((0, 0))
     }
 
     /// Launches the task; returns when it has been executed.

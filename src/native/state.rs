@@ -6,6 +6,7 @@
 //!   .made-PARENT         PARENT is a driver's making, and goes with the last one
 //!   .lock                held while an instance opens or closes
 //!   names/NAME           locked while a cell has that name
+//!   ids/N -> INSTANCE    while a cell of INSTANCE has the range N of ids
 //!   INSTANCE/.lock       locked while the instance lives
 //!   INSTANCE/.instance.json
 //!   INSTANCE/CELL/       the intent to make CELL: written before anything of it exists
@@ -29,6 +30,7 @@ pub(super) const LOCK: &str = ".lock";
 pub(super) const RECORD: &str = ".instance.json";
 pub(super) const TRASH: &str = ".trash";
 pub(super) const NAMES: &str = "names";
+pub(super) const IDS: &str = "ids";
 /// A record holds two names and a path.
 const RECORD_MAX: u64 = 16 << 10;
 
@@ -98,10 +100,20 @@ pub(super) fn private_dir(path: &Path) -> Result<(), Error> {
 
 /// A name nobody else has: 48 random bits in hexadecimal digits.
 pub(super) fn random_id() -> Result<String, Error> {
-    let mut bytes = [0; 6];
+    let bytes: [u8; 6] = random_bytes()?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A number to start from.
+pub(super) fn random_number() -> Result<u32, Error> {
+    Ok(u32::from_ne_bytes(random_bytes()?))
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(|errno| Error::io("read", "the kernel's random numbers", errno.into()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(bytes)
 }
 
 /// Whether a directory's name is an instance's.

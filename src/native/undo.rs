@@ -20,6 +20,8 @@ pub(super) enum Made {
     Dir(PathBuf),
     /// The cell's directory on disk; emptying it takes long, so it only moves here.
     DiskDir(PathBuf, Arc<Trash>),
+    /// The link that keeps the cell's ids.
+    Ids(PathBuf),
     /// The cell's leaf in every hierarchy, with what lives in it.
     Cgroup(Arc<Parent>, String),
 }
@@ -38,6 +40,9 @@ impl Made {
                     }
                     _ => Ok(()),
                 }
+            }
+            Made::Ids(path) => {
+                std::fs::remove_file(path).map_err(|error| ("the cell's ids".into(), error.into()))
             }
             Made::DiskDir(path, trash) => {
                 trash.put(&path).map_err(|error| (path.display().to_string(), error.into()))

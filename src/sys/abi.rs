@@ -73,6 +73,26 @@ pub struct PollFd {
     pub revents: i16,
 }
 
+/// `struct iovec` and `struct msghdr` of `recvmsg`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct IoVec {
+    pub base: *mut u8,
+    pub length: usize,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct MsgHdr {
+    pub name: usize,
+    pub name_length: usize,
+    pub parts: *const IoVec,
+    pub part_count: usize,
+    pub control: *mut u8,
+    pub control_length: usize,
+    pub flags: usize,
+}
+
 /// Every constant below, once: the test walks the same list.
 macro_rules! constants {
     ($($name:ident : $kind:ty = $value:literal,)*) => {
@@ -100,6 +120,7 @@ constants! {
     CLONE_NEWCGROUP: u64 = 0x200_0000,
     CLONE_NEWUTS: u64 = 0x400_0000,
     CLONE_NEWIPC: u64 = 0x800_0000,
+    CLONE_NEWUSER: u64 = 0x1000_0000,
     CLONE_NEWPID: u64 = 0x2000_0000,
     CLONE_NEWNET: u64 = 0x4000_0000,
     CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000,
@@ -148,6 +169,7 @@ constants! {
     MOUNT_ATTR_NOATIME: u64 = 0x10,
     MOUNT_ATTR_STRICTATIME: u64 = 0x20,
     MOUNT_ATTR_NODIRATIME: u64 = 0x80,
+    MOUNT_ATTR_IDMAP: u64 = 0x10_0000,
 
     S_IFCHR: u32 = 0o020_000,
     S_IFBLK: u32 = 0o060_000,
@@ -180,6 +202,10 @@ pub const SIOCGIFFLAGS: usize = 0x8913;
 pub const SIOCSIFFLAGS: usize = 0x8914;
 pub const IFF_UP: u16 = 1;
 pub const MSG_NOSIGNAL: usize = 0x4000;
+/// `recvmsg`: descriptors that come along are closed on exec. And what their message is called.
+pub const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+pub const SOL_SOCKET: i32 = 1;
+pub const SCM_RIGHTS: i32 = 1;
 pub const POLLIN: i16 = 1;
 pub const PROT_READ_WRITE: usize = 3;
 pub const MAP_PRIVATE_ANONYMOUS: usize = 0x22;

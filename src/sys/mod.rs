@@ -13,6 +13,8 @@
 
 pub mod abi;
 pub(crate) mod bpf;
+pub(crate) mod limits;
+pub(crate) mod mount;
 pub(crate) mod pidfd;
 #[allow(dead_code, reason = "the init uses calls that the library leaves to rustix")]
 pub mod raw;

@@ -63,6 +63,7 @@ syscalls! {
     socket = 41 / 198,
     sendto = 44 / 206,
     recvfrom = 45 / 207,
+    recvmsg = 47 / 212,
     clone = 56 / 220,
     execve = 59 / 221,
     wait4 = 61 / 260,

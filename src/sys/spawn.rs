@@ -28,7 +28,8 @@ pub(crate) struct Spawn<'a> {
     pub(crate) program: BorrowedFd<'a>,
     /// Its descriptors 0, 1, 2, …; it gets no others.
     pub(crate) descriptors: &'a [BorrowedFd<'a>],
-    /// `CLONE_NEW*` flags.
+    /// `CLONE_NEW*` flags. With a user namespace the program starts with all capabilities in it, ids
+    /// unmapped.
     pub(crate) namespaces: u64,
     /// The cgroup v2 directory it is born in.
     pub(crate) cgroup: BorrowedFd<'a>,
@@ -59,6 +60,7 @@ struct Shared {
     program: i32,
     descriptors: *const i32,
     count: usize,
+    user_namespace: bool,
     call: usize,
     errno: i32,
 }
@@ -84,6 +86,9 @@ extern "C" fn child(shared: usize) -> ! {
 /// # Safety
 /// `shared.descriptors` must be valid for `shared.count` reads.
 unsafe fn exec(shared: &Shared) -> Result<std::convert::Infallible, (usize, Errno)> {
+    if shared.user_namespace {
+        keep_capabilities()?;
+    }
     for place in 0..shared.count {
         // SAFETY: within the array, as the caller promised.
         let fd = unsafe { shared.descriptors.add(place).read() };
@@ -102,6 +107,27 @@ unsafe fn exec(shared: &Shared) -> Result<std::convert::Infallible, (usize, Errn
         Err(errno) => Err((nr::execveat, errno)),
         Ok(_) => Err((nr::execveat, Errno::EINVAL)),
     }
+}
+
+/// Carries the capabilities that come with a new user namespace over the exec: without an id there, a
+/// process keeps the ambient ones alone.
+fn keep_capabilities() -> Result<(), (usize, Errno)> {
+    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let all = CapData { effective: u32::MAX, permitted: u32::MAX, inheritable: u32::MAX };
+    let data = [all, all];
+    let args = [&raw const header as usize, data.as_ptr() as usize];
+    // SAFETY: version 3 reads exactly two halves.
+    unsafe { raw::syscall(nr::capset, args) }.map_err(|errno| (nr::capset, errno))?;
+    for capability in 0..64 {
+        let args = [PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0];
+        // SAFETY: numbers only.
+        match unsafe { raw::syscall(nr::prctl, args) } {
+            // This kernel knows no more.
+            Err(Errno::EINVAL) => break,
+            raised => raised.map_err(|errno| (nr::prctl, errno))?,
+        };
+    }
+    Ok(())
 }
 
 /// Blocks every signal of the calling thread while alive, so that no handler of the embedder runs
@@ -159,6 +185,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
         program: numbers[0],
         descriptors: numbers[1..].as_ptr(),
         count: spawn.descriptors.len(),
+        user_namespace: spawn.namespaces & CLONE_NEWUSER != 0,
         call: 0,
         errno: 0,
     };

@@ -4,6 +4,7 @@
 //! privilege. What a specification asks for and hotcell doesn't do is refused by name.
 
 mod mounts;
+mod own_ids;
 mod process;
 mod rootfs;
 mod unsupported;
@@ -53,11 +54,19 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         // Only now: the namespace's root is where the process is when it is made.
         steps.push(Step::UnshareCgroup);
     }
+    let ids = match namespaces & CLONE_NEWUSER != 0 {
+        true => Some(own_ids::maps(spec)?),
+        false => own_ids::refuse_maps(spec).map(|()| None)?,
+    };
+    steps.extend(ids.is_some().then_some(Step::BecomeRoot));
     // Nothing mounted here reaches the host, and what the host mounts from now on still may reach
     // a volume that asks for it.
     steps.push(Step::Propagation(MS_SLAVE as u64));
-    let root = rootfs::compile(bundle, place, &mut steps)?;
-    mounts::compile(spec, place, &mut steps)?;
+    let root = rootfs::compile(bundle, place, ids.is_some(), &mut steps)?;
+    mounts::compile(spec, place, ids.is_some(), &mut steps)?;
+    if ids.is_some() {
+        own_ids::adapt(&mut steps, place)?;
+    }
     if namespaces & CLONE_NEWNET != 0 {
         steps.push(Step::Loopback);
     }
@@ -78,6 +87,7 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     }
     let mut plan = process::compile(spec, steps)?;
     plan.steps.push(Step::AllClear);
+    plan.ids = ids;
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
     // The cgroup namespace is unshared by the init, from inside the cgroup.
     Ok((plan, namespaces & !CLONE_NEWCGROUP))
@@ -125,7 +135,8 @@ fn namespaces(spec: &Spec) -> Result<u64, Error> {
             LinuxNamespaceType::Uts => CLONE_NEWUTS,
             LinuxNamespaceType::Network => CLONE_NEWNET,
             LinuxNamespaceType::Cgroup => CLONE_NEWCGROUP,
-            LinuxNamespaceType::User | LinuxNamespaceType::Time => return Err(unsupported("")),
+            LinuxNamespaceType::User => CLONE_NEWUSER,
+            LinuxNamespaceType::Time => return Err(unsupported("")),
         };
     }
     // A cell's end is its PID namespace's end, and its mounts die with its mount namespace.

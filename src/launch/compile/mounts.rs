@@ -30,9 +30,14 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 /// The steps for `mounts`, `linux.devices`, `linux.maskedPaths` and `linux.readonlyPaths`.
-pub(super) fn compile(spec: &Spec, place: &Place, steps: &mut Vec<Step>) -> Result<(), Error> {
+pub(super) fn compile(
+    spec: &Spec,
+    place: &Place,
+    own_ids: bool,
+    steps: &mut Vec<Step>,
+) -> Result<(), Error> {
     for mount in spec.mounts().as_deref().unwrap_or_default() {
-        one(mount, place, steps)?;
+        one(mount, place, own_ids, steps)?;
         // At once, while nothing can have been bound over it: a /dev bound from elsewhere is
         // somebody's directory.
         if steps.last().is_some_and(|step| matches!(step, Step::Mount(m) if m.target == "/dev")) {
@@ -51,12 +56,17 @@ pub(super) fn compile(spec: &Spec, place: &Place, steps: &mut Vec<Step>) -> Resu
     Ok(())
 }
 
-fn one(mount: &SpecMount, place: &Place, steps: &mut Vec<Step>) -> Result<(), Error> {
+fn one(
+    mount: &SpecMount,
+    place: &Place,
+    own_ids: bool,
+    steps: &mut Vec<Step>,
+) -> Result<(), Error> {
     let target = target(mount.destination())?;
     let kind = mount.typ().clone().unwrap_or_default();
     let options = options::parse(&target, &kind, mount.options().as_deref().unwrap_or_default())?;
     if options.bind {
-        return bind(mount, target, &options, steps);
+        return bind(mount, target, &options, own_ids, steps);
     }
     // An image decides what lies at these paths; a link there would redirect what is written to
     // them later.
@@ -94,6 +104,7 @@ fn bind(
     mount: &SpecMount,
     target: String,
     options: &MountOptions,
+    own_ids: bool,
     steps: &mut Vec<Step>,
 ) -> Result<(), Error> {
     let source = mount.source().as_ref().map(|path| path.to_string_lossy().into_owned());
@@ -102,6 +113,10 @@ fn bind(
         |error| Error::Missing { what: "volume source", path: source.clone(), source: error };
     if !source.starts_with('/') {
         return Err(missing(std::io::ErrorKind::InvalidInput.into()));
+    }
+    if options.mapped && !own_ids {
+        let field = format!("mounts: option idmap on {target}");
+        return Err(Error::Invalid { field, why: "needs a user namespace".to_owned() });
     }
     let metadata = std::fs::metadata(&source).map_err(missing)?;
     let make = if metadata.is_dir() { MAKE_DIR } else { MAKE_FILE };
@@ -114,6 +129,7 @@ fn bind(
         clear: options.clear,
         propagation: if options.propagation == 0 { default } else { options.propagation },
         how: make | recursive,
+        mapped: options.mapped,
     })));
     Ok(())
 }
@@ -136,6 +152,7 @@ fn cgroup_view(
             clear: 0,
             propagation: MS_PRIVATE as u64,
             how,
+            mapped: false,
         }))
     };
     let many = place.views.iter().any(|view| !view.name.is_empty());

@@ -25,7 +25,7 @@ pub(super) fn compile(spec: &Spec, mut steps: Vec<Step>) -> Result<Plan, Error> 
     // be filtered.
     let bound = process.no_new_privileges().unwrap_or(false);
     let filter = if bound { filter::baseline() } else { Vec::new() };
-    Ok(Plan { steps, paths, argv, envp, filter, stay: false })
+    Ok(Plan { steps, paths, argv, envp, filter, stay: false, ids: None })
 }
 
 /// Where a shell would look: the command itself if it holds a slash, else each part of `PATH`.

@@ -28,14 +28,6 @@ pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
         ("linux.memoryPolicy", linux.is_some_and(|l| l.memory_policy().is_some())),
         ("linux.netDevices", linux.is_some_and(|l| l.net_devices().is_some())),
         ("mounts: uidMappings or gidMappings", spec.mounts().iter().flatten().any(is_mapped)),
-        (
-            "linux.uidMappings",
-            linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
-        ),
-        (
-            "linux.gidMappings",
-            linux.is_some_and(|l| l.gid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
-        ),
     ];
     match asked.into_iter().find(|(_, set)| *set) {
         Some((field, _)) => {

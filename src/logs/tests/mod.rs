@@ -15,14 +15,12 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
 
 use super::Pump;
-use super::pipes::output_pipe;
-use crate::bundle::User;
+use super::pipes::{Owner, output_pipe};
 use crate::contract::Output;
 
 /// Whoever runs the tests.
-fn me() -> User {
-    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    User { uid, gid }
+fn me() -> Owner {
+    (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
 }
 
 /// A pump with these writers, and the cell's end of its pipe.

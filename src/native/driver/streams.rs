@@ -3,7 +3,7 @@
 use oci_spec::runtime::Spec;
 
 use super::configure::TaskStreams;
-use crate::bundle::User;
+use crate::bundle::owner;
 use crate::contract::{Error, ErrorKind, Output, Result};
 use crate::launch::{Stdio, Stream};
 use crate::logs::{Feed, Pump, input_pipe, output_pipe};
@@ -18,14 +18,12 @@ impl Streams {
     /// Makes the pipes; the cell's ends belong to the user it runs as, because programs open
     /// `/dev/stdout` by name.
     pub(super) fn open(task: TaskStreams, spec: &Spec) -> Result<(Streams, Stdio)> {
-        let user = spec.process().as_ref().map_or(User { uid: 0, gid: 0 }, |process| {
-            let user = process.user();
-            User { uid: user.uid(), gid: user.gid() }
-        });
+        // Ids that nobody has can't be launched.
+        let owner = owner(spec).unwrap_or((0, 0));
         let mut streams = Streams { stdin: None, outputs: Vec::new() };
         let mut stdio = Stdio::default();
         if let Some(input) = task.stdin {
-            let (ours, cells) = input_pipe(user).map_err(no_pipe)?;
+            let (ours, cells) = input_pipe(owner).map_err(no_pipe)?;
             stdio.stdin = Stream::Fd(cells);
             streams.stdin = Some(Feed::start(ours, input).map_err(no_pipe)?);
         }
@@ -33,7 +31,7 @@ impl Streams {
             let Some(writer) = writer else {
                 return Ok(Stream::Null);
             };
-            let (ours, cells) = output_pipe(user).map_err(no_pipe)?;
+            let (ours, cells) = output_pipe(owner).map_err(no_pipe)?;
             streams.outputs.push(Pump::start(ours, name, vec![writer]).map_err(no_pipe)?);
             Ok(Stream::Fd(cells))
         };

@@ -1,0 +1,104 @@
+//! A cell with ids of its own: its user namespace's maps, and what its init has to leave to others.
+//!
+//! The init of such a cell is root in its namespace and nobody on the host. What it can't open, it is
+//! given as a mount that the driver made; what it can't make, it takes from the host.
+
+use oci_spec::runtime::{LinuxIdMapping, Spec};
+
+use super::super::plan::{Bind, IdMaps, Tree};
+use super::super::{Error, Step};
+use super::Place;
+use crate::init::wire::{MAKE_FILE, RECURSIVE};
+use crate::sys::abi::*;
+
+/// The maps that the specification gives the namespace.
+pub(super) fn maps(spec: &Spec) -> Result<IdMaps, Error> {
+    let linux = spec.linux().as_ref();
+    let text = |field: &str, mappings: Option<&Vec<LinuxIdMapping>>| {
+        let invalid = |why: &str| Error::Invalid { field: field.to_owned(), why: why.to_owned() };
+        let mappings = mappings.filter(|mappings| !mappings.is_empty());
+        let mappings = mappings.ok_or_else(|| invalid("a user namespace needs at least one"))?;
+        if !mappings.iter().any(|mapping| mapping.container_id() == 0 && mapping.size() > 0) {
+            return Err(invalid("must map id 0, which sets the cell up"));
+        }
+        let line = |mapping: &LinuxIdMapping| {
+            format!("{} {} {}\n", mapping.container_id(), mapping.host_id(), mapping.size())
+        };
+        Ok(mappings.iter().map(line).collect::<String>())
+    };
+    Ok(IdMaps {
+        uid: text("linux.uidMappings", linux.and_then(|linux| linux.uid_mappings().as_ref()))?,
+        gid: text("linux.gidMappings", linux.and_then(|linux| linux.gid_mappings().as_ref()))?,
+    })
+}
+
+/// Refuses maps that nobody would read.
+pub(super) fn refuse_maps(spec: &Spec) -> Result<(), Error> {
+    let linux = spec.linux().as_ref();
+    let mappings = linux.map(|linux| [linux.uid_mappings(), linux.gid_mappings()]);
+    let any = mappings.iter().flatten().any(|list| list.as_ref().is_some_and(|l| !l.is_empty()));
+    match any {
+        true => Err(Error::Invalid {
+            field: "linux.uidMappings and gidMappings".to_owned(),
+            why: "need a user namespace".to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Turns what such an init may not do into what it may: a device is the host's own node, and a part
+/// of the host's tree comes along with the plan. What is there to be seen of the cgroup is open to
+/// everybody.
+pub(super) fn adapt(steps: &mut [Step], place: &Place) -> Result<(), Error> {
+    for step in steps {
+        match step {
+            Step::Node { dir, name, mode, device, .. } => {
+                let path = format!("{dir}/{name}");
+                *step = device_of_the_host(path, *mode, *device)?;
+            }
+            Step::Bind(bind) if !is_view(bind, place) => {
+                *step = Step::Tree {
+                    tree: Box::new(Tree {
+                        path: bind.source.clone(),
+                        set: bind.set,
+                        clear: bind.clear,
+                        propagation: bind.propagation,
+                        recursive: bind.how & RECURSIVE != 0,
+                        mapped: bind.mapped,
+                    }),
+                    target: bind.target.clone(),
+                    how: bind.how & !RECURSIVE,
+                };
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn is_view(bind: &Bind, place: &Place) -> bool {
+    place.views.iter().any(|view| view.path.as_os_str() == bind.source.as_str())
+}
+
+/// The host's node of the same name, as long as it is the same device.
+fn device_of_the_host(path: String, mode: u32, device: u64) -> Result<Step, Error> {
+    use std::os::unix::fs::MetadataExt;
+    let missing = |source| Error::Missing { what: "device", path: path.clone(), source };
+    let found = std::fs::symlink_metadata(&path).map_err(missing)?;
+    const S_IFMT: u32 = 0o170_000;
+    if (found.mode() & S_IFMT, found.rdev()) != (mode & S_IFMT, device) {
+        let field = format!("linux.devices: {path}");
+        let why = "the host has another device of that name, and a cell with ids of its own can't \
+                   make one";
+        return Err(Error::Invalid { field, why: why.to_owned() });
+    }
+    Ok(Step::Bind(Box::new(Bind {
+        source: path.clone(),
+        target: path,
+        set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+        clear: 0,
+        propagation: MS_PRIVATE as u64,
+        how: MAKE_FILE,
+        mapped: false,
+    })))
+}
