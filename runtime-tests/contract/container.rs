@@ -24,6 +24,7 @@ pub fn tests() -> Vec<Test> {
         test!(row_39_a_limit_on_a_writable_root_is_refused, Cells, Busybox),
         test!(row_40_volumes_directory_environment_and_command, Cells, Busybox),
         test!(row_41_the_task_is_unprivileged_unless_it_is_not, Cells, Busybox),
+        test!(tasks_can_have_ids_of_their_own, Cells, Busybox),
         test!(row_42_the_init_reaps_and_hands_signals_on, Cells, Busybox),
         test!(row_43_the_host_name_is_the_hosts_on_the_default_network, Cells, Busybox),
         test!(row_44_without_a_network_only_loopback_is_there, Cells, Busybox),
@@ -277,6 +278,25 @@ fn row_41_the_task_is_unprivileged_unless_it_is_not(bed: &Bed) {
         let out = prints(&driver_with(bed, writable()), SCRIPT).await;
         assert_eq!(value(&out, "Uid"), "0\t0\t0\t0");
         assert_eq!(value(&out, "CapEff"), "00000000a80425fb", "Docker's fourteen");
+    });
+}
+
+/// What fn's agent has no word for: user 1000 inside is nobody's number outside.
+fn tasks_can_have_ids_of_their_own(bed: &Bed) {
+    on_runtime(async {
+        let mut options = bed.options();
+        options.user_namespace = hotcell::bundle::UserNamespace::Auto;
+        let driver = hotcell::native::NativeDriver::open(Config::default(), options).unwrap();
+        let script = "id -u; head -1 /proc/self/uid_map; echo x > /tmp/x && stat -c %u /tmp/x; \
+                      echo named > /dev/stdout; grep CapBnd /proc/self/status";
+        let out = prints(&driver, script).await;
+        let lines: Vec<_> = out.lines().collect();
+        let map: Vec<u64> = lines[1].split_whitespace().map(|n| n.parse().unwrap()).collect();
+        assert!(map[0] == 0 && map[1] >= 1 << 30 && map[2] == 65536, "{out}");
+        let rest = ["1000", "named", "CapBnd:\t0000000000000000"];
+        assert_eq!([lines[2], lines[3], lines[4]], rest);
+        assert_eq!(lines[0], "1000");
+        driver.close().await.unwrap();
     });
 }
 

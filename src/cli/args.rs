@@ -126,6 +126,7 @@ impl DriverArgs {
                 true => OwnPlace::MoveAside,
                 false => OwnPlace::Keep,
             },
+            ..Options::default()
         }
     }
 }

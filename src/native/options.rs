@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::bundle::UserNamespace;
 use crate::cgroup::OwnPlace;
 
 /// Where a driver keeps its things.
@@ -18,6 +19,10 @@ pub struct Options {
     /// What to do when this process stands in the way of handing controllers down, as in most
     /// containers.
     pub own_place: OwnPlace,
+    /// Whose ids the tasks of a [`NativeDriver`](super::NativeDriver) have: the host's, as under
+    /// fn's agent, or 65536 of their own for each. A cell made of a
+    /// [`CellConfig`](crate::bundle::CellConfig) says so itself.
+    pub user_namespace: UserNamespace,
 }
 
 impl Default for Options {
@@ -27,6 +32,7 @@ impl Default for Options {
             data_dir: "/var/lib/hotcell".into(),
             cgroup_parent: "hotcell".to_owned(),
             own_place: OwnPlace::Keep,
+            user_namespace: UserNamespace::Host,
         }
     }
 }

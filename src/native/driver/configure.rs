@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use oci_spec::runtime::{PosixRlimitType, Spec};
 
 use crate::bundle::{
-    self, Bytes, CellConfig, CellName, MilliCpu, Network, Rlimit, Tmpfs, Upper, User, Volume,
+    self, Bytes, CellConfig, CellName, MilliCpu, Network, Rlimit, Tmpfs, Upper, User,
+    UserNamespace, Volume,
 };
 use crate::contract::{Config, ContainerTask, Error, ErrorKind, Input, Output, Result};
 
@@ -26,6 +27,8 @@ pub(super) struct Surroundings {
     pub(super) config: Config,
     /// The host's own name.
     pub(super) hostname: String,
+    /// Whose ids a container's are.
+    pub(super) user_namespace: UserNamespace,
 }
 
 /// Where the root file system comes from.
@@ -99,6 +102,7 @@ fn cell_config(
         config.user = UNPRIVILEGED;
         config.capabilities.clear();
     }
+    config.user_namespace = around.user_namespace;
     limits(task, &mut config)?;
     config.tmpfs.extend(tmp(task, settings)?);
     config.volumes = volumes(task);

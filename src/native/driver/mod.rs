@@ -76,9 +76,10 @@ impl NativeDriver {
             config.instance_id = state::random_id().map_err(|error| lift("open", error))?;
         }
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let user_namespace = options.user_namespace;
         let instance = Instance::open(options).map_err(|error| lift("open", error))?;
         Ok(NativeDriver {
-            around: Surroundings { config, hostname },
+            around: Surroundings { config, hostname, user_namespace },
             instance: Mutex::new(Some(instance)),
             retry: Mutex::new((BackOffConfig::default(), never_retry())),
         })

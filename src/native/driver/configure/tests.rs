@@ -8,7 +8,8 @@ use super::*;
 use crate::contract::{Auther, CallExtensions, LoggerConfig, Task, TaskBuilder};
 
 fn around(config: Config) -> Surroundings {
-    Surroundings { config, hostname: "node-7".to_owned() }
+    let user_namespace = UserNamespace::Host;
+    Surroundings { config, hostname: "node-7".to_owned(), user_namespace }
 }
 
 fn task() -> TaskBuilder {
