@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::Capability;
 
+use super::accounts::Account;
 use super::defaults;
 use super::limits::Limits;
 use super::units::Bytes;
+use super::user::User;
 use super::user_namespace::UserNamespace;
 
 /// One cell: a command, the root it sees, and what it may use.
@@ -41,6 +43,14 @@ pub struct CellConfig {
     pub user: User,
     /// Whose ids the cell's are.
     pub user_namespace: UserNamespace,
+    /// Its supplementary groups; its own group is always among them.
+    pub groups: Vec<u32>,
+    /// What its new files' modes lack: permission bits, `0o022` by default.
+    pub umask: u32,
+    /// How much sooner the kernel's out-of-memory killer takes it than others, -1000 to 1000.
+    /// `None`: 0, or the embedder's own if that is higher and the kernel refuses to lower it. A
+    /// number that the kernel refuses fails the launch: lowering takes `CAP_SYS_RESOURCE`.
+    pub oom_score_adj: Option<i32>,
     /// What root may do beyond other users, and other users at most gain; Docker's fourteen by
     /// default.
     pub capabilities: Vec<Capability>,
@@ -77,6 +87,9 @@ impl CellConfig {
             cwd: "/".to_owned(),
             user: User { uid: 0, gid: 0 },
             user_namespace: UserNamespace::Host,
+            groups: Vec::new(),
+            umask: defaults::UMASK,
+            oom_score_adj: None,
             capabilities: defaults::CAPABILITIES.to_vec(),
             hostname: None,
             limits: Limits::default(),
@@ -85,6 +98,17 @@ impl CellConfig {
             network: Network::None,
             init: true,
             annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Runs the command as `account`: its user, its groups, and its home directory unless `env`
+    /// has a `HOME`.
+    pub fn run_as(&mut self, account: Account) {
+        self.user = account.user;
+        self.groups = account.groups;
+        if let Some(home) = account.home {
+            // The last variable of a name wins.
+            self.env.insert(0, format!("HOME={home}"));
         }
     }
 }
@@ -98,15 +122,6 @@ pub enum Upper {
     Tmpfs,
     /// Into the driver's data directory, until the cell is closed.
     Disk,
-}
-
-/// A user by number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct User {
-    /// User id.
-    pub uid: u32,
-    /// Group id; there are no supplementary groups.
-    pub gid: u32,
 }
 
 /// A host directory or file inside the cell. Always without device files and set-uid programs.

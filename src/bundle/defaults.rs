@@ -5,6 +5,9 @@ use oci_spec::runtime::Capability;
 /// The search path of a command without a slash.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The file mode creation mask.
+pub(super) const UMASK: u32 = 0o022;
+
 /// Docker's fourteen capabilities.
 pub const CAPABILITIES: [Capability; 14] = [
     Capability::Chown,

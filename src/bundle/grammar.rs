@@ -1,4 +1,4 @@
-//! The short forms people type for volumes, tmpfs, limits and users. Unknown words are errors.
+//! The short forms people type for volumes, tmpfs and limits. Unknown words are errors.
 
 use std::path::{Component, Path};
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use oci_spec::runtime::PosixRlimitType;
 
 use super::Error;
-use super::config::{Network, Tmpfs, User, Volume};
+use super::config::{Network, Tmpfs, Volume};
 use super::limits::Rlimit;
 use super::units::Bytes;
 
@@ -66,24 +66,6 @@ impl FromStr for Tmpfs {
             }
         }
         Ok(tmpfs)
-    }
-}
-
-impl FromStr for User {
-    type Err = Error;
-
-    /// `UID` or `UID:GID` in decimal digits, below 4294967295; the group is 0 when not given.
-    fn from_str(text: &str) -> Result<User, Error> {
-        let id = |digits: &str| {
-            let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            digits.parse().ok().filter(|id| is_number && *id != u32::MAX).ok_or_else(|| {
-                Error::invalid("user", text, "must be UID or UID:GID, numbers below 4294967295")
-            })
-        };
-        match text.split_once(':') {
-            Some((uid, gid)) => Ok(User { uid: id(uid)?, gid: id(gid)? }),
-            None => Ok(User { uid: id(text)?, gid: 0 }),
-        }
     }
 }
 
@@ -173,16 +155,6 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_a_number_or_an_error() {
-        assert_eq!("1000:100".parse::<User>().unwrap(), User { uid: 1000, gid: 100 });
-        assert_eq!("1".parse::<User>().unwrap(), User { uid: 1, gid: 0 });
-        for bad in ["", "root", "0x0", "4294967295", "4294967296", "-1", "+0", "1:", ":1", "1:2:3"]
-        {
-            assert!(bad.parse::<User>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn ulimits() {
         let limit: Rlimit = "nofile=1024:2048".parse().unwrap();
         assert_eq!((limit.soft, limit.hard), (1024, 2048));
@@ -196,7 +168,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in ".{0,40}") {
             let _ = (text.parse::<Volume>().is_ok(), text.parse::<Tmpfs>().is_ok());
-            let _ = (text.parse::<User>().is_ok(), text.parse::<Rlimit>().is_ok());
+            let _ = text.parse::<Rlimit>().is_ok();
         }
     }
 }

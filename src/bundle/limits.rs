@@ -30,7 +30,8 @@ pub struct Limits {
     pub cpu: Option<MilliCpu>,
     /// Processes and threads at once, an init of ours included.
     pub pids: Option<u32>,
-    /// Limits of each process. A resource that isn't named keeps the embedder's limits.
+    /// Limits of each process. A resource that isn't named keeps the embedder's limits, but for
+    /// core files, of which there are none then.
     pub rlimits: Vec<Rlimit>,
 }
 

@@ -1,12 +1,15 @@
 //! From what a caller wants to a real OCI bundle: limits ──► specification ──► directory.
 //!
-//! [`CellConfig`] is what is wanted, in this crate's own words. [`spec`] turns it into an
+//! [`CellConfig`] is what is wanted, in this crate's own words; [`Account`] gives names of users a
+//! meaning in a root. [`spec`] turns it into an
 //! [`oci_spec::runtime::Spec`] without touching the host. [`Bundle`] is a directory with that
 //! specification as `config.json`, which runc, crun and youki can run too: what is special to
 //! hotcell stands in annotations ([`annotation`]), and a root that cells share is written read-only
 //! there, so that no other runtime ever writes to it.
 
+mod accounts;
 pub mod annotation;
+mod capability;
 mod config;
 mod defaults;
 mod directory;
@@ -16,9 +19,12 @@ mod limits;
 mod name;
 mod spec;
 mod units;
+mod user;
 mod user_namespace;
 
-pub use config::{CellConfig, Network, Tmpfs, Upper, User, Volume};
+pub use accounts::Account;
+pub use capability::{CapabilityName, adjust_capabilities};
+pub use config::{CellConfig, Network, Tmpfs, Upper, Volume};
 pub use defaults::{CAPABILITIES, MASKED_PATHS, PATH, READONLY_PATHS};
 pub use directory::Bundle;
 pub(crate) use directory::CONFIG;
@@ -27,5 +33,6 @@ pub use limits::{Limits, Rlimit};
 pub use name::CellName;
 pub use spec::spec;
 pub use units::{Bytes, MilliCpu};
+pub use user::{Principal, User, UserSpec};
 pub use user_namespace::{IdRange, UserNamespace};
 pub(crate) use user_namespace::{map_ids, owner, wants_ids};

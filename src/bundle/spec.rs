@@ -2,14 +2,14 @@
 
 use oci_spec::runtime::{
     LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, Process,
-    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    LinuxNamespaceType, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+    Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
 };
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use super::config::{CellConfig, Network, Tmpfs, Upper, Volume};
-use super::limits::Rlimit;
+use super::limits::{Limits, Rlimit};
 use super::user_namespace::{self, UserNamespace};
 use super::{Error, annotation, defaults, grammar};
 
@@ -18,6 +18,9 @@ const OCI_VERSION: &str = "1.0.2";
 
 /// Without one the cell would see the host's.
 const DEFAULT_HOSTNAME: &str = "cell";
+
+/// The kernel takes 65536, the user's own included.
+const MOST_GROUPS: usize = 65535;
 
 /// Turns a wish into the specification of a cell.
 ///
@@ -109,7 +112,7 @@ fn process(config: &CellConfig, hostname: &str) -> Result<Process, Error> {
         .inheritable(none.clone())
         .ambient(none)
         .build()?;
-    let user = UserBuilder::default().uid(config.user.uid).gid(config.user.gid).build()?;
+    let user = user(config)?;
     let mut process = ProcessBuilder::default()
         .terminal(false)
         .user(user)
@@ -119,9 +122,42 @@ fn process(config: &CellConfig, hostname: &str) -> Result<Process, Error> {
         .capabilities(capabilities)
         .no_new_privileges(true)
         .build()?;
-    let rlimits: Result<Vec<_>, Error> = config.limits.rlimits.iter().map(rlimit).collect();
-    process.set_rlimits(Some(rlimits?).filter(|limits| !limits.is_empty()));
+    process.set_oom_score_adj(config.oom_score_adj);
+    process.set_rlimits(Some(rlimits(&config.limits)?));
     Ok(process)
+}
+
+/// The user's own group is always among its supplementary ones: a program that gives up the first
+/// keeps what is forbidden to the group forbidden to itself.
+fn user(config: &CellConfig) -> Result<User, Error> {
+    let CellConfig { user, groups, umask, .. } = config;
+    if let Some(id) = [user.uid, user.gid].iter().chain(groups).find(|id| **id == u32::MAX) {
+        return Err(Error::invalid("user or group", id.to_string(), "must be below 4294967295"));
+    }
+    if groups.len() > MOST_GROUPS {
+        let count = groups.len().to_string();
+        return Err(Error::invalid("number of groups", count, "must be below 65536"));
+    }
+    if *umask > 0o777 {
+        return Err(Error::invalid("umask", format!("{umask:o}"), "must be at most 777"));
+    }
+    let others = groups.iter().copied().filter(|gid| *gid != user.gid);
+    let mut out = UserBuilder::default()
+        .uid(user.uid)
+        .gid(user.gid)
+        .additional_gids(std::iter::once(user.gid).chain(others).collect::<Vec<_>>())
+        .build()?;
+    out.set_umask(Some(*umask).filter(|umask| *umask != defaults::UMASK));
+    Ok(out)
+}
+
+/// No core files unless they are asked for: they are as large as a task's memory, and would lie in
+/// its root.
+fn rlimits(limits: &Limits) -> Result<Vec<PosixRlimit>, Error> {
+    let core = PosixRlimitType::RlimitCore;
+    let no_core = Rlimit { resource: core, soft: 0, hard: 0 };
+    let named = limits.rlimits.iter().any(|limit| limit.resource == core);
+    limits.rlimits.iter().chain((!named).then_some(&no_core)).map(rlimit).collect()
 }
 
 fn rlimit(limit: &Rlimit) -> Result<PosixRlimit, Error> {
@@ -288,6 +324,32 @@ mod tests {
     }
 
     #[test]
+    fn the_own_group_comes_first_and_once() {
+        let mut config = config();
+        config.user = "1000:5".parse().unwrap();
+        config.groups = vec![7, 5, 6];
+        config.umask = 0o077;
+        let user = spec(&config).unwrap().process().as_ref().unwrap().user().clone();
+        assert_eq!(user.additional_gids().as_deref(), Some(&[5, 7, 6][..]));
+        assert_eq!(user.umask(), Some(0o077));
+    }
+
+    #[test]
+    fn core_files_have_to_be_asked_for() {
+        let core = |config: &CellConfig| {
+            let limits = spec(config).unwrap().process().as_ref().unwrap().rlimits().clone();
+            let limits = limits.unwrap();
+            let core = limits.iter().find(|limit| limit.typ() == PosixRlimitType::RlimitCore);
+            (limits.len(), core.unwrap().hard())
+        };
+        let mut config = config();
+        config.limits.rlimits.push("nofile=9".parse().unwrap());
+        assert_eq!(core(&config), (2, 0));
+        config.limits.rlimits.push("core=5".parse().unwrap());
+        assert_eq!(core(&config), (2, 5));
+    }
+
+    #[test]
     fn outer_mounts_come_before_inner_ones() {
         let mut config = config();
         config.tmpfs = vec![Tmpfs::new("/a/b"), Tmpfs::new("/a")];
@@ -300,10 +362,14 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_the_value() {
         type Change = fn(&mut CellConfig);
-        let changes: [(Change, &str); 8] = [
+        let changes: [(Change, &str); 12] = [
             (|c| c.args[0].clear(), "command"),
             (|c| c.args.push("a\0b".into()), "argument"),
             (|c| c.cwd = "relative".into(), "relative"),
+            (|c| c.user.uid = u32::MAX, "4294967295"),
+            (|c| c.groups.push(u32::MAX), "4294967295"),
+            (|c| c.groups = vec![1; 65536], "number of groups"),
+            (|c| c.umask = 0o1000, "umask \"1000\""),
             (|c| c.env.push("=x".into()), "environment variable \"\""),
             (|c| c.env.push("A=s\0".into()), "environment variable \"A\": must be"),
             (|c| c.rootfs = "rootfs".into(), "rootfs"),

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::duration::Timeout;
-use crate::bundle::{Bytes, CellName, MilliCpu, Network, Rlimit, Tmpfs, User, UserNamespace};
+use crate::bundle::{
+    Bytes, CapabilityName, CellName, MilliCpu, Network, Principal, Rlimit, Tmpfs, UserNamespace,
+    UserSpec,
+};
 use crate::cgroup::OwnPlace;
 use crate::native::Options;
 
@@ -70,13 +73,31 @@ pub(super) struct CellArgs {
     /// Working directory inside, made when missing
     #[arg(short, long, value_name = "DIR", default_value = "/")]
     pub(super) workdir: String,
-    /// User inside: UID[:GID]
-    #[arg(short, long, value_name = "UID[:GID]", default_value = "0:0")]
-    pub(super) user: User,
     /// Ids inside: `host` (the host's own), `auto` (65536 that no other cell has) or FIRST:COUNT.
     /// Root of a cell with ids of its own is nobody on the host
     #[arg(long, value_name = "IDS", default_value = "host")]
     pub(super) userns: UserNamespace,
+    /// User inside: USER[:GROUP], numbers or names that the root's own /etc/passwd and /etc/group
+    /// know; without GROUP, with the groups of the account
+    #[arg(short, long, value_name = "USER[:GROUP]", default_value = "0")]
+    pub(super) user: UserSpec,
+    /// Supplementary group more, a number or a name
+    #[arg(long, value_name = "GROUP")]
+    pub(super) group_add: Vec<Principal>,
+    /// Capability more, with or without CAP_, or ALL
+    #[arg(long, value_name = "NAME")]
+    pub(super) cap_add: Vec<CapabilityName>,
+    /// Capability less, with or without CAP_, or ALL
+    #[arg(long, value_name = "NAME")]
+    pub(super) cap_drop: Vec<CapabilityName>,
+    /// What the modes of new files lack, octal
+    #[arg(long, value_name = "MASK", value_parser = umask, default_value = "0022")]
+    pub(super) umask: u32,
+    /// How much sooner (up to 1000) or later (down to -1000) than others the kernel ends it when
+    /// memory runs out on the host; to lower it takes CAP_SYS_RESOURCE
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(-1000..=1000))]
+    pub(super) oom_score_adj: Option<i32>,
     /// Host name inside [default: the cell's name]
     #[arg(long, value_name = "NAME")]
     pub(super) hostname: Option<String>,
@@ -90,6 +111,13 @@ pub(super) struct CellArgs {
     /// The command and its arguments
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(super) command: Vec<String>,
+}
+
+/// Up to 777, octal.
+fn umask(text: &str) -> Result<u32, String> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mask = u32::from_str_radix(text, 8).ok().filter(|mask| plain && *mask <= 0o777);
+    mask.ok_or_else(|| "must be octal, from 0 to 777".to_owned())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]

@@ -2,9 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use oci_spec::runtime::Capability;
+
 use super::Failure;
 use super::args::{CellArgs, UpperArg};
-use crate::bundle::{CellConfig, Upper, Volume};
+use crate::bundle::{
+    Account, CAPABILITIES, CapabilityName, CellConfig, Upper, Volume, adjust_capabilities,
+};
+use crate::launch::held_capabilities;
 
 /// What the flags ask for.
 pub(super) fn config(args: &CellArgs) -> Result<CellConfig, Failure> {
@@ -32,8 +37,11 @@ pub(super) fn config(args: &CellArgs) -> Result<CellConfig, Failure> {
     config.upper = upper;
     config.env = environment(args)?;
     config.cwd = args.workdir.clone();
-    config.user = args.user;
     config.user_namespace = args.userns;
+    config.run_as(Account::look_up(&config.rootfs, &args.user, &args.group_add)?);
+    config.capabilities = capabilities(args);
+    config.umask = args.umask;
+    config.oom_score_adj = args.oom_score_adj;
     config.hostname = args.hostname.clone();
     config.limits.memory = args.memory;
     config.limits.cpu = args.cpus;
@@ -44,6 +52,15 @@ pub(super) fn config(args: &CellArgs) -> Result<CellConfig, Failure> {
     config.network = args.network;
     config.init = args.init;
     Ok(config)
+}
+
+/// Docker's, adjusted. All there are: all that this process has.
+fn capabilities(args: &CellArgs) -> Vec<Capability> {
+    let all = match args.cap_add.contains(&CapabilityName::All) {
+        true => held_capabilities(),
+        false => Vec::new(),
+    };
+    adjust_capabilities(&CAPABILITIES, &args.cap_add, &args.cap_drop, &all)
 }
 
 fn about(flag: &str, path: &Path, error: &std::io::Error) -> Failure {

@@ -74,7 +74,7 @@ impl Text {
 ///
 /// # Safety
 /// As for [`raw::raw_syscall`].
-unsafe fn call<const N: usize>(number: usize, args: [usize; N]) -> Outcome<usize> {
+pub(crate) unsafe fn call<const N: usize>(number: usize, args: [usize; N]) -> Outcome<usize> {
     loop {
         // SAFETY: forwarded to the caller.
         match unsafe { raw::syscall(number, args) } {
@@ -331,25 +331,6 @@ pub(crate) fn set_signal_mask(mask: u64) -> Outcome {
     let args = [SIG_SETMASK, &raw const mask as usize, 0, 8];
     // SAFETY: the kernel's signal set is 8 bytes; no old set is asked for.
     unsafe { call(nr::rt_sigprocmask, args) }.map(drop)
-}
-
-/// Gives up what the embedder's standing would give the cell: its session keyring, its protection
-/// from the kernel's out-of-memory killer, its choice of CPUs.
-pub(crate) fn leave_the_embedders_standing() -> Outcome {
-    const JOIN_SESSION_KEYRING: usize = 1;
-    // SAFETY: no name, so the kernel makes an anonymous keyring. A kernel without keyrings has
-    // nothing to leave.
-    let _ = unsafe { call(nr::keyctl, [JOIN_SESSION_KEYRING, 0]) };
-    match open(Text::literal(c"/proc/self/oom_score_adj"), O_RDWR) {
-        // Lowering a raised score may be refused; then the cell goes before the embedder, which
-        // harms nobody else.
-        Ok(file) => drop(write(&file, b"0")),
-        Err(fault) if fault.is(Errno::ENOENT) => {}
-        Err(fault) => return Err(fault),
-    }
-    let all = [u8::MAX; 1024];
-    // SAFETY: the kernel reads the mask only.
-    unsafe { call(nr::sched_setaffinity, [0, all.len(), all.as_ptr() as usize]) }.map(drop)
 }
 
 /// A system call filter, as `struct sock_fprog` has it.

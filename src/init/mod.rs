@@ -22,6 +22,7 @@ mod mounts;
 mod plan;
 mod privilege;
 pub mod run;
+mod standing;
 mod supervise;
 mod task;
 pub mod wire;

@@ -5,7 +5,7 @@ use super::kernel::{self, Fault, Fd, Filter, Outcome};
 use super::plan::Plan;
 use super::task::{Task, become_task, report};
 use super::wire::{CONTROL_FD, Kind, Op, Step};
-use super::{mounts, privilege, supervise};
+use super::{mounts, privilege, standing, supervise};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
@@ -35,7 +35,7 @@ fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
     // What the embedder ignores would stay ignored here and in the task: SIGCHLD above all.
     kernel::default_signals();
     // First: who isn't dumpable does not own its files in /proc.
-    kernel::leave_the_embedders_standing()?;
+    standing::leave()?;
     kernel::prctl(PR_SET_DUMPABLE, 0, 0)?;
     kernel::set_session()?;
     kernel::umask(0)?;
@@ -96,6 +96,7 @@ fn perform(control: &Fd, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Outco
         Op::WorkingDir => mounts::working_dir(cell, text(0)?),
         Op::Umask => kernel::umask(a),
         Op::NoNewPrivileges => kernel::prctl(PR_SET_NO_NEW_PRIVS, 1, 0),
+        Op::OomScore => standing::set_oom_score(plan.raw(step.text[0], a as usize)?, b != 0),
         Op::AllClear => {
             report(control, Kind::AllClear, 0, Fault { call: 0, errno: Errno(0) });
             Ok(())

@@ -155,8 +155,11 @@ ops! {
     Umask = 33,
     /// No exec from here on may gain privileges.
     NoNewPrivileges = 34,
+    /// Writes the `number[0]` bytes at `text[0]` to the process's `oom_score_adj`; a refusal of the
+    /// kernel's fails the step unless `number[1]` is 0.
+    OomScore = 35,
     /// Reports that nothing is left but to execute the task.
-    AllClear = 35,
+    AllClear = 36,
 }
 
 /// What a record on the control socket tells the parent.

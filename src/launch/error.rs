@@ -25,6 +25,14 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// A capability that this cell can't have here.
+    #[error("capability {capability} {why}")]
+    Capability {
+        /// Its name, with `CAP_`.
+        capability: String,
+        /// What keeps it from the cell.
+        why: &'static str,
+    },
     /// Something the specification names is not there.
     #[error("{what} {path:?}")]
     Missing {

@@ -23,7 +23,7 @@ mod start;
 mod user_namespace;
 
 pub use cell::Cell;
-pub use compile::{Place, compile};
+pub use compile::{Place, compile, held_capabilities};
 pub use error::Error;
 pub use exit::Exit;
 pub use plan::{Bind, IdMaps, Mount, Plan, Step, Tree};

@@ -14,6 +14,7 @@ use crate::sys::abi::{MOUNT_ATTR_RDONLY, MS_RDONLY};
 #[allow(missing_docs, reason = "the fields are the arguments told at the operation")]
 #[non_exhaustive]
 pub enum Step {
+    OomScore { adjust: i32, required: bool },
     JoinTasks { controller: Controller, descriptor: usize },
     UnshareCgroup,
     Propagation(u64),
@@ -107,6 +108,10 @@ impl fmt::Display for Step {
     #[allow(clippy::too_many_lines, reason = "one line for each operation")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Step::OomScore { adjust, required } => {
+                let or_not = if *required { "" } else { " if possible" };
+                write!(f, "set oom_score_adj to {adjust}{or_not}")
+            }
             Step::JoinTasks { controller, .. } => write!(f, "join the {controller} cgroup"),
             Step::UnshareCgroup => f.write_str("unshare the cgroup namespace"),
             Step::Propagation(flags) => write!(f, "set mount propagation {flags:#x} on /"),
@@ -321,6 +326,12 @@ fn encode_step<'a>(
     let mut flags = 0;
     let mut raw = None;
     let (op, texts, number): (Op, [&str; 4], [u64; 3]) = match step {
+        Step::OomScore { adjust, required } => {
+            let text = adjust.to_string();
+            let length = text.len() as u64;
+            raw = Some(text.into_bytes());
+            (Op::OomScore, [""; 4], [length, u64::from(*required), 0])
+        }
         Step::JoinTasks { descriptor, .. } => (Op::JoinTasks, [""; 4], [*descriptor as u64, 0, 0]),
         Step::UnshareCgroup => (Op::UnshareCgroup, [""; 4], [0; 3]),
         Step::Propagation(to) => (Op::Propagation, [""; 4], [*to, 0, 0]),

@@ -15,7 +15,7 @@ use rustix::net::{
 
 use super::compile::{Place, compile};
 use super::program::init_program;
-use super::{Cell, Error, Plan, exit, report, user_namespace};
+use super::{Cell, Error, Plan, Step, exit, report, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::init::wire::{Kind, MOST_TREES, Report};
@@ -211,13 +211,24 @@ fn failed(plan: &Plan, report: &Report) -> Error {
         None if call == "execve" => {
             Error::Exec { command: plan.argv.first().cloned().unwrap_or_default(), source }
         }
-        step => Error::Step {
-            index: (report.step as usize + 1).min(plan.steps.len()),
-            count: plan.steps.len(),
-            step: step.map_or_else(|| "start the task".to_owned(), ToString::to_string),
-            call,
-            source,
-        },
+        step => {
+            let text = step.map_or_else(|| "start the task".to_owned(), ToString::to_string);
+            Error::Step {
+                index: (report.step as usize + 1).min(plan.steps.len()),
+                count: plan.steps.len(),
+                step: format!("{text}{}", step.map_or("", step_hint)),
+                call,
+                source,
+            }
+        }
+    }
+}
+
+/// What a step's failure mostly means.
+fn step_hint(step: &Step) -> &'static str {
+    match step {
+        Step::OomScore { .. } => " (less than this process's own takes CAP_SYS_RESOURCE)",
+        _ => "",
     }
 }
 
@@ -241,6 +252,7 @@ fn spawn_error(error: SpawnError) -> Error {
              anew in it)"
         }
         ("clone3", Some(Errno::PERM)) => " (CAP_SYS_ADMIN is needed)",
+        ("prctl", Some(Errno::PERM)) => " (the securebits of the thread that starts it are locked)",
         ("clone3", Some(Errno::NOSPC)) => " (a limit on namespaces was reached)",
         ("execveat", Some(Errno::ACCESS)) => " (is vm.memfd_noexec=2 set?)",
         _ => "",

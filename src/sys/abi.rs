@@ -64,6 +64,20 @@ pub struct CapData {
     pub inheritable: u32,
 }
 
+/// `struct sched_attr` of `sched_setattr`, its first published 48 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub struct SchedAttr {
+    pub size: u32,
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
 /// `struct pollfd` of `ppoll`.
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug)]
@@ -185,6 +199,9 @@ constants! {
     PR_SET_DUMPABLE: usize = 4,
     PR_SET_KEEPCAPS: usize = 8,
     PR_CAPBSET_DROP: usize = 24,
+    PR_GET_SECUREBITS: usize = 27,
+    PR_SET_SECUREBITS: usize = 28,
+    PR_SET_TIMERSLACK: usize = 29,
     PR_SET_NO_NEW_PRIVS: usize = 38,
     PR_CAP_AMBIENT: usize = 47,
     PR_CAP_AMBIENT_RAISE: usize = 2,

@@ -13,6 +13,7 @@ use super::abi::CloneArgs;
 pub struct Errno(pub i32);
 
 impl Errno {
+    pub const EPERM: Errno = Errno(1);
     pub const ENOENT: Errno = Errno(2);
     pub const ESRCH: Errno = Errno(3);
     pub const EINTR: Errno = Errno(4);
@@ -93,11 +94,17 @@ syscalls! {
     unshare = 272 / 97,
     signalfd4 = 289 / 74,
     dup3 = 292 / 24,
+    personality = 135 / 92,
     sched_setaffinity = 203 / 122,
+    set_mempolicy = 238 / 237,
     add_key = 248 / 217,
     request_key = 249 / 218,
     keyctl = 250 / 219,
+    ioprio_set = 251 / 30,
+    ioprio_get = 252 / 31,
     prlimit64 = 302 / 261,
+    sched_setattr = 314 / 274,
+    sched_getattr = 315 / 275,
     seccomp = 317 / 277,
     bpf = 321 / 280,
     execveat = 322 / 281,

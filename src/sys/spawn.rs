@@ -98,6 +98,7 @@ unsafe fn exec(shared: &Shared) -> Result<std::convert::Infallible, (usize, Errn
     let range = [shared.count, u32::MAX as usize, CLOSE_RANGE_CLOEXEC];
     // SAFETY: numbers only.
     unsafe { raw::syscall(nr::close_range, range) }.map_err(|e| (nr::close_range, e))?;
+    ordinary_root().map_err(|e| (nr::prctl, e))?;
     let empty: *const u8 = c"".as_ptr().cast();
     let none = [0usize];
     let none = none.as_ptr() as usize;
@@ -128,6 +129,21 @@ fn keep_capabilities() -> Result<(), (usize, Errno)> {
         };
     }
     Ok(())
+}
+
+/// Clears the securebits, which the child has from the thread that starts it. With some of them root
+/// would have no capabilities after an exec, the init's first of all.
+fn ordinary_root() -> Result<(), Errno> {
+    const LOCKS: usize = 0b1010_1010;
+    // SAFETY: no pointers.
+    let bits = unsafe { raw::syscall(nr::prctl, [PR_GET_SECUREBITS, 0, 0, 0, 0]) }?;
+    if bits & !LOCKS == 0 {
+        return Ok(());
+    }
+    // A lock can't be taken off, and holds nothing in place when all the rest is clear.
+    let args = [PR_SET_SECUREBITS, bits & LOCKS, 0, 0, 0];
+    // SAFETY: no pointers.
+    unsafe { raw::syscall(nr::prctl, args) }.map(drop)
 }
 
 /// Blocks every signal of the calling thread while alive, so that no handler of the embedder runs

@@ -3,11 +3,14 @@
 //! The order is the launch's: join the cgroup, build the file system, name things, pivot, give up
 //! privilege. What a specification asks for and hotcell doesn't do is refused by name.
 
+mod capabilities;
 mod mounts;
 mod own_ids;
 mod process;
 mod rootfs;
 mod unsupported;
+
+pub use capabilities::held_capabilities;
 
 use std::path::{Component, Path, PathBuf};
 
@@ -45,6 +48,7 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     unsupported::refuse(spec)?;
     let namespaces = namespaces(spec)?;
     let mut steps = Vec::with_capacity(64);
+    steps.push(process::oom_score(spec)?);
 
     for (at, controller) in place.joins.iter().enumerate() {
         let descriptor = CONTROL_FD + 1 + at;

@@ -1,12 +1,9 @@
 //! The process: limits, capabilities, user, directory, and which files to try to execute.
 
-use std::collections::HashSet;
-use std::str::FromStr;
-use std::sync::OnceLock;
-
-use oci_spec::runtime::{Capability, LinuxCapabilities, PosixRlimitType, Process, Spec};
+use oci_spec::runtime::{PosixRlimitType, Process, Spec, User};
 
 use super::super::{Error, Plan, Step, filter};
+use super::capabilities::Sets;
 use super::clean;
 use crate::bundle::PATH;
 
@@ -20,7 +17,7 @@ pub(super) fn compile(spec: &Spec, mut steps: Vec<Step>) -> Result<Plan, Error> 
     let envp = process.env().clone().unwrap_or_default();
     let paths = candidates(command, &envp);
 
-    privilege(process, &mut steps)?;
+    privilege(process, Sets::of(spec)?, &mut steps)?;
     // Without no_new_privs an unprivileged task may not filter itself, and set-uid programs may not
     // be filtered.
     let bound = process.no_new_privileges().unwrap_or(false);
@@ -42,7 +39,7 @@ fn candidates(command: &str, envp: &[String]) -> Vec<String> {
 }
 
 /// The order matters: directory and bounding set need the privilege that the rest gives up.
-fn privilege(process: &Process, steps: &mut Vec<Step>) -> Result<(), Error> {
+fn privilege(process: &Process, sets: Sets, steps: &mut Vec<Step>) -> Result<(), Error> {
     let user = process.user();
     let cwd = process.cwd();
     if !cwd.is_absolute() {
@@ -50,54 +47,48 @@ fn privilege(process: &Process, steps: &mut Vec<Step>) -> Result<(), Error> {
         return Err(Error::Invalid { field: "process.cwd".to_owned(), why });
     }
     let cwd = clean(&format!("process.cwd {}", cwd.display()), cwd)?;
-    let sets = process.capabilities().as_ref();
-    let set = |which: fn(&LinuxCapabilities) -> &Option<HashSet<Capability>>| {
-        sets.and_then(|sets| which(sets).as_ref()).map_or(Ok(0), bits)
-    };
-    let permitted = set(LinuxCapabilities::permitted)?;
-    let inheritable = set(LinuxCapabilities::inheritable)?;
     steps.push(Step::WorkingDir(if cwd.is_empty() { "/".to_owned() } else { cwd }));
     // No descriptor is opened after this, so a small limit on them harms nobody but the task.
     for limit in process.rlimits().as_deref().unwrap_or_default() {
         let (name, resource) = resource(limit.typ());
         steps.push(Step::Rlimit { name, resource, soft: limit.soft(), hard: limit.hard() });
     }
-    steps.push(Step::Bounding { keep: set(LinuxCapabilities::bounding)?, last: last_capability() });
-    steps.push(Step::Umask(user.umask().unwrap_or(0o022)));
+    steps.push(sets.bound());
+    steps.push(Step::Umask(umask(user)?));
     steps.push(Step::Identity {
         uid: user.uid(),
         gid: user.gid(),
         groups: user.additional_gids().clone().unwrap_or_default(),
     });
-    let effective = set(LinuxCapabilities::effective)?;
-    steps.push(Step::Capabilities { effective, permitted, inheritable });
-    steps.push(Step::Ambient(set(LinuxCapabilities::ambient)?));
+    steps.extend(sets.set());
     if process.no_new_privileges().unwrap_or(false) {
         steps.push(Step::NoNewPrivileges);
     }
     Ok(())
 }
 
-/// A set of capabilities as the kernel's bits.
-fn bits(set: &HashSet<Capability>) -> Result<u64, Error> {
-    set.iter().try_fold(0, |bits, capability| {
-        let name = capability.to_string();
-        let name = if name.starts_with("CAP_") { name } else { format!("CAP_{name}") };
-        let unknown =
-            |_| Error::Unsupported { field: format!("capability {name}"), detail: String::new() };
-        let known = caps::Capability::from_str(&name).map_err(unknown)?;
-        Ok(bits | 1 << known.index())
-    })
+/// The kernel takes the permission bits and ignores all others.
+fn umask(user: &User) -> Result<u32, Error> {
+    match user.umask().unwrap_or(0o022) {
+        mask if mask <= 0o777 => Ok(mask),
+        mask => Err(Error::Invalid {
+            field: "process.user.umask".to_owned(),
+            why: format!("{mask:o} is more than 777 (both octal)"),
+        }),
+    }
 }
 
-/// The highest capability this kernel knows.
-fn last_capability() -> u32 {
-    static LAST: OnceLock<u32> = OnceLock::new();
-    *LAST.get_or_init(|| {
-        let text = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap");
-        // 40 is CAP_CHECKPOINT_RESTORE, the last one since 5.9, which is older than our floor.
-        text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(40)
-    })
+/// The out-of-memory score: what is asked for or fails, or else 0 unless the kernel refuses. Then
+/// the cell goes before the embedder, which harms nobody else.
+pub(super) fn oom_score(spec: &Spec) -> Result<Step, Error> {
+    match spec.process().as_ref().and_then(Process::oom_score_adj) {
+        None => Ok(Step::OomScore { adjust: 0, required: false }),
+        Some(adjust @ -1000..=1000) => Ok(Step::OomScore { adjust, required: true }),
+        Some(adjust) => Err(Error::Invalid {
+            field: "process.oomScoreAdj".to_owned(),
+            why: format!("{adjust} is not from -1000 to 1000"),
+        }),
+    }
 }
 
 /// A resource's name and the kernel's number for it.
@@ -133,11 +124,5 @@ mod tests {
         assert_eq!(candidates("x", &env), ["/a/x", "/b/x", "./x", "./x"]);
         assert_eq!(candidates("./x", &env), ["./x"]);
         assert!(candidates("x", &[]).contains(&"/usr/bin/x".to_owned()));
-    }
-
-    #[test]
-    fn dockers_set_is_the_well_known_number() {
-        let set = crate::bundle::CAPABILITIES.into();
-        assert_eq!(bits(&set).unwrap(), 0xa804_25fb);
     }
 }

@@ -14,7 +14,6 @@ pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
         ("process.terminal", process.is_some_and(|p| p.terminal() == Some(true))),
         ("process.apparmorProfile", process.is_some_and(|p| filled(p.apparmor_profile()))),
         ("process.selinuxLabel", process.is_some_and(|p| filled(p.selinux_label()))),
-        ("process.oomScoreAdj", process.is_some_and(|p| p.oom_score_adj().is_some())),
         ("process.scheduler", process.is_some_and(|p| p.scheduler().is_some())),
         ("process.ioPriority", process.is_some_and(|p| p.io_priority().is_some())),
         ("process.execCPUAffinity", process.is_some_and(|p| p.exec_cpu_affinity().is_some())),

@@ -1,0 +1,82 @@
+//! What the embedder's own standing would give the cell, given up: its keyring, its CPUs and memory
+//! nodes, its priorities, its personality, its place before the out-of-memory killer.
+//!
+//! All of these outlive exec, and none of them is the task's business.
+
+use super::kernel::{self, Outcome, Text, call};
+use crate::sys::abi::*;
+use crate::sys::raw::{Errno, nr};
+
+/// What the kernel starts with, in nanoseconds. Its own "default" is the parent's.
+const TIMER_SLACK: usize = 50_000;
+
+/// Starts over as an ordinary process.
+pub(crate) fn leave() -> Outcome {
+    const JOIN_SESSION_KEYRING: usize = 1;
+    // SAFETY: no name, so the kernel makes an anonymous keyring. A kernel without keyrings has
+    // nothing to leave.
+    let _ = unsafe { call(nr::keyctl, [JOIN_SESSION_KEYRING, 0]) };
+    let all = [u8::MAX; 1024];
+    // SAFETY: the kernel reads the mask only.
+    unsafe { call(nr::sched_setaffinity, [0, all.len(), all.as_ptr() as usize]) }?;
+    // SAFETY: the default policy has no mask. A kernel without memory nodes has nothing to reset.
+    let _ = unsafe { call(nr::set_mempolicy, [0, 0, 0]) };
+    ordinary_scheduling()?;
+    ordinary_io()?;
+    // After the scheduling class: a real-time process has no slack to set.
+    kernel::prctl(PR_SET_TIMERSLACK, TIMER_SLACK, 0)?;
+    // SAFETY: a number only.
+    unsafe { call(nr::personality, [0]) }.map(drop)
+}
+
+/// The time-sharing class with nice 0. The embedder is there already, mostly: to ask is cheaper.
+fn ordinary_scheduling() -> Outcome {
+    const SIZE: usize = size_of::<SchedAttr>();
+    const REAL_TIME: [u32; 3] = [1, 2, 6];
+    let mut now = SchedAttr::default();
+    // SAFETY: the kernel writes at most the size given.
+    unsafe { call(nr::sched_getattr, [0, &raw mut now as usize, SIZE, 0]) }?;
+    if now.policy == 0 && now.nice == 0 {
+        return Ok(());
+    }
+    match set_nice(0) {
+        // Without CAP_SYS_NICE nobody becomes less nice. One who already runs after others harms
+        // nobody; one who runs before them does, and may always become the nicest.
+        Err(fault) if fault.is(Errno::EPERM) && REAL_TIME.contains(&now.policy) => set_nice(19),
+        Err(fault) if fault.is(Errno::EPERM) => Ok(()),
+        done => done,
+    }
+}
+
+fn set_nice(nice: i32) -> Outcome {
+    let ordinary = SchedAttr { size: size_of::<SchedAttr>() as u32, nice, ..SchedAttr::default() };
+    // SAFETY: the structure says its own size; policy 0 is the time-sharing class.
+    unsafe { call(nr::sched_setattr, [0, &raw const ordinary as usize, 0]) }.map(drop)
+}
+
+/// No I/O priority of its own: the kernel takes it from the nice value then.
+fn ordinary_io() -> Outcome {
+    const PROCESS: usize = 1;
+    const CLASS_SHIFT: usize = 13;
+    // SAFETY: numbers only.
+    match unsafe { call(nr::ioprio_get, [PROCESS, 0]) } {
+        Ok(now) if now >> CLASS_SHIFT == 0 => Ok(()),
+        // SAFETY: numbers only.
+        Ok(_) => unsafe { call(nr::ioprio_set, [PROCESS, 0, 0]) }.map(drop),
+        // A kernel without block devices has no priorities for them.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Writes the score. One that is only wished for may be refused.
+pub(crate) fn set_oom_score(score: &[u8], required: bool) -> Outcome {
+    let file = match kernel::open(Text::literal(c"/proc/self/oom_score_adj"), O_RDWR) {
+        // A kernel without the killer has no score.
+        Err(fault) if fault.is(Errno::ENOENT) && !required => return Ok(()),
+        file => file?,
+    };
+    match kernel::write(&file, score) {
+        Err(fault) if required => Err(fault),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,204 @@
+//! The five capability sets of a process: in the kernel's bits, and within what this host and this
+//! process can give.
+
+use std::collections::HashSet;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxNamespaceType, Spec};
+use rustix::thread::{CapabilitySet, capabilities, capability_is_in_bounding_set};
+
+use super::super::{Error, Step};
+use crate::bundle::CapabilityName;
+
+/// The sets as bits. What the specification leaves out is empty.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Sets {
+    bounding: u64,
+    effective: u64,
+    permitted: u64,
+    inheritable: u64,
+    ambient: u64,
+}
+
+impl Sets {
+    /// The sets of the specification's process, each capability in them one that can be given.
+    pub(super) fn of(spec: &Spec) -> Result<Sets, Error> {
+        let process = spec.process().as_ref();
+        let Some(given) = process.and_then(|process| process.capabilities().as_ref()) else {
+            return Ok(Sets::default());
+        };
+        let set = |which: fn(&LinuxCapabilities) -> &Option<HashSet<Capability>>| {
+            which(given).as_ref().map_or(Ok(0), bits)
+        };
+        let mut sets = Sets {
+            bounding: set(LinuxCapabilities::bounding)?,
+            effective: set(LinuxCapabilities::effective)?,
+            permitted: set(LinuxCapabilities::permitted)?,
+            inheritable: set(LinuxCapabilities::inheritable)?,
+            ambient: set(LinuxCapabilities::ambient)?,
+        };
+        sets.ambient = sets.possible_ambient();
+        sets.check(last_capability())?;
+        if !has_own_user_namespace(spec) {
+            sets.check_held()?;
+        }
+        Ok(sets)
+    }
+
+    /// The kernel has no ambient capability that is not permitted and inheritable. Other runtimes'
+    /// own templates ask for some, and nothing comes of it there either.
+    fn possible_ambient(self) -> u64 {
+        self.ambient & self.permitted & self.inheritable
+    }
+
+    fn all(self) -> u64 {
+        self.bounding | self.effective | self.permitted | self.inheritable
+    }
+
+    /// What the kernel refuses, whoever asks.
+    fn check(self, last: u32) -> Result<(), Error> {
+        let rules: [(u64, u64, &'static str); 3] = [
+            (self.all(), u64::MAX >> (63 - last.min(63)), "is unknown to this kernel"),
+            (self.effective, self.permitted, "is to be effective, and is not permitted"),
+            (
+                self.inheritable,
+                self.bounding,
+                "is to be inheritable, and is not in the bounding set",
+            ),
+        ];
+        for (asked, possible, why) in rules {
+            if asked & !possible != 0 {
+                return Err(refuse((asked & !possible).trailing_zeros(), why));
+            }
+        }
+        Ok(())
+    }
+
+    /// A process gives what it holds. In a user namespace of its own a cell holds all of them, over
+    /// what belongs to that namespace.
+    fn check_held(self) -> Result<(), Error> {
+        let held = capabilities(None).map_err(|errno| Error::system("capget", errno))?;
+        let held = held.permitted.bits();
+        match (0..64).find(|at| self.all() & !held & 1 << at != 0 || !self.is_bounded(*at)) {
+            Some(at) => Err(refuse(at, "is not held by the process that starts the cell")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this thread's bounding set has the capability with this number, if it is asked for.
+    fn is_bounded(self, at: u32) -> bool {
+        self.all() & 1 << at == 0 || in_bounding_set(at)
+    }
+
+    /// The steps that set them, in order; those about the user come between.
+    pub(super) fn bound(self) -> Step {
+        Step::Bounding { keep: self.bounding, last: last_capability() }
+    }
+
+    /// Effective, permitted and inheritable, then ambient.
+    pub(super) fn set(self) -> [Step; 2] {
+        let Sets { effective, permitted, inheritable, ambient, .. } = self;
+        [Step::Capabilities { effective, permitted, inheritable }, Step::Ambient(ambient)]
+    }
+}
+
+/// All capabilities that this thread can hand to a cell: those in its bounding set.
+#[must_use]
+pub fn held_capabilities() -> Vec<Capability> {
+    let held = (0..=last_capability()).filter(|at| in_bounding_set(*at));
+    let name = |at| caps::all().into_iter().find(|one| u32::from(one.index()) == at);
+    let known = |one: caps::Capability| one.to_string().parse::<CapabilityName>().ok();
+    held.filter_map(name)
+        .filter_map(known)
+        .filter_map(|name| match name {
+            CapabilityName::One(capability) => Some(capability),
+            CapabilityName::All => None,
+        })
+        .collect()
+}
+
+fn in_bounding_set(at: u32) -> bool {
+    let one = CapabilitySet::from_bits_retain(1 << at);
+    // A number that the kernel does not know is in no set.
+    capability_is_in_bounding_set(one).unwrap_or(false)
+}
+
+fn has_own_user_namespace(spec: &Spec) -> bool {
+    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    listed.is_some_and(|all| all.iter().any(|one| one.typ() == LinuxNamespaceType::User))
+}
+
+fn refuse(at: u32, why: &'static str) -> Error {
+    let known = caps::all().into_iter().find(|known| u32::from(known.index()) == at);
+    let capability = known.map_or_else(|| at.to_string(), |known| known.to_string());
+    Error::Capability { capability, why }
+}
+
+/// A set of capabilities as the kernel's bits.
+fn bits(set: &HashSet<Capability>) -> Result<u64, Error> {
+    set.iter().try_fold(0, |bits, capability| {
+        let name = caps::to_canonical(&capability.to_string());
+        let unknown =
+            |_| Error::Unsupported { field: format!("capability {name}"), detail: String::new() };
+        let known = caps::Capability::from_str(&name).map_err(unknown)?;
+        Ok(bits | known.bitmask())
+    })
+}
+
+/// The highest capability this kernel knows.
+fn last_capability() -> u32 {
+    static LAST: OnceLock<u32> = OnceLock::new();
+    *LAST.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap");
+        // 40 is CAP_CHECKPOINT_RESTORE, the last one since 5.9, which is older than our floor.
+        text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(40)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{CAPABILITIES, CellConfig, spec};
+
+    fn with(change: impl Fn(&mut LinuxCapabilities)) -> Result<Sets, Error> {
+        let mut spec = spec(&CellConfig::new("/srv", ["true"])).unwrap();
+        let process = spec.process_mut().as_mut().unwrap();
+        let mut sets = process.capabilities().clone().unwrap();
+        change(&mut sets);
+        process.set_capabilities(Some(sets));
+        Sets::of(&spec)
+    }
+
+    #[test]
+    fn dockers_set_is_the_well_known_number() {
+        assert_eq!(bits(&CAPABILITIES.into()).unwrap(), 0xa804_25fb);
+    }
+
+    #[test]
+    fn a_set_the_kernel_would_refuse_is_named_first() {
+        let net = || Some(HashSet::from([Capability::NetAdmin]));
+        let error = with(|sets| {
+            sets.set_effective(net());
+        })
+        .unwrap_err()
+        .to_string();
+        assert_eq!(error, "capability CAP_NET_ADMIN is to be effective, and is not permitted");
+        let error = with(|sets| {
+            sets.set_inheritable(net());
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(error.contains("CAP_NET_ADMIN is to be inheritable"), "{error}");
+        let sets = Sets { bounding: 1 << 40, ..Sets::default() };
+        let error = sets.check(39).unwrap_err().to_string();
+        assert_eq!(error, "capability CAP_CHECKPOINT_RESTORE is unknown to this kernel");
+        assert!(sets.check(40).is_ok() && sets.check(63).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_inheritable_is_not_ambient() {
+        let sets = Sets { permitted: 0b110, inheritable: 0b011, ambient: 0b111, ..Sets::default() };
+        assert_eq!(sets.possible_ambient(), 0b010);
+    }
+}
