@@ -44,7 +44,7 @@ fn player(bed: &Bed, part: &str) -> Command {
     command
 }
 
-fn played(bed: &Bed, part: &str) -> String {
+pub fn played(bed: &Bed, part: &str) -> String {
     let output = player(bed, part).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -56,6 +56,9 @@ pub fn play(part: &str) {
     options.state_dir = std::env::var_os("PLAY_STATE").unwrap().into();
     options.data_dir = std::env::var_os("PLAY_DATA").unwrap().into();
     options.cgroup_parent = std::env::var("PLAY_PARENT").unwrap();
+    if let Some(habit) = part.strip_prefix("habit-") {
+        return crate::standing::play(habit, || Instance::open(options).unwrap());
+    }
     match part {
         "ignore-sigchld" => set_disposition(libc::SIGCHLD, libc::SIG_IGN),
         "reap-all" => {

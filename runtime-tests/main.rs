@@ -5,6 +5,7 @@
 //! exit      codes, signals, refusals                      recovery  drivers that are killed
 //! limits    memory, CPU, pids, tmpfs, rlimits             escape    hostile roots and paths
 //! freeze    freezing, thawing, killing, measuring         contract  fn's contract, row by row
+//! identity  user, groups, capabilities            standing  bad habits of embedders
 //! tidy      the repository itself
 //! ```
 //!
@@ -29,10 +30,12 @@ mod escape;
 mod exit;
 mod freeze;
 mod host;
+mod identity;
 mod launch;
 mod limits;
 mod recovery;
 mod snapshot;
+mod standing;
 mod tidy;
 mod user_namespace;
 
@@ -76,6 +79,8 @@ fn main() {
         limits::tests(),
         freeze::tests(),
         embedder::tests(),
+        standing::tests(),
+        identity::tests(),
         recovery::tests(),
         escape::tests(),
         contract::tests(),
