@@ -276,7 +276,7 @@ fn bind(volume: &Volume, user_namespace: UserNamespace) -> Result<Mount, Error> 
         return Err(Error::invalid("volume source", path, "must be an absolute path in UTF-8"));
     };
     let mut options: Vec<String> =
-        ["rbind", "rprivate", "nosuid", "nodev"].map(str::to_owned).into();
+        ["rbind", "rprivate", "rnosuid", "rnodev"].map(str::to_owned).into();
     // Read-only means what is mounted below the source as well.
     options.extend((!volume.writable).then(|| "rro".to_owned()));
     // The cell's ids own there what the same ids own on the host.

@@ -13,13 +13,16 @@ pub(crate) struct Cell {
     /// The directory that the last node or link went into, by its offset in the plan: /dev has a
     /// dozen of them.
     parent: (u32, Fd),
-    /// The empty directory that hides others, once the first has been hidden.
+    /// What hides directories and files, once the first has been hidden.
     pub(crate) empty_dir: Option<Fd>,
+    pub(crate) null: Option<Fd>,
+    /// The memory file system that other mounts stand in.
+    pub(crate) tray: Option<Fd>,
 }
 
 impl Cell {
     pub(crate) fn new() -> Cell {
-        Cell { root: Fd(-1), parent: (0, Fd(-1)), empty_dir: None }
+        Cell { root: Fd(-1), parent: (0, Fd(-1)), empty_dir: None, null: None, tray: None }
     }
 
     /// Takes the host directory `path` for the root.
@@ -46,12 +49,12 @@ impl Cell {
     }
 
     /// Opens the directory `path` in root that nodes go into; `offset` tells equal paths apart.
-    pub(crate) fn parent(&mut self, offset: u32, path: Text) -> Outcome<i32> {
+    pub(crate) fn parent(&mut self, offset: u32, path: Text) -> Outcome<&Fd> {
         if self.parent.0 != offset {
             self.make_dir(path)?;
             self.parent = (offset, self.locate(path, true)?);
         }
-        Ok(self.parent.1.0)
+        Ok(&self.parent.1)
     }
 
     /// Makes the directory `path` in root, and those above it, where they are missing.

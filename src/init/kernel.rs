@@ -96,6 +96,12 @@ impl Argument for Text {
     }
 }
 
+impl Argument for Fd {
+    fn slot(&self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl Argument for &Fd {
     fn slot(&self) -> usize {
         self.0 as usize
@@ -203,16 +209,45 @@ pub(crate) fn set_attributes(mount: &Fd, attr: &MountAttr, recursive: bool) -> O
     unsafe { call(nr::mount_setattr, args) }.map(drop)
 }
 
-/// The type bits of an open file's mode.
-pub(crate) fn file_type(fd: &Fd) -> Outcome<u32> {
+/// An empty memory file system that is mounted nowhere yet; its root has mode 755.
+pub(crate) fn detached_tmpfs(attributes: u64) -> Outcome<Fd> {
+    let text = |text: &'static core::ffi::CStr| text.as_ptr() as usize;
+    // SAFETY: NUL-terminated strings and numbers, here and below.
+    let context = unsafe { call(nr::fsopen, [text(c"tmpfs"), FSOPEN_CLOEXEC]) };
+    let context = Fd(context? as i32);
+    let args = [context.slot(), FSCONFIG_SET_STRING, text(c"mode"), text(c"755"), 0];
+    // SAFETY: as above.
+    unsafe { call(nr::fsconfig, args) }?;
+    // SAFETY: as above.
+    unsafe { call(nr::fsconfig, [context.slot(), FSCONFIG_CMD_CREATE, 0, 0, 0]) }?;
+    let args = [context.slot(), FSMOUNT_CLOEXEC, attributes as usize];
+    // SAFETY: as above.
+    unsafe { call(nr::fsmount, args) }.map(|fd| Fd(fd as i32))
+}
+
+/// What an open file is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Kind {
+    /// The type bits of its mode.
+    pub(crate) bits: u32,
+    /// The device that it stands for, if it is a node of one: major and minor number.
+    pub(crate) device: (u32, u32),
+}
+
+/// Looks at an open file.
+pub(crate) fn kind(fd: &Fd) -> Outcome<Kind> {
     const STATX_TYPE: usize = 1;
     const MODE_AT: usize = 28;
+    const DEVICE_AT: usize = 128;
     let mut answer = [0u8; 256];
-    let empty = c"".as_ptr() as usize;
-    let args = [fd.0 as usize, empty, AT_EMPTY_PATH, STATX_TYPE, answer.as_mut_ptr() as usize];
+    let args = [fd.slot(), EMPTY.slot(), AT_EMPTY_PATH, STATX_TYPE, answer.as_mut_ptr() as usize];
     // SAFETY: `struct statx` is 256 bytes.
     unsafe { call(nr::statx, args) }?;
-    Ok(u32::from(u16::from_ne_bytes([answer[MODE_AT], answer[MODE_AT + 1]])) & 0o170_000)
+    let word = |at: usize| {
+        u32::from_ne_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]])
+    };
+    let mode = u32::from(u16::from_ne_bytes([answer[MODE_AT], answer[MODE_AT + 1]]));
+    Ok(Kind { bits: mode & S_IFMT, device: (word(DEVICE_AT), word(DEVICE_AT + 4)) })
 }
 
 /// Whether the current directory lies below the root: the kernel marks the others.

@@ -8,19 +8,20 @@
 use core::ffi::CStr;
 
 use super::cell::Cell;
-use super::kernel::{self, Fault, Fd, Outcome, Text};
+use super::kernel::{self, Fault, Fd, Kind, Outcome, Text};
 use super::plan::Plan;
-use super::wire::{MAKE_DIR, MAKE_FILE, NO_SYMLINKS, RECURSIVE, Step};
+use super::wire::{IN_TRAY, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, RECURSIVE, Step};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
 const HERE: &CStr = c".";
-const S_IFDIR: u32 = 0o040_000;
+/// What nobody needs on a file system that holds nothing.
+const BARE: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+const NULL: Kind = Kind { bits: S_IFCHR, device: (1, 3) };
 
-/// Sets the propagation of the mount at `path` and of all below it.
+/// Sets the propagation of the mount at `path`, with `MS_REC` of all below it too.
 pub(crate) fn set_propagation(path: &'static CStr, propagation: u64) -> Outcome {
-    let flags = propagation as usize | MS_REC;
-    kernel::mount(Text::NONE, Text::literal(path), Text::NONE, flags, Text::NONE)
+    kernel::mount(Text::NONE, Text::literal(path), Text::NONE, propagation as usize, Text::NONE)
 }
 
 /// Mounts a tmpfs on a host directory and enters it. The mount exists in this namespace only.
@@ -72,6 +73,11 @@ pub(crate) fn bind_root(plan: &Plan, step: &Step) -> Outcome {
 /// Opens the step's target in root, made first when the step says so.
 fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
     let path = plan.text(step.text[0])?;
+    if step.flags & IN_TRAY != 0 {
+        let tray = cell.tray.as_ref().ok_or(Fault::new(nr::mkdirat, Errno::ENOENT))?;
+        kernel::mkdir_at(tray.0, path, 0o755)?;
+        return kernel::open_in_root(tray, path, O_PATH, true);
+    }
     let no_symlinks = step.flags & NO_SYMLINKS != 0;
     match cell.locate(path, no_symlinks) {
         Err(fault) if fault.is(Errno::ENOENT) && step.flags & MAKE_DIR != 0 => {
@@ -85,79 +91,128 @@ fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
     cell.locate(path, no_symlinks)
 }
 
-/// Mounts a new file system on a directory in root.
+/// Mounts a new file system on a directory in root. It needs no propagation: nothing above it is
+/// shared but a volume that asked for it.
 pub(crate) fn mount(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
-    let [flags, propagation, _] = step.number;
     let (source, kind) = (plan.text(step.text[1])?, plan.text(step.text[2])?);
     kernel::fchdir(&target(cell, plan, step)?)?;
-    let here = Text::literal(HERE);
-    kernel::mount(source, here, kind, flags as usize, plan.text(step.text[3])?)?;
-    if propagation == 0 {
-        return Ok(());
-    }
-    let mounted = cell.locate(plan.text(step.text[0])?, step.flags & NO_SYMLINKS != 0)?;
-    let attr = MountAttr { propagation, ..MountAttr::default() };
-    kernel::set_attributes(&mounted, &attr, false)
+    let flags = step.number[0] as usize;
+    kernel::mount(source, Text::literal(HERE), kind, flags, plan.text(step.text[3])?)
 }
 
 /// Clones a host mount, settles its attributes while nobody sees it, and attaches it in root.
 pub(crate) fn bind(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
-    let [attr_set, attr_clr, propagation] = step.number;
     let recursive = step.flags & RECURSIVE != 0;
     let tree = kernel::clone_tree(AT_FDCWD, plan.text(step.text[1])?, recursive)?;
-    let attr = MountAttr { attr_set, attr_clr, propagation, ..MountAttr::default() };
-    kernel::set_attributes(&tree, &attr, recursive)?;
+    settle(&tree, step.number)?;
     kernel::move_mount(&tree, &target(cell, plan, step)?)
 }
 
-/// Changes the attributes of a mount made earlier.
-pub(crate) fn set_attributes(cell: &Cell, path: Text, set: u64, clear: u64) -> Outcome {
-    let attr = MountAttr { attr_set: set, attr_clr: clear, ..MountAttr::default() };
-    kernel::set_attributes(&cell.locate(path, true)?, &attr, false)
+/// Changes the mount itself, then all that came along below it: the later is the stronger.
+fn settle(tree: &Fd, [own, all, propagation]: [u64; 3]) -> Outcome {
+    let everywhere = propagation & MS_REC as u64 != 0;
+    let propagation = propagation & !(MS_REC as u64);
+    for (halves, recursive) in [(own, false), (all, true)] {
+        let attr = MountAttr {
+            attr_set: halves >> 32,
+            attr_clr: halves & u64::from(u32::MAX),
+            propagation: if recursive == everywhere { propagation } else { 0 },
+            userns_fd: 0,
+        };
+        if halves != 0 || attr.propagation != 0 {
+            kernel::set_attributes(tree, &attr, recursive)?;
+        }
+    }
+    Ok(())
 }
 
-/// Makes a device, FIFO or file.
+/// Mounts the tray, and keeps it open: a second look at its path could find another mount.
+pub(crate) fn tray(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
+    let tray = kernel::detached_tmpfs(BARE)?;
+    kernel::move_mount(&tray, &target(cell, plan, step)?)?;
+    cell.tray = Some(tray);
+    Ok(())
+}
+
+/// Makes the tray read-only once everything stands in it.
+pub(crate) fn seal_tray(cell: &mut Cell) -> Outcome {
+    let tray = cell.tray.take().ok_or(Fault::new(nr::mount_setattr, Errno::ENOENT))?;
+    let attr = MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    kernel::set_attributes(&tray, &attr, false)
+}
+
+/// Makes a device, FIFO or file. One that is there already stays, with its owner and its mode, but
+/// it must be the same device.
 pub(crate) fn node(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
     let [mode, device, owner] = step.number;
     let parent = cell.parent(step.text[0], plan.text(step.text[0])?)?;
     let name = plan.text(step.text[1])?;
-    kernel::mknod_at(parent, name, mode, device)?;
+    match kernel::mknod_at(parent.0, name, mode, device) {
+        Err(fault) if fault.is(Errno::EEXIST) => {
+            let there = kernel::kind(&kernel::open_in_root(parent, name, O_PATH, true)?)?;
+            let asked = Kind { bits: mode as u32 & S_IFMT, device: split(device) };
+            return if there == asked { Ok(()) } else { Err(fault) };
+        }
+        made => made?,
+    }
     match owner {
         0 => Ok(()),
-        _ => kernel::chown_at(parent, name, (owner >> 32) as u32, owner as u32),
+        _ => kernel::chown_at(parent.0, name, (owner >> 32) as u32, owner as u32),
     }
+}
+
+/// Major and minor number, as the kernel's `dev_t` for user space holds them.
+fn split(device: u64) -> (u32, u32) {
+    let major = device >> 8 & 0xfff | device >> 32 & 0xffff_f000;
+    let minor = device & 0xff | device >> 12 & 0xffff_ff00;
+    (major as u32, minor as u32)
 }
 
 /// Makes a symbolic link; one that is there already stays.
 pub(crate) fn link(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
     let parent = cell.parent(step.text[0], plan.text(step.text[0])?)?;
-    match kernel::symlink_at(plan.text(step.text[2])?, parent, plan.text(step.text[1])?) {
+    match kernel::symlink_at(plan.text(step.text[2])?, parent.0, plan.text(step.text[1])?) {
         Err(fault) if fault.is(Errno::EEXIST) => Ok(()),
         other => other,
     }
 }
 
-/// Hides a path: a file behind the cell's own null device, a directory behind an empty one. All
-/// directories share one tmpfs, for each superblock makes the cell's death slower.
+/// Hides a path: a file behind the null device, a directory behind an empty one. A symbolic link
+/// hides what it leads to inside the root.
+///
+/// Whoever owns what hides, owns what is hidden. So the empty directory is a memory file system
+/// that no path led to when it was made, and what hides files was seen to be the null device after
+/// it had been opened; both are kept open. All directories share one, for each more makes the
+/// cell's death slower.
 pub(crate) fn mask(cell: &mut Cell, path: Text) -> Outcome {
     let Some(target) = cell.locate_existing(path)? else {
         return Ok(());
     };
-    if kernel::file_type(&target)? != S_IFDIR {
-        let null = cell.locate(Text::literal(c"/dev/null"), true)?;
-        let tree = kernel::clone_tree(null.0, Text::literal(c""), false)?;
-        return kernel::move_mount(&tree, &target);
+    let is_dir = kernel::kind(&target)?.bits == S_IFDIR;
+    let cover = match (is_dir, &cell.empty_dir, &cell.null) {
+        (true, Some(cover), _) | (false, _, Some(cover)) => cover,
+        (true, None, _) => {
+            let empty = kernel::detached_tmpfs(BARE | MOUNT_ATTR_RDONLY)?;
+            kernel::move_mount(&empty, &target)?;
+            cell.empty_dir = Some(empty);
+            return Ok(());
+        }
+        (false, _, None) => {
+            let null = null_device(cell, O_PATH)?;
+            cell.null.insert(null)
+        }
+    };
+    let tree = kernel::clone_tree(cover.0, Text::literal(c""), false)?;
+    kernel::move_mount(&tree, &target)
+}
+
+/// Opens the cell's own null device. An image or a neighbour may have put something else there.
+fn null_device(cell: &Cell, flags: usize) -> Outcome<Fd> {
+    let null = kernel::open_in_root(cell.root(), Text::literal(c"/dev/null"), flags, true)?;
+    match kernel::kind(&null)? {
+        NULL => Ok(null),
+        _ => Err(Fault::new(nr::statx, Errno::ENXIO)),
     }
-    if let Some(empty) = &cell.empty_dir {
-        let tree = kernel::clone_tree(empty.0, Text::literal(c""), false)?;
-        return kernel::move_mount(&tree, &target);
-    }
-    kernel::fchdir(&target)?;
-    let tmpfs = Text::literal(c"tmpfs");
-    let flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-    kernel::mount(tmpfs, Text::literal(HERE), tmpfs, flags, Text::literal(c"mode=755"))?;
-    cell.empty_dir = Some(cell.locate(path, false)?);
-    Ok(())
 }
 
 /// Puts a read-only copy of a path on top of itself.
@@ -193,8 +248,7 @@ pub(crate) fn pivot(cell: &Cell) -> Outcome {
 /// Opens the cell's own null device as a standard stream: the host's inode must not be reachable
 /// through /proc/self/fd, where root could change its mode.
 pub(crate) fn null_stream(cell: &Cell, number: u64) -> Outcome {
-    let null = kernel::open_in_root(cell.root(), Text::literal(c"/dev/null"), O_RDWR, true)?;
-    kernel::duplicate_onto(&null, number as usize)
+    kernel::duplicate_onto(&null_device(cell, O_RDWR)?, number as usize)
 }
 
 /// Enters the task's working directory and makes sure that it is below the root.

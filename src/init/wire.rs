@@ -57,8 +57,10 @@ pub const NO_SYMLINKS: u16 = 1;
 pub const MAKE_DIR: u16 = 2;
 /// In [`Step::flags`]: make the target, an empty file, when it is missing.
 pub const MAKE_FILE: u16 = 4;
-/// In [`Step::flags`]: apply to the whole tree of mounts below the source.
+/// In [`Step::flags`]: take along what is mounted below the source.
 pub const RECURSIVE: u16 = 8;
+/// In [`Step::flags`]: the target is a name in the tray ([`Op::Tray`]), not a path in root.
+pub const IN_TRAY: u16 = 16;
 
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
@@ -82,7 +84,7 @@ ops! {
     JoinTasks = 1,
     /// Makes the cgroup just joined the root of this process's view.
     UnshareCgroup = 2,
-    /// Sets the propagation `number[0]` on every mount of the new namespace.
+    /// Sets the propagation `number[0]` on `/`: with `MS_REC` on every mount below it too.
     Propagation = 3,
     /// Mounts a tmpfs on the host path `text[0]` with the options `text[1]`, in this namespace only.
     Scratch = 4,
@@ -109,57 +111,63 @@ ops! {
     /// Attaches the mount `number[0]` that came along on `text[0]` in root.
     Tree = 13,
     /// Mounts file system type `text[2]` from source `text[1]` on `text[0]` in root with the
-    /// options `text[3]`, mount flags `number[0]`, then propagation `number[1]`.
+    /// options `text[3]` and mount flags `number[0]`.
     Mount = 14,
-    /// Clones the mount at host path `text[1]` onto `text[0]` in root: attributes `number[0]` set,
-    /// `number[1]` cleared, propagation `number[2]`.
+    /// Clones the mount at host path `text[1]` onto `text[0]` in root. `number[0]`: attributes to
+    /// set (high half) and to clear (low half) on the mount itself; `number[1]`: the same for all
+    /// that comes along below it; `number[2]`: propagation, with `MS_REC` for the whole tree.
     Bind = 15,
-    /// Sets the attributes `number[0]` and clears `number[1]` on the mount at `text[0]` in root.
-    SetAttributes = 16,
-    /// Makes the node `text[0]` in root: mode and type `number[0]`, device `number[1]`, owner
-    /// `number[2]` (uid in the high half, gid in the low one).
-    Node = 17,
-    /// Makes the symbolic link `text[0]` in root with the content `text[1]`.
-    Link = 18,
+    /// Mounts an empty tmpfs on `text[0]` in root and keeps it at hand: the tray, for other mounts
+    /// to stand in.
+    Tray = 16,
+    /// Makes the tray read-only.
+    SealTray = 17,
+    /// Makes the node `text[1]` in the directory `text[0]` in root: mode and type `number[0]`,
+    /// device `number[1]`, owner `number[2]` (uid in the high half, gid in the low one). The same
+    /// device may be there already; then it stays as it is.
+    Node = 18,
+    /// Makes the symbolic link `text[1]` in the directory `text[0]` in root with the content
+    /// `text[2]`, unless something is there.
+    Link = 19,
     /// Hides `text[0]` in root, if it exists, behind an empty file or directory.
-    Mask = 19,
+    Mask = 20,
     /// Makes `text[0]` in root, if it exists, read-only.
-    ReadOnly = 20,
+    ReadOnly = 21,
     /// Sets the attributes `number[0]` on the root mount itself.
-    RootAttributes = 21,
+    RootAttributes = 22,
     /// Swaps the root of the namespace for the new one and lets go of the old.
-    Pivot = 22,
+    Pivot = 23,
     /// Sets the host name to `text[0]`.
-    Hostname = 23,
+    Hostname = 24,
     /// Sets the NIS domain name to `text[0]`.
-    Domainname = 24,
+    Domainname = 25,
     /// Brings the loopback interface up.
-    Loopback = 25,
+    Loopback = 26,
     /// Sets resource limit `number[0]` to soft `number[1]`, hard `number[2]`.
-    Rlimit = 26,
+    Rlimit = 27,
     /// Replaces descriptor `number[0]` with the new root's own null device.
-    NullStream = 27,
+    NullStream = 28,
     /// Drops every capability outside the set `number[0]` from the bounding set; `number[1]` is
     /// the last capability this kernel knows.
-    Bounding = 28,
+    Bounding = 29,
     /// Sets uid `number[0]`, gid `number[1]` and the supplementary groups: `number[2]` times
     /// 4 bytes at `text[0]`.
-    Identity = 29,
+    Identity = 30,
     /// Sets effective `number[0]`, permitted `number[1]`, inheritable `number[2]` capabilities.
-    Capabilities = 30,
+    Capabilities = 31,
     /// Raises the capabilities of the set `number[0]` to ambient.
-    Ambient = 31,
+    Ambient = 32,
     /// Changes to the directory `text[0]` in root, made when missing.
-    WorkingDir = 32,
+    WorkingDir = 33,
     /// Sets the file mode creation mask `number[0]`.
-    Umask = 33,
+    Umask = 34,
     /// No exec from here on may gain privileges.
-    NoNewPrivileges = 34,
+    NoNewPrivileges = 35,
     /// Writes the `number[0]` bytes at `text[0]` to the process's `oom_score_adj`; a refusal of the
     /// kernel's fails the step unless `number[1]` is 0.
-    OomScore = 35,
+    OomScore = 36,
     /// Reports that nothing is left but to execute the task.
-    AllClear = 36,
+    AllClear = 37,
 }
 
 /// What a record on the control socket tells the parent.

@@ -1,126 +1,235 @@
-//! The mount options of a specification, as an enumeration: what isn't known is an error on a bind
-//! mount and the file system's own business on the others.
+//! The mount options of a specification: an enumeration of the words that mean the same for every
+//! file system. What a file system reads itself stands in `data`.
+
+mod data;
+#[cfg(test)]
+mod tests;
 
 use super::Error;
+use super::plan::Mapped;
 use crate::sys::abi::*;
+
+/// A change to the attributes of a mount, in `MOUNT_ATTR_*`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Attributes {
+    pub(super) set: u64,
+    pub(super) clear: u64,
+}
+
+impl Attributes {
+    /// A later word takes back what an earlier one said.
+    fn apply(&mut self, later: Attributes) {
+        self.set = self.set & !later.clear | later.set;
+        self.clear = self.clear & !later.set | later.clear;
+        // Access times are one choice among values: the kernel wants the old one cleared whole.
+        if later.clear & MOUNT_ATTR__ATIME != 0 {
+            self.clear |= MOUNT_ATTR__ATIME;
+        }
+    }
+
+    /// The same as `MS_*` for a new file system.
+    fn as_mount_flags(self) -> u64 {
+        let table = [
+            (MOUNT_ATTR_RDONLY, MS_RDONLY),
+            (MOUNT_ATTR_NOSUID, MS_NOSUID),
+            (MOUNT_ATTR_NODEV, MS_NODEV),
+            (MOUNT_ATTR_NOEXEC, MS_NOEXEC),
+            (MOUNT_ATTR_NOATIME, MS_NOATIME),
+            (MOUNT_ATTR_STRICTATIME, MS_STRICTATIME),
+            (MOUNT_ATTR_NODIRATIME, MS_NODIRATIME),
+            (MOUNT_ATTR_NOSYMFOLLOW, MS_NOSYMFOLLOW),
+        ];
+        let set = table.iter().filter(|(attribute, _)| self.set & attribute != 0);
+        set.fold(0, |flags, (_, flag)| flags | *flag as u64)
+    }
+}
 
 /// Options sorted by who reads them.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct MountOptions {
-    /// `MS_*` for a new file system.
-    pub(super) flags: u64,
-    /// `MOUNT_ATTR_*` to set and to clear on a bind mount.
-    pub(super) set: u64,
-    pub(super) clear: u64,
-    /// One of `MS_PRIVATE`, …, or 0.
+    /// For the mount itself.
+    pub(super) own: Attributes,
+    /// For the mount and all that comes along below it; stronger than `own`.
+    pub(super) tree: Attributes,
+    /// `MS_*` that only a new file system knows.
+    pub(super) superblock: u64,
+    /// One of `MS_PRIVATE`, …, with `MS_REC` for the whole tree; 0 when nothing was said.
     pub(super) propagation: u64,
     pub(super) bind: bool,
     pub(super) recursive: bool,
-    /// `idmap`: ids inside stand for the same ids below the source.
-    pub(super) mapped: bool,
-    /// `ridmap`: and below what is mounted there.
-    pub(super) mapped_below: bool,
+    /// Whose ids the files below have, in a cell with ids of its own.
+    pub(super) mapped: Mapped,
     /// What the file system reads itself.
     pub(super) data: Vec<String>,
 }
 
 impl MountOptions {
-    /// Whether the mount is to be read-only.
+    /// What holds for the mount itself.
+    pub(super) fn top(&self) -> Attributes {
+        let mut all = self.own;
+        all.apply(self.tree);
+        all
+    }
+
+    /// Whether the mount itself is to be read-only.
     pub(super) fn read_only(&self) -> bool {
-        self.set & MOUNT_ATTR_RDONLY != 0
+        self.top().set & MOUNT_ATTR_RDONLY != 0
+    }
+
+    /// The flags of a new file system.
+    pub(super) fn flags(&self) -> u64 {
+        self.superblock | self.top().as_mount_flags()
+    }
+}
+
+/// What a word of the specification's list means.
+#[derive(Clone, Copy)]
+enum Word {
+    Set(u64),
+    Clear(u64),
+    /// Access times as this value (0 is "relative", the kernel's default), unless they were asked
+    /// for as the second.
+    Times(u64, Option<u64>),
+    /// A flag of the file system, on or off.
+    Superblock(usize, bool),
+    Propagation(usize),
+    Bind,
+    Mapped,
+    Nothing,
+    Refused(&'static str),
+}
+
+impl Word {
+    /// The meaning of `text`; `None` is for the file system to know.
+    fn of(text: &str) -> Option<Word> {
+        Some(match text {
+            "ro" => Word::Set(MOUNT_ATTR_RDONLY),
+            "rw" => Word::Clear(MOUNT_ATTR_RDONLY),
+            "nosuid" => Word::Set(MOUNT_ATTR_NOSUID),
+            "suid" => Word::Clear(MOUNT_ATTR_NOSUID),
+            "nodev" => Word::Set(MOUNT_ATTR_NODEV),
+            "dev" => Word::Clear(MOUNT_ATTR_NODEV),
+            "noexec" => Word::Set(MOUNT_ATTR_NOEXEC),
+            "exec" => Word::Clear(MOUNT_ATTR_NOEXEC),
+            "nodiratime" => Word::Set(MOUNT_ATTR_NODIRATIME),
+            "diratime" => Word::Clear(MOUNT_ATTR_NODIRATIME),
+            "nosymfollow" => Word::Set(MOUNT_ATTR_NOSYMFOLLOW),
+            "symfollow" => Word::Clear(MOUNT_ATTR_NOSYMFOLLOW),
+            "noatime" => Word::Times(MOUNT_ATTR_NOATIME, None),
+            "strictatime" => Word::Times(MOUNT_ATTR_STRICTATIME, None),
+            "relatime" => Word::Times(0, None),
+            // Each takes back one value and leaves the other.
+            "atime" => Word::Times(0, Some(MOUNT_ATTR_STRICTATIME)),
+            "nostrictatime" => Word::Times(0, Some(MOUNT_ATTR_NOATIME)),
+            "sync" => Word::Superblock(MS_SYNCHRONOUS, true),
+            "async" => Word::Superblock(MS_SYNCHRONOUS, false),
+            "dirsync" => Word::Superblock(MS_DIRSYNC, true),
+            "iversion" => Word::Superblock(MS_I_VERSION, true),
+            "noiversion" => Word::Superblock(MS_I_VERSION, false),
+            "lazytime" => Word::Superblock(MS_LAZYTIME, true),
+            "nolazytime" => Word::Superblock(MS_LAZYTIME, false),
+            "mand" => Word::Superblock(MS_MANDLOCK, true),
+            "nomand" => Word::Superblock(MS_MANDLOCK, false),
+            "silent" => Word::Superblock(MS_SILENT, true),
+            "loud" => Word::Superblock(MS_SILENT, false),
+            "private" => Word::Propagation(MS_PRIVATE),
+            "slave" => Word::Propagation(MS_SLAVE),
+            "shared" => Word::Propagation(MS_SHARED),
+            "unbindable" => Word::Propagation(MS_UNBINDABLE),
+            "bind" => Word::Bind,
+            // Relative times can't be switched off without saying what comes in their place.
+            "norelatime" => Word::Clear(0),
+            "defaults" => Word::Nothing,
+            "remount" => Word::Refused("a mount is made once, with all its options"),
+            "tmpcopyup" => Word::Refused("a memory file system starts empty"),
+            "idmap" => Word::Mapped,
+            _ => return None,
+        })
+    }
+
+    /// Whether it has a recursive form, with an r in front.
+    fn is_about_a_tree(self) -> bool {
+        matches!(
+            self,
+            Word::Set(_)
+                | Word::Clear(_)
+                | Word::Times(..)
+                | Word::Propagation(_)
+                | Word::Bind
+                | Word::Mapped
+        )
     }
 }
 
 /// Sorts the options of the mount on `target`.
 pub(super) fn parse(target: &str, kind: &str, options: &[String]) -> Result<MountOptions, Error> {
     let mut out = MountOptions { bind: kind == "bind", ..MountOptions::default() };
+    // Whether this is a bind mount may be said last.
+    out.bind |= options.iter().any(|option| option == "bind" || option == "rbind");
     for option in options {
-        one(&mut out, option);
-    }
-    if out.mapped && out.recursive != out.mapped_below {
-        let field = format!("mounts: idmap with rbind, or ridmap with bind, on {target}");
-        return Err(Error::Unsupported { field, detail: String::new() });
-    }
-    if let Some(option) = out.data.first().filter(|_| out.bind) {
-        let field = format!("mount option {option:?} of the bind mount on {target}");
-        return Err(Error::Unsupported { field, detail: String::new() });
+        one(&mut out, kind, option).map_err(|why| Error::Invalid {
+            field: format!("option {option:?} of the mount on {target}"),
+            why,
+        })?;
     }
     Ok(out)
 }
 
-fn one(out: &mut MountOptions, option: &str) {
-    let mut attribute = |ms: usize, attr: u64, on: bool| {
-        if on {
-            (out.flags, out.set, out.clear) =
-                (out.flags | ms as u64, out.set | attr, out.clear & !attr);
-        } else {
-            (out.flags, out.set, out.clear) =
-                (out.flags & !(ms as u64), out.set & !attr, out.clear | attr);
-        }
+fn one(out: &mut MountOptions, kind: &str, option: &str) -> Result<(), String> {
+    // "relatime" is a word of its own, "rrelatime" the recursive one.
+    let whole = Word::of(option).map(|word| (word, false));
+    let recursive = || {
+        let word = Word::of(option.strip_prefix('r')?)?;
+        word.is_about_a_tree().then_some((word, true))
     };
-    match option {
-        "ro" | "rro" => attribute(MS_RDONLY, MOUNT_ATTR_RDONLY, true),
-        "rw" => attribute(MS_RDONLY, MOUNT_ATTR_RDONLY, false),
-        "nosuid" | "rnosuid" => attribute(MS_NOSUID, MOUNT_ATTR_NOSUID, true),
-        "suid" => attribute(MS_NOSUID, MOUNT_ATTR_NOSUID, false),
-        "nodev" | "rnodev" => attribute(MS_NODEV, MOUNT_ATTR_NODEV, true),
-        "dev" => attribute(MS_NODEV, MOUNT_ATTR_NODEV, false),
-        "noexec" | "rnoexec" => attribute(MS_NOEXEC, MOUNT_ATTR_NOEXEC, true),
-        "exec" => attribute(MS_NOEXEC, MOUNT_ATTR_NOEXEC, false),
-        "nodiratime" => attribute(MS_NODIRATIME, MOUNT_ATTR_NODIRATIME, true),
-        "noatime" | "strictatime" | "relatime" => {
-            let (ms, attr) = match option {
-                "noatime" => (MS_NOATIME, MOUNT_ATTR_NOATIME),
-                "strictatime" => (MS_STRICTATIME, MOUNT_ATTR_STRICTATIME),
-                // The kernel's default has no attribute bit of its own.
-                _ => (MS_RELATIME, 0),
-            };
-            // Access times are a choice among values: the kernel wants the old one cleared whole.
-            (out.flags, out.set) = (out.flags | ms as u64, out.set & !MOUNT_ATTR__ATIME | attr);
-            out.clear |= MOUNT_ATTR__ATIME;
+    let Some((word, recursive)) = whole.or_else(recursive) else {
+        data::check(kind, out.bind, option)?;
+        out.data.push(option.to_owned());
+        return Ok(());
+    };
+    let attributes = if recursive { &mut out.tree } else { &mut out.own };
+    match word {
+        Word::Set(bit) => attributes.apply(Attributes { set: bit, clear: 0 }),
+        Word::Clear(bit) => attributes.apply(Attributes { set: 0, clear: bit }),
+        Word::Times(_, Some(kept)) if attributes.set & MOUNT_ATTR__ATIME == kept => {}
+        Word::Times(value, _) => {
+            attributes.apply(Attributes { set: value, clear: MOUNT_ATTR__ATIME });
         }
-        "sync" => out.flags |= MS_SYNCHRONOUS as u64,
-        "dirsync" => out.flags |= MS_DIRSYNC as u64,
-        "async" | "defaults" | "atime" | "diratime" => {}
-        "idmap" => out.mapped = true,
-        "ridmap" => (out.mapped, out.mapped_below) = (true, true),
-        "bind" => out.bind = true,
-        "rbind" => (out.bind, out.recursive) = (true, true),
-        "private" | "rprivate" => out.propagation = MS_PRIVATE as u64,
-        "slave" | "rslave" => out.propagation = MS_SLAVE as u64,
-        "shared" | "rshared" => out.propagation = MS_SHARED as u64,
-        "unbindable" | "runbindable" => out.propagation = MS_UNBINDABLE as u64,
-        other => out.data.push(other.to_owned()),
+        Word::Superblock(_, true) if out.bind => {
+            return Err("is the file system's own; a bind mount can't change it".to_owned());
+        }
+        Word::Superblock(flag, true) => out.superblock |= flag as u64,
+        Word::Superblock(flag, false) => out.superblock &= !(flag as u64),
+        Word::Propagation(to @ (MS_SHARED | MS_UNBINDABLE)) if !out.bind => {
+            let what = if to == MS_SHARED { "shared" } else { "unbindable" };
+            return Err(format!("a new file system can't be {what}"));
+        }
+        Word::Propagation(to) => {
+            out.propagation = (to | if recursive { MS_REC } else { 0 }) as u64;
+        }
+        Word::Bind => out.recursive |= recursive,
+        Word::Mapped if !out.bind => {
+            return Err("is for a bind mount; a new file system has the cell's ids".to_owned());
+        }
+        Word::Mapped => out.mapped = if recursive { Mapped::All } else { Mapped::Top },
+        Word::Nothing => {}
+        Word::Refused(why) => return Err(format!("is not supported: {why}")),
     }
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(kind: &str, options: &[&str]) -> Result<MountOptions, Error> {
-        let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
-        parse("/x", kind, &options)
-    }
-
-    #[test]
-    fn a_tmpfs_keeps_its_own_options() {
-        let options = parsed("tmpfs", &["nosuid", "strictatime", "mode=755", "size=1k"]).unwrap();
-        assert_eq!(options.flags, (MS_NOSUID | MS_STRICTATIME) as u64);
-        assert_eq!(options.data, ["mode=755", "size=1k"]);
-        assert!(!options.bind);
-    }
-
-    #[test]
-    fn the_last_of_two_opposites_wins() {
-        let options = parsed("bind", &["ro", "rw", "suid", "nosuid"]).unwrap();
-        assert!(!options.read_only());
-        assert_eq!((options.set, options.clear), (MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY));
-    }
-
-    #[test]
-    fn an_unknown_option_of_a_bind_mount_is_refused() {
-        let error = parsed("none", &["rbind", "bind-propagation=../.."]).unwrap_err();
-        assert!(error.to_string().contains("bind-propagation=../.."), "{error}");
+/// `linux.rootfsPropagation`, as `MS_*`.
+pub(super) fn root_propagation(text: &str) -> Result<u64, Error> {
+    let (word, recursive) = match text.strip_prefix('r') {
+        Some(rest) => (Word::of(rest), MS_REC),
+        None => (Word::of(text), 0),
+    };
+    match word {
+        Some(Word::Propagation(to)) => Ok((to | recursive) as u64),
+        _ => Err(Error::Invalid {
+            field: format!("linux.rootfsPropagation {text:?}"),
+            why: "must be private, slave, shared or unbindable, with an r in front or without"
+                .to_owned(),
+        }),
     }
 }

@@ -30,7 +30,8 @@ pub enum Step {
     Tree { tree: Box<Tree>, target: String, how: u16 },
     Mount(Box<Mount>),
     Bind(Box<Bind>),
-    SetAttributes { target: String, set: u64, clear: u64 },
+    Tray { target: String, how: u16 },
+    SealTray,
     Node { dir: String, name: String, mode: u32, device: u64, uid: u32, gid: u32 },
     Link { dir: String, name: String, content: String },
     Mask(String),
@@ -60,7 +61,6 @@ pub struct Mount {
     pub target: String,
     pub kind: String,
     pub flags: u64,
-    pub propagation: u64,
     pub data: String,
     /// How the target is found and made: the flags of a step on the wire.
     pub how: u16,
@@ -72,27 +72,41 @@ pub struct Mount {
 pub struct Bind {
     pub source: String,
     pub target: String,
-    pub set: u64,
-    pub clear: u64,
+    /// `MOUNT_ATTR_*` to set and to clear on the mount itself.
+    pub own: [u64; 2],
+    /// The same for the mount and all that comes along below it.
+    pub tree: [u64; 2],
+    /// `MS_PRIVATE`, …; with `MS_REC` for the whole tree.
     pub propagation: u64,
     /// How the target is found and made: the flags of a step on the wire.
     pub how: u16,
-    /// In a cell with ids of its own: whether its ids stand for the same ids below the source.
-    pub mapped: bool,
+    /// Whose ids the files have, in a cell with ids of its own.
+    pub mapped: Mapped,
 }
 
 /// A part of the host's tree that the parent opens, settles and sends along: a cell with ids of its
 /// own can't reach it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "the fields are the arguments of mount_setattr(2)")]
+#[allow(missing_docs, reason = "the fields are those of a bind")]
 pub struct Tree {
     pub path: String,
-    pub set: u64,
-    pub clear: u64,
+    pub own: [u64; 2],
+    pub tree: [u64; 2],
     pub propagation: u64,
     pub recursive: bool,
-    /// Whether the cell's ids stand for the same ids on the file system.
-    pub mapped: bool,
+    pub mapped: Mapped,
+}
+
+/// Whether a cell's ids stand for the same ids on the file systems of a part of the host's tree.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Mapped {
+    /// They don't: most owners are nobody inside.
+    #[default]
+    No,
+    /// On the mount itself.
+    Top,
+    /// And on all that comes along below it.
+    All,
 }
 
 /// The maps of a user namespace, as `/proc/PID/uid_map` and `gid_map` take them.
@@ -129,9 +143,8 @@ impl fmt::Display for Step {
             Step::Tree { tree, target, .. } => write!(f, "{tree} at {target}"),
             Step::Mount(mount) => mount.fmt(f),
             Step::Bind(bind) => bind.fmt(f),
-            Step::SetAttributes { target, set, clear } => {
-                write!(f, "change attributes of {target} (set {set:#x}, clear {clear:#x})")
-            }
+            Step::Tray { target, .. } => write!(f, "mount tmpfs at {target} for other mounts"),
+            Step::SealTray => f.write_str("make the tmpfs for other mounts read-only"),
             Step::Node { dir, name, mode, device, .. } => {
                 write!(f, "make node {dir}/{name} (mode {mode:o}, device {device:#x})")
             }
@@ -175,16 +188,19 @@ impl fmt::Display for Mount {
 
 impl fmt::Display for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ro = if self.set & MOUNT_ATTR_RDONLY != 0 { "read-only " } else { "" };
-        let mapped = if self.mapped { ", ids mapped," } else { "" };
+        let ro =
+            if (self.own[0] | self.tree[0]) & MOUNT_ATTR_RDONLY != 0 { "read-only " } else { "" };
+        let mapped = if self.mapped == Mapped::No { "" } else { ", ids mapped," };
         write!(f, "bind {ro}{}{mapped}", self.path)
     }
 }
 
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ro = if self.set & MOUNT_ATTR_RDONLY != 0 { "read-only " } else { "" };
-        write!(f, "bind {ro}{} at {}", self.source, self.target)
+        let ro =
+            if (self.own[0] | self.tree[0]) & MOUNT_ATTR_RDONLY != 0 { "read-only " } else { "" };
+        write!(f, "bind {ro}{} at {}", self.source, self.target)?;
+        if self.how & wire::IN_TRAY != 0 { f.write_str(" in the tmpfs") } else { Ok(()) }
     }
 }
 
@@ -357,15 +373,19 @@ fn encode_step<'a>(
         }
         Step::Mount(m) => {
             flags = m.how;
-            (Op::Mount, [&m.target, &m.source, &m.kind, &m.data], [m.flags, m.propagation, 0])
+            (Op::Mount, [&m.target, &m.source, &m.kind, &m.data], [m.flags, 0, 0])
         }
         Step::Bind(b) => {
             flags = b.how;
-            (Op::Bind, [&b.target, &b.source, "", ""], [b.set, b.clear, b.propagation])
+            let halves = |[set, clear]: [u64; 2]| set << 32 | clear;
+            let numbers = [halves(b.own), halves(b.tree), b.propagation];
+            (Op::Bind, [&b.target, &b.source, "", ""], numbers)
         }
-        Step::SetAttributes { target, set, clear } => {
-            (Op::SetAttributes, [target, "", "", ""], [*set, *clear, 0])
+        Step::Tray { target, how } => {
+            flags = *how;
+            (Op::Tray, [target, "", "", ""], [0; 3])
         }
+        Step::SealTray => (Op::SealTray, [""; 4], [0; 3]),
         Step::Node { dir, name, mode, device, uid, gid } => {
             let owner = u64::from(*uid) << 32 | u64::from(*gid);
             (Op::Node, [dir, name, "", ""], [u64::from(*mode), *device, owner])
@@ -443,11 +463,11 @@ mod tests {
         let bind = Bind {
             source: "/img/lib".into(),
             target: "/lib".into(),
-            set: MOUNT_ATTR_RDONLY,
-            clear: 0,
+            own: [0, 0],
+            tree: [MOUNT_ATTR_RDONLY, 0],
             propagation: 0,
             how: 0,
-            mapped: false,
+            mapped: Mapped::No,
         };
         assert_eq!(Step::Bind(Box::new(bind)).to_string(), "bind read-only /img/lib at /lib");
     }

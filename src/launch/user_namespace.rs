@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::Error;
-use super::plan::{IdMaps, Plan, Step, Tree};
+use super::plan::{IdMaps, Mapped, Plan, Step, Tree};
 use crate::init::wire::MOST_TREES;
-use crate::sys::abi::{MOUNT_ATTR_IDMAP, MountAttr};
+use crate::sys::abi::{MOUNT_ATTR_IDMAP, MS_REC, MountAttr};
 use crate::sys::limits::raise_hard;
 use crate::sys::mount::set_attributes;
 
@@ -65,21 +65,19 @@ fn open(tree: &Tree, namespace: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     flags.set(OpenTreeFlags::AT_RECURSIVE, tree.recursive);
     let mount = open_tree(CWD, tree.path.as_str(), flags)
         .map_err(|errno| failed("open_tree", "", errno.into()))?;
-    let attr = MountAttr {
-        attr_set: tree.set,
-        attr_clr: tree.clear,
-        propagation: tree.propagation,
-        userns_fd: 0,
-    };
-    set_attributes(mount.as_fd(), &attr, tree.recursive)
-        .map_err(|error| failed("mount_setattr", "", error))?;
-    if tree.mapped {
-        let attr = MountAttr {
-            attr_set: MOUNT_ATTR_IDMAP,
-            userns_fd: namespace.as_raw_fd() as u64,
-            ..MountAttr::default()
-        };
-        set_attributes(mount.as_fd(), &attr, tree.recursive).map_err(|error| {
+    let set = |attr, recursive| set_attributes(mount.as_fd(), &attr, recursive);
+    let everywhere = tree.propagation & MS_REC as u64 != 0;
+    let propagation = tree.propagation & !(MS_REC as u64);
+    // The mount itself, then all that came along below it: the later is the stronger.
+    for ([attr_set, attr_clr], recursive) in [(tree.own, false), (tree.tree, true)] {
+        let propagation = if recursive == everywhere { propagation } else { 0 };
+        let attr = MountAttr { attr_set, attr_clr, propagation, userns_fd: 0 };
+        set(attr, recursive).map_err(|error| failed("mount_setattr", "", error))?;
+    }
+    if tree.mapped != Mapped::No {
+        let userns_fd = namespace.as_raw_fd() as u64;
+        let attr = MountAttr { attr_set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
+        set(attr, tree.mapped == Mapped::All).map_err(|error| {
             let hint = match Errno::from_io_error(&error) {
                 Some(Errno::INVAL) => " (can this kernel map ids on the file system?)",
                 _ => "",

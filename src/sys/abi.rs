@@ -162,12 +162,16 @@ constants! {
     MS_SLAVE: usize = 0x8_0000,
     MS_SHARED: usize = 0x10_0000,
     MS_UNBINDABLE: usize = 0x2_0000,
-    MS_RELATIME: usize = 0x20_0000,
     MS_STRICTATIME: usize = 0x100_0000,
     MS_NOATIME: usize = 0x400,
     MS_NODIRATIME: usize = 0x800,
     MS_SYNCHRONOUS: usize = 0x10,
     MS_DIRSYNC: usize = 0x80,
+    MS_MANDLOCK: usize = 0x40,
+    MS_NOSYMFOLLOW: usize = 0x100,
+    MS_SILENT: usize = 0x8000,
+    MS_I_VERSION: usize = 0x80_0000,
+    MS_LAZYTIME: usize = 0x200_0000,
     MNT_DETACH: usize = 2,
 
     OPEN_TREE_CLONE: usize = 1,
@@ -184,7 +188,13 @@ constants! {
     MOUNT_ATTR_STRICTATIME: u64 = 0x20,
     MOUNT_ATTR_NODIRATIME: u64 = 0x80,
     MOUNT_ATTR_IDMAP: u64 = 0x10_0000,
+    MOUNT_ATTR_NOSYMFOLLOW: u64 = 0x20_0000,
 
+    FSOPEN_CLOEXEC: usize = 0x1,
+    FSMOUNT_CLOEXEC: usize = 0x1,
+
+    S_IFMT: u32 = 0o170_000,
+    S_IFDIR: u32 = 0o040_000,
     S_IFCHR: u32 = 0o020_000,
     S_IFBLK: u32 = 0o060_000,
     S_IFREG: u32 = 0o100_000,
@@ -210,6 +220,9 @@ constants! {
 
 /// `close_range`: mark instead of closing.
 pub const CLOSE_RANGE_CLOEXEC: usize = 4;
+/// `fsconfig`: a value under a key; the file system is to be made.
+pub const FSCONFIG_SET_STRING: usize = 1;
+pub const FSCONFIG_CMD_CREATE: usize = 6;
 /// `_LINUX_CAPABILITY_VERSION_3`: 64-bit sets in two halves.
 pub const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 /// `AF_INET`, `SOCK_DGRAM | SOCK_CLOEXEC` and the two interface requests that bring a link up.

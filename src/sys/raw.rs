@@ -18,6 +18,7 @@ impl Errno {
     pub const ESRCH: Errno = Errno(3);
     pub const EINTR: Errno = Errno(4);
     pub const EAGAIN: Errno = Errno(11);
+    pub const ENXIO: Errno = Errno(6);
     pub const EACCES: Errno = Errno(13);
     pub const EEXIST: Errno = Errno(17);
     pub const ENOTDIR: Errno = Errno(20);
@@ -111,6 +112,9 @@ syscalls! {
     statx = 332 / 291,
     open_tree = 428 / 428,
     move_mount = 429 / 429,
+    fsopen = 430 / 430,
+    fsconfig = 431 / 431,
+    fsmount = 432 / 432,
     clone3 = 435 / 435,
     close_range = 436 / 436,
     openat2 = 437 / 437,

@@ -65,9 +65,9 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     steps.extend(ids.is_some().then_some(Step::BecomeRoot));
     // Nothing mounted here reaches the host, and what the host mounts from now on still may reach
     // a volume that asks for it.
-    steps.push(Step::Propagation(MS_SLAVE as u64));
+    steps.push(Step::Propagation((MS_SLAVE | MS_REC) as u64));
     let root = rootfs::compile(bundle, place, ids.is_some(), &mut steps)?;
-    mounts::compile(spec, place, ids.is_some(), &mut steps)?;
+    mounts::compile(bundle, place, ids.is_some(), &mut steps)?;
     if ids.is_some() {
         own_ids::adapt(&mut steps, place)?;
     }
@@ -84,6 +84,8 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         steps.push(Step::RootAttributes(MOUNT_ATTR_RDONLY));
     }
     steps.push(Step::Pivot);
+    // Private or a slave it is already; a shared root could not be pivoted to.
+    steps.extend(root.propagation_at_last.map(Step::Propagation));
     for (number, null) in (0..).zip(place.null_streams) {
         if null {
             steps.push(Step::NullStream(number));

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount as SpecMount, Spec};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount as SpecMount};
 
-use super::super::options::{self, MountOptions};
-use super::super::plan::{Bind, Mount};
+use super::super::options::{self, Attributes, MountOptions};
+use super::super::plan::{Bind, Mapped, Mount};
 use super::super::{Error, Step};
 use super::{Place, clean};
-use crate::init::wire::{MAKE_DIR, MAKE_FILE, NO_SYMLINKS, RECURSIVE};
+use crate::bundle::Bundle;
+use crate::init::wire::{IN_TRAY, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, RECURSIVE};
 use crate::sys::abi::*;
+
+const DEV: &str = "/dev";
 
 /// The devices every cell has: name, major, minor.
 const DEVICES: [(&str, u32, u32); 6] = [
@@ -31,18 +34,34 @@ const LINKS: [(&str, &str); 5] = [
 
 /// The steps for `mounts`, `linux.devices`, `linux.maskedPaths` and `linux.readonlyPaths`.
 pub(super) fn compile(
-    spec: &Spec,
+    bundle: &Bundle,
     place: &Place,
     own_ids: bool,
     steps: &mut Vec<Step>,
 ) -> Result<(), Error> {
+    let spec = bundle.spec();
+    let mut dev_is_there = false;
     for mount in spec.mounts().as_deref().unwrap_or_default() {
-        one(mount, place, own_ids, steps)?;
+        one(mount, bundle, place, steps)?;
+        if let (Some(Step::Bind(bind)), false) = (steps.last(), own_ids)
+            && bind.mapped != Mapped::No
+        {
+            let field = format!("option idmap of the mount on {}", bind.target);
+            return Err(Error::Invalid { field, why: "needs a user namespace".to_owned() });
+        }
         // At once, while nothing can have been bound over it: a /dev bound from elsewhere is
         // somebody's directory.
-        if steps.last().is_some_and(|step| matches!(step, Step::Mount(m) if m.target == "/dev")) {
-            default_devices(steps);
+        match steps.last() {
+            Some(Step::Mount(m)) if m.target == DEV => {
+                steps.extend(default_devices());
+                dev_is_there = true;
+            }
+            Some(Step::Bind(bind)) if bind.target == DEV => dev_is_there = true,
+            _ => {}
         }
+    }
+    if !dev_is_there {
+        steps.extend(default_devices());
     }
     let linux = spec.linux().as_ref();
     for device in linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default() {
@@ -58,23 +77,25 @@ pub(super) fn compile(
 
 fn one(
     mount: &SpecMount,
+    bundle: &Bundle,
     place: &Place,
-    own_ids: bool,
     steps: &mut Vec<Step>,
 ) -> Result<(), Error> {
     let target = target(mount.destination())?;
     let kind = mount.typ().clone().unwrap_or_default();
     let options = options::parse(&target, &kind, mount.options().as_deref().unwrap_or_default())?;
-    if options.bind {
-        return bind(mount, target, &options, own_ids, steps);
-    }
     // An image decides what lies at these paths; a link there would redirect what is written to
     // them later.
-    let own = ["/proc", "/sys", "/dev"];
+    let own = ["/proc", "/sys", DEV];
     let strict = own.iter().any(|own| Path::new(&target).starts_with(own));
-    let how = MAKE_DIR | if strict { NO_SYMLINKS } else { 0 };
+    let how = if strict { NO_SYMLINKS } else { 0 };
+    if options.bind {
+        steps.push(bind(mount, bundle, target, &options, how)?);
+        return Ok(());
+    }
+    let how = how | MAKE_DIR;
     if kind == "cgroup" || kind == "cgroup2" {
-        cgroup_view(&target, &options, place, how, steps);
+        cgroup_view(target, &options, place, how, steps);
         return Ok(());
     }
     let source = mount.source().as_ref().map(|source| source.to_string_lossy().into_owned());
@@ -82,8 +103,7 @@ fn one(
         source: source.filter(|source| !source.is_empty()).unwrap_or_else(|| kind.clone()),
         target,
         kind,
-        flags: options.flags,
-        propagation: options.propagation,
+        flags: options.flags(),
         data: options.data.join(","),
         how,
     })));
@@ -100,126 +120,125 @@ fn target(path: &Path) -> Result<String, Error> {
     }
 }
 
+/// A part of the host's tree. A relative source is the bundle's.
 fn bind(
     mount: &SpecMount,
+    bundle: &Bundle,
     target: String,
     options: &MountOptions,
-    own_ids: bool,
-    steps: &mut Vec<Step>,
-) -> Result<(), Error> {
-    let source = mount.source().as_ref().map(|path| path.to_string_lossy().into_owned());
-    let source = source.unwrap_or_default();
+    how: u16,
+) -> Result<Step, Error> {
+    let source = mount.source().clone().unwrap_or_default();
+    let text = |path: &Path| path.to_string_lossy().into_owned();
     let missing =
-        |error| Error::Missing { what: "volume source", path: source.clone(), source: error };
-    if !source.starts_with('/') {
-        return Err(missing(std::io::ErrorKind::InvalidInput.into()));
+        |path, error| Error::Missing { what: "volume source", path: text(path), source: error };
+    if source.as_os_str().is_empty() {
+        return Err(missing(&source, std::io::ErrorKind::InvalidInput.into()));
     }
-    if options.mapped && !own_ids {
-        let field = format!("mounts: option idmap on {target}");
-        return Err(Error::Invalid { field, why: "needs a user namespace".to_owned() });
-    }
-    let metadata = std::fs::metadata(&source).map_err(missing)?;
-    let make = if metadata.is_dir() { MAKE_DIR } else { MAKE_FILE };
-    let recursive = if options.recursive { RECURSIVE } else { 0 };
-    let default = MS_PRIVATE as u64;
-    steps.push(Step::Bind(Box::new(Bind {
-        source,
-        target,
-        set: options.set,
-        clear: options.clear,
-        propagation: if options.propagation == 0 { default } else { options.propagation },
-        how: make | recursive,
-        mapped: options.mapped,
-    })));
-    Ok(())
+    let source = bundle.dir().join(source);
+    let metadata = std::fs::metadata(&source).map_err(|error| missing(&source, error))?;
+    let how = how | if metadata.is_dir() { MAKE_DIR } else { MAKE_FILE };
+    Ok(attach(text(&source), target, options, how))
+}
+
+/// The step for a bind mount: as few changes to it as say what `options` say.
+fn attach(source: String, target: String, options: &MountOptions, how: u16) -> Step {
+    let halves = |attributes: Attributes| [attributes.set, attributes.clear];
+    let private = (MS_PRIVATE | MS_REC) as u64;
+    let propagation = if options.propagation == 0 { private } else { options.propagation };
+    let (own, tree, how) = match options.recursive {
+        true => (halves(options.own), halves(options.tree), how | RECURSIVE),
+        // Nothing comes along, so the mount itself is the whole tree.
+        false => ([0, 0], halves(options.top()), how),
+    };
+    let propagation = propagation | if options.recursive { 0 } else { MS_REC as u64 };
+    let mapped = options.mapped;
+    Step::Bind(Box::new(Bind { source, target, own, tree, propagation, how, mapped }))
 }
 
 /// The cell's own cgroup, where programs look for their limits. On a hybrid host each hierarchy
 /// stands in a directory of its own, as programs expect there.
 fn cgroup_view(
-    target: &str,
+    target: String,
     options: &MountOptions,
     place: &Place,
     how: u16,
     steps: &mut Vec<Step>,
 ) {
-    let view = |name: &str, source: &Path| {
-        let separator = if name.is_empty() { "" } else { "/" };
-        Step::Bind(Box::new(Bind {
-            source: source.to_string_lossy().into_owned(),
-            target: format!("{target}{separator}{name}"),
-            set: options.set,
-            clear: 0,
-            propagation: MS_PRIVATE as u64,
-            how,
-            mapped: false,
-        }))
-    };
-    let many = place.views.iter().any(|view| !view.name.is_empty());
-    if many {
-        steps.push(Step::Mount(Box::new(Mount {
-            source: "tmpfs".to_owned(),
-            target: target.to_owned(),
-            kind: "tmpfs".to_owned(),
-            flags: (MS_NOSUID | MS_NODEV | MS_NOEXEC) as u64,
-            propagation: 0,
-            data: "mode=755,size=64k".to_owned(),
-            how,
-        })));
+    // What is cleared was never set.
+    let tree = Attributes { set: options.top().set, clear: 0 };
+    let options = MountOptions { tree, bind: true, ..MountOptions::default() };
+    let source = |path: &Path| path.to_string_lossy().into_owned();
+    if let [view] = &place.views[..]
+        && view.name.is_empty()
+    {
+        steps.push(attach(source(&view.path), target, &options, how));
+        return;
     }
-    steps.extend(place.views.iter().map(|each| view(each.name, &each.path)));
-    if many && options.read_only() {
-        let set = MOUNT_ATTR_RDONLY;
-        steps.push(Step::SetAttributes { target: target.to_owned(), set, clear: 0 });
+    steps.push(Step::Tray { target, how });
+    steps.extend(place.views.iter().map(|view| {
+        attach(source(&view.path), view.name.to_owned(), &options, MAKE_DIR | IN_TRAY)
+    }));
+    if options.read_only() {
+        steps.push(Step::SealTray);
     }
 }
 
-fn default_devices(steps: &mut Vec<Step>) {
-    steps.extend(DEVICES.map(|(name, major, minor)| Step::Node {
-        dir: "/dev".to_owned(),
-        name: name.to_owned(),
-        mode: S_IFCHR | 0o666,
-        device: rustix::fs::makedev(major, minor),
-        uid: 0,
-        gid: 0,
-    }));
-    steps.extend(LINKS.map(|(name, content)| Step::Link {
-        dir: "/dev".to_owned(),
+/// The devices and links of every cell.
+fn default_devices() -> impl Iterator<Item = Step> {
+    let nodes = DEVICES.into_iter().map(|(name, major, minor)| {
+        device(DEV, name, S_IFCHR | 0o666, rustix::fs::makedev(major, minor), 0, 0)
+    });
+    let links = LINKS.into_iter().map(|(name, content)| Step::Link {
+        dir: DEV.to_owned(),
         name: name.to_owned(),
         content: content.to_owned(),
-    }));
+    });
+    nodes.chain(links)
+}
+
+/// Every device of a cell is made here.
+fn device(dir: &str, name: &str, mode: u32, device: u64, uid: u32, gid: u32) -> Step {
+    Step::Node { dir: dir.to_owned(), name: name.to_owned(), mode, device, uid, gid }
 }
 
 /// One of `linux.devices`; `None` for one that is there anyway.
-fn node(device: &LinuxDevice) -> Result<Option<Step>, Error> {
-    let path = target(device.path())?;
+fn node(entry: &LinuxDevice) -> Result<Option<Step>, Error> {
+    let path = target(entry.path())?;
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", &path));
-    if dir == "/dev" && DEVICES.iter().any(|(known, _, _)| *known == name) {
-        return Ok(None);
-    }
-    let kind = match device.typ() {
+    let bad = |what: &str, why: &str| Error::Invalid {
+        field: format!("linux.devices: {path}: {what}"),
+        why: why.to_owned(),
+    };
+    let kind = match entry.typ() {
         LinuxDeviceType::C | LinuxDeviceType::U => S_IFCHR,
         LinuxDeviceType::B => S_IFBLK,
         LinuxDeviceType::P => S_IFIFO,
-        LinuxDeviceType::A => {
-            let field = format!("linux.devices: {path}: type");
-            return Err(Error::Invalid { field, why: "must be c, b, u or p".into() });
-        }
+        LinuxDeviceType::A => return Err(bad("type", "must be c, b, u or p")),
     };
-    let number = |value: i64| {
-        u32::try_from(value).map_err(|_| Error::Invalid {
-            field: format!("linux.devices: {path}"),
-            why: format!("{value} is no device number"),
-        })
+    // The kernel would take the low bits of a larger number, and so another device.
+    let number = |value: i64, bits: u32| {
+        let number = u32::try_from(value).ok().filter(|number| *number < 1 << bits);
+        number.ok_or_else(|| bad(&value.to_string(), "is no device number"))
     };
-    Ok(Some(Step::Node {
-        dir: if dir.is_empty() { "/".to_owned() } else { dir.to_owned() },
-        name: name.to_owned(),
-        mode: kind | device.file_mode().unwrap_or(0o666) & 0o7777,
-        device: rustix::fs::makedev(number(device.major())?, number(device.minor())?),
-        uid: device.uid().unwrap_or(0),
-        gid: device.gid().unwrap_or(0),
-    }))
+    let (major, minor) = match kind {
+        S_IFIFO => (0, 0),
+        _ => (number(entry.major(), 12)?, number(entry.minor(), 20)?),
+    };
+    if dir == DEV && DEVICES.iter().any(|(known, ..)| *known == name) {
+        return match (kind, DEVICES.contains(&(name, major, minor))) {
+            (S_IFCHR, true) => Ok(None),
+            _ => Err(bad("this name", "is another device's")),
+        };
+    }
+    Ok(Some(device(
+        if dir.is_empty() { "/" } else { dir },
+        name,
+        kind | entry.file_mode().unwrap_or(0o666) & 0o7777,
+        rustix::fs::makedev(major, minor),
+        entry.uid().unwrap_or(0),
+        entry.gid().unwrap_or(0),
+    )))
 }
 
 #[cfg(test)]

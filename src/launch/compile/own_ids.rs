@@ -5,7 +5,7 @@
 
 use oci_spec::runtime::{LinuxIdMapping, Spec};
 
-use super::super::plan::{Bind, IdMaps, Tree};
+use super::super::plan::{Bind, IdMaps, Mapped, Tree};
 use super::super::{Error, Step};
 use super::Place;
 use crate::init::wire::{MAKE_FILE, RECURSIVE};
@@ -60,8 +60,8 @@ pub(super) fn adapt(steps: &mut [Step], place: &Place) -> Result<(), Error> {
                 *step = Step::Tree {
                     tree: Box::new(Tree {
                         path: bind.source.clone(),
-                        set: bind.set,
-                        clear: bind.clear,
+                        own: bind.own,
+                        tree: bind.tree,
                         propagation: bind.propagation,
                         recursive: bind.how & RECURSIVE != 0,
                         mapped: bind.mapped,
@@ -95,10 +95,10 @@ fn device_of_the_host(path: String, mode: u32, device: u64) -> Result<Step, Erro
     Ok(Step::Bind(Box::new(Bind {
         source: path.clone(),
         target: path,
-        set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-        clear: 0,
-        propagation: MS_PRIVATE as u64,
+        own: [0, 0],
+        tree: [MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0],
+        propagation: (MS_PRIVATE | MS_REC) as u64,
         how: MAKE_FILE,
-        mapped: false,
+        mapped: Mapped::No,
     })))
 }

@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use super::super::{Error, Step, Tree};
+use super::super::plan::{Mapped, Tree};
+use super::super::{Error, Step, options};
 use super::{Place, annotated};
 use crate::bundle::{Bundle, annotation};
 use crate::sys::abi::*;
@@ -21,6 +22,8 @@ const OPEN_DIR: &str = "/proc";
 pub(super) struct Root {
     /// Mount points may still have to be made in it.
     pub(super) read_only_at_last: bool,
+    /// `linux.rootfsPropagation`, where it says more than how the root was bound.
+    pub(super) propagation_at_last: Option<u64>,
 }
 
 /// The steps that make `root.path` the place where later steps resolve.
@@ -42,20 +45,24 @@ pub(super) fn compile(
         return Err(missing(std::io::ErrorKind::NotADirectory.into()));
     }
     let mode = metadata.mode() & 0o7777;
+    let propagation = propagation(spec)?;
+    let root = |read_only_at_last| Root { read_only_at_last, propagation_at_last: propagation.1 };
+    // Where to mount: `None` for an init that can't reach the driver's directory.
+    let own_place = (!own_ids).then_some(place.scratch.as_path());
     match annotated(spec, annotation::ROOTFS) {
         None => {
-            bind(path, place, own_ids, 0, true, steps);
-            Ok(Root { read_only_at_last: read_only })
+            bind(path, own_place, 0, (propagation.0, true), steps);
+            Ok(root(read_only))
         }
         // Through an overlay the host's own sockets and FIFOs are dead; through a bind they live.
         Some(annotation::SHARED) if rootfs != Path::new("/") && has_mount_points(&rootfs, spec) => {
-            bind(path, place, own_ids, MOUNT_ATTR_RDONLY, false, steps);
-            Ok(Root { read_only_at_last: false })
+            bind(path, own_place, MOUNT_ATTR_RDONLY, (propagation.0, false), steps);
+            Ok(root(false))
         }
         // A mount point has to be made, in a layer above the shared directory.
         Some(annotation::SHARED) => {
-            overlay_in_memory(&path, mode, place, own_ids, steps);
-            Ok(Root { read_only_at_last: true })
+            overlay_in_memory(&path, mode, own_place, steps);
+            Ok(root(true))
         }
         Some(annotation::COPY_ON_WRITE_TMPFS) => {
             if own_ids && !tmpfs_keeps_attributes() {
@@ -64,8 +71,8 @@ pub(super) fn compile(
                 let detail = " by this kernel (before 6.6); take one on disk".to_owned();
                 return Err(Error::Unsupported { field, detail });
             }
-            overlay_in_memory(&path, mode, place, own_ids, steps);
-            Ok(Root { read_only_at_last: false })
+            overlay_in_memory(&path, mode, own_place, steps);
+            Ok(root(false))
         }
         Some(annotation::COPY_ON_WRITE_DISK) => {
             let Some(disk) = &place.disk else {
@@ -73,7 +80,7 @@ pub(super) fn compile(
                 return Err(Error::Invalid { field, why: "no data directory is set".into() });
             };
             overlay_on_disk(&path, disk, own_ids, steps);
-            Ok(Root { read_only_at_last: false })
+            Ok(root(false))
         }
         Some(other) => {
             let field = format!("annotation {}", annotation::ROOTFS);
@@ -82,40 +89,46 @@ pub(super) fn compile(
     }
 }
 
+/// `linux.rootfsPropagation` in two parts: how the root is bound, and what it becomes after the
+/// pivot, which a shared root would not allow. Nothing mounted in the cell ever reaches the host;
+/// "slave" and "shared" let in what the host mounts below the root.
+fn propagation(spec: &Spec) -> Result<(u64, Option<u64>), Error> {
+    let asked = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref());
+    let asked = asked.filter(|text| !text.is_empty()).map(options::root_propagation).transpose()?;
+    let is = |kind: usize| asked.is_some_and(|asked| asked & kind as u64 != 0);
+    let bound = if is(MS_SLAVE) || is(MS_SHARED) { MS_SLAVE } else { MS_PRIVATE };
+    Ok((bound as u64, asked.filter(|_| is(MS_SHARED) || is(MS_UNBINDABLE))))
+}
+
+/// Makes the directory the root. The init mounts it on `at`; one that can't gets it from the parent,
+/// with the cell's ids if it is shared, and as it is if it is the cell's own: then it belongs to them.
 fn bind(
     path: String,
-    place: &Place,
-    own_ids: bool,
+    at: Option<&Path>,
     set: u64,
-    recursive: bool,
+    (propagation, recursive): (u64, bool),
     steps: &mut Vec<Step>,
 ) {
-    let propagation = MS_PRIVATE as u64;
-    if own_ids {
-        // A shared root belongs to its own ids; one of the cell's own to whom it was given.
-        let mapped = set & MOUNT_ATTR_RDONLY != 0;
-        let tree = Tree { path, set, clear: 0, propagation, recursive, mapped };
+    let Some(at) = at else {
+        let mapped = if set & MOUNT_ATTR_RDONLY != 0 { Mapped::All } else { Mapped::No };
+        let propagation = propagation | MS_REC as u64;
+        let tree = Tree { path, own: [0, 0], tree: [set, 0], propagation, recursive, mapped };
         return steps.push(Step::TreeAsRoot { tree: Box::new(tree), target: OPEN_DIR });
-    }
-    let target = place.scratch.to_string_lossy().into_owned();
+    };
+    let target = at.to_string_lossy().into_owned();
     steps.push(Step::BindRoot { path, target: target.clone(), set, propagation, recursive });
     steps.push(Step::EnterRoot(target));
 }
 
-fn scratch(target: &Path, steps: &mut Vec<Step>) {
-    let target = target.to_string_lossy().into_owned();
-    steps.push(Step::Scratch { target, options: "mode=700".to_owned() });
-}
-
-fn overlay_in_memory(lower: &str, mode: u32, place: &Place, own_ids: bool, steps: &mut Vec<Step>) {
-    scratch(if own_ids { Path::new(OPEN_DIR) } else { &place.scratch }, steps);
+fn overlay_in_memory(lower: &str, mode: u32, at: Option<&Path>, steps: &mut Vec<Step>) {
+    scratch(at, steps);
     // The upper directory's mode is what the cell sees as the mode of "/".
     for (name, mode) in [("upper", mode), ("work", 0o700), ("root", 0o700)] {
         steps.push(Step::MakeHere { name: name.to_owned(), mode });
     }
-    match own_ids {
-        true => overlay_with_own_ids(lower, "upperdir=upper,workdir=work", steps),
-        false => overlay(lower, "upperdir=upper,workdir=work", steps),
+    match at {
+        Some(_) => overlay(lower, "upperdir=upper,workdir=work", steps),
+        None => overlay_with_own_ids(lower, "upperdir=upper,workdir=work", steps),
     }
 }
 
@@ -126,10 +139,15 @@ fn overlay_on_disk(lower: &str, disk: &Path, own_ids: bool, steps: &mut Vec<Step
         steps.push(Step::HostDir(disk));
         return overlay(lower, "upperdir=upper,workdir=work,volatile", steps);
     }
-    scratch(Path::new(OPEN_DIR), steps);
+    scratch(None, steps);
     steps.push(Step::MakeHere { name: "root".to_owned(), mode: 0o700 });
     steps.push(Step::TreeHere { tree: mapped(disk, 0), name: "disk" });
     overlay_with_own_ids(lower, "upperdir=disk/upper,workdir=disk/work,volatile", steps);
+}
+
+fn scratch(at: Option<&Path>, steps: &mut Vec<Step>) {
+    let target = at.unwrap_or(Path::new(OPEN_DIR)).to_string_lossy().into_owned();
+    steps.push(Step::Scratch { target, options: "mode=700".to_owned() });
 }
 
 /// All but the lower directory stands in the current one, so only the lower one's path needs the
@@ -157,8 +175,15 @@ fn overlay_with_own_ids(lower: &str, more: &str, steps: &mut Vec<Step>) {
 }
 
 fn mapped(path: String, set: u64) -> Box<Tree> {
-    let propagation = MS_PRIVATE as u64;
-    Box::new(Tree { path, set, clear: 0, propagation, recursive: false, mapped: true })
+    let propagation = (MS_PRIVATE | MS_REC) as u64;
+    Box::new(Tree {
+        path,
+        own: [0, 0],
+        tree: [set, 0],
+        propagation,
+        recursive: false,
+        mapped: Mapped::All,
+    })
 }
 
 /// Whether a tmpfs of this kernel takes the attributes in which an overlay notes what is hidden.

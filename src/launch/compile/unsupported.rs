@@ -21,7 +21,6 @@ pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
         ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
         ("linux.personality", linux.is_some_and(|l| l.personality().is_some())),
         ("linux.mountLabel", linux.is_some_and(|l| filled(l.mount_label()))),
-        ("linux.rootfsPropagation", linux.is_some_and(|l| filled(l.rootfs_propagation()))),
         ("linux.sysctl", linux.is_some_and(|l| l.sysctl().as_ref().is_some_and(|s| !s.is_empty()))),
         ("linux.timeOffsets", linux.is_some_and(|l| l.time_offsets().is_some())),
         ("linux.memoryPolicy", linux.is_some_and(|l| l.memory_policy().is_some())),
