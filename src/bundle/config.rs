@@ -7,10 +7,12 @@ use oci_spec::runtime::Capability;
 
 use super::accounts::Account;
 use super::defaults;
+use super::device::{Device, DeviceRule};
 use super::limits::Limits;
 use super::units::Bytes;
 use super::user::User;
 use super::user_namespace::UserNamespace;
+use super::volume::Volume;
 
 /// One cell: a command, the root it sees, and what it may use.
 ///
@@ -62,6 +64,13 @@ pub struct CellConfig {
     pub volumes: Vec<Volume>,
     /// Memory file systems it gets.
     pub tmpfs: Vec<Tmpfs>,
+    /// Devices of the host that it gets, besides those that every cell has.
+    pub devices: Vec<Device>,
+    /// Devices that it may use once it has made a node for them.
+    pub device_rules: Vec<DeviceRule>,
+    /// What else is hidden from it, besides [`MASKED_PATHS`](super::MASKED_PATHS): absolute paths
+    /// in the cell. Those that don't exist there are left out.
+    pub masked_paths: Vec<String>,
     /// What it can reach.
     pub network: Network,
     /// Whether an init of ours is PID 1, hands signals on and reaps orphans. Without it the command
@@ -95,6 +104,9 @@ impl CellConfig {
             limits: Limits::default(),
             volumes: Vec::new(),
             tmpfs: Vec::new(),
+            devices: Vec::new(),
+            device_rules: Vec::new(),
+            masked_paths: Vec::new(),
             network: Network::None,
             init: true,
             annotations: BTreeMap::new(),
@@ -122,17 +134,6 @@ pub enum Upper {
     Tmpfs,
     /// Into the driver's data directory, until the cell is closed.
     Disk,
-}
-
-/// A host directory or file inside the cell. Always without device files and set-uid programs.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Volume {
-    /// On the host: absolute, and it must exist.
-    pub source: PathBuf,
-    /// In the cell: absolute.
-    pub target: String,
-    /// Whether the cell may write, to it and to what is mounted below it.
-    pub writable: bool,
 }
 
 /// A memory file system, charged to the cell.

@@ -1,4 +1,4 @@
-//! The short forms people type for volumes, tmpfs and limits. Unknown words are errors.
+//! The short forms people type for tmpfs, networks and limits. Unknown words are errors.
 
 use std::path::{Component, Path};
 use std::str::FromStr;
@@ -6,32 +6,9 @@ use std::str::FromStr;
 use oci_spec::runtime::PosixRlimitType;
 
 use super::Error;
-use super::config::{Network, Tmpfs, Volume};
+use super::config::{Network, Tmpfs};
 use super::limits::Rlimit;
 use super::units::Bytes;
-
-impl FromStr for Volume {
-    type Err = Error;
-
-    /// `SRC:DST` or `SRC:DST:ro`; `rw` is the default. Both paths are absolute.
-    fn from_str(text: &str) -> Result<Volume, Error> {
-        let refuse = |why: &str| Error::invalid("volume", text, why);
-        let mut parts = text.split(':');
-        let (Some(source), Some(target)) = (parts.next(), parts.next()) else {
-            return Err(refuse("must be SRC:DST or SRC:DST:ro"));
-        };
-        let writable = match (parts.next(), parts.next()) {
-            (None | Some("rw"), None) => true,
-            (Some("ro"), None) => false,
-            _ => return Err(refuse("must end in nothing, :ro or :rw")),
-        };
-        if !source.starts_with('/') {
-            return Err(refuse("the source must be an absolute path"));
-        }
-        let target = absolute("volume target", target)?;
-        Ok(Volume { source: source.into(), target, writable })
-    }
-}
 
 impl FromStr for Tmpfs {
     type Err = Error;
@@ -51,12 +28,7 @@ impl FromStr for Tmpfs {
                     let count = count.parse().map_err(|_| refuse("must be a whole number"))?;
                     tmpfs.inodes = Some(count);
                 }
-                ("mode", mode) => {
-                    tmpfs.mode = u32::from_str_radix(mode, 8)
-                        .ok()
-                        .filter(|mode| *mode <= 0o7777)
-                        .ok_or_else(|| refuse("must be an octal mode"))?;
-                }
+                ("mode", mode) => tmpfs.mode = octal_mode("tmpfs mode", mode)?,
                 ("exec", "") => tmpfs.exec = true,
                 ("noexec", "") => tmpfs.exec = false,
                 ("ro", "") => tmpfs.read_only = true,
@@ -108,6 +80,13 @@ impl FromStr for Rlimit {
     }
 }
 
+/// The mode bits of a file, in octal digits.
+pub(super) fn octal_mode(what: &'static str, text: &str) -> Result<u32, Error> {
+    let digits = text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o7777);
+    mode.ok_or_else(|| Error::invalid(what, text, "must be an octal mode"))
+}
+
 /// An absolute path without "..", which may not be the root itself.
 pub(super) fn absolute(what: &'static str, path: &str) -> Result<String, Error> {
     let refuse = |why: &str| Err(Error::invalid(what, path, why));
@@ -131,16 +110,6 @@ pub(super) fn absolute(what: &'static str, path: &str) -> Result<String, Error> 
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn volumes() {
-        let volume: Volume = "/a:/b:ro".parse().unwrap();
-        assert_eq!((volume.target.as_str(), volume.writable), ("/b", false));
-        assert!("/a:/b".parse::<Volume>().unwrap().writable);
-        for bad in ["", "/a", "a:/b", "/a:b", "/a:/", "/a:/x/../..", "/a:/b:rx", "/a:/b:ro:z"] {
-            assert!(bad.parse::<Volume>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn tmpfs() {
@@ -167,8 +136,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,40}") {
-            let _ = (text.parse::<Volume>().is_ok(), text.parse::<Tmpfs>().is_ok());
-            let _ = text.parse::<Rlimit>().is_ok();
+            let _ = (text.parse::<Tmpfs>().is_ok(), text.parse::<Rlimit>().is_ok());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From what a caller wants to a real OCI bundle: limits ──► specification ──► directory.
 //!
 //! [`CellConfig`] is what is wanted, in this crate's own words; [`Account`] gives names of users a
-//! meaning in a root. [`spec`] turns it into an
+//! meaning in a root, [`DeviceFlag::look_up`] a device its number. [`spec`] turns it into an
 //! [`oci_spec::runtime::Spec`] without touching the host. [`Bundle`] is a directory with that
 //! specification as `config.json`, which runc, crun and youki can run too: what is special to
 //! hotcell stands in annotations ([`annotation`]), and a root that cells share is written read-only
@@ -12,27 +12,33 @@ pub mod annotation;
 mod capability;
 mod config;
 mod defaults;
+mod device;
 mod directory;
 mod error;
 mod grammar;
 mod limits;
+mod mount_flag;
 mod name;
 mod spec;
 mod units;
 mod user;
 mod user_namespace;
+mod volume;
 
 pub use accounts::Account;
 pub use capability::{CapabilityName, adjust_capabilities};
-pub use config::{CellConfig, Network, Tmpfs, Upper, Volume};
+pub use config::{CellConfig, Network, Tmpfs, Upper};
 pub use defaults::{CAPABILITIES, MASKED_PATHS, PATH, READONLY_PATHS};
+pub use device::{Device, DeviceAccess, DeviceFlag, DeviceKind, DeviceRule};
 pub use directory::Bundle;
 pub(crate) use directory::CONFIG;
 pub use error::Error;
 pub use limits::{Limits, Rlimit};
+pub use mount_flag::MountFlag;
 pub use name::CellName;
 pub use spec::spec;
 pub use units::{Bytes, MilliCpu};
 pub use user::{Principal, User, UserSpec};
 pub use user_namespace::{IdRange, UserNamespace};
 pub(crate) use user_namespace::{map_ids, owner, wants_ids};
+pub use volume::{Propagation, Submounts, Volume};

@@ -1,16 +1,18 @@
 //! A wish becomes an OCI specification. Pure: the host is not looked at.
 
 use oci_spec::runtime::{
-    LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
-    Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
+    LinuxBuilder, LinuxCapabilitiesBuilder, LinuxDevice, LinuxNamespace, LinuxNamespaceBuilder,
+    LinuxNamespaceType, LinuxResources, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder,
+    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
 };
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use super::config::{CellConfig, Network, Tmpfs, Upper, Volume};
+use super::config::{CellConfig, Network, Tmpfs, Upper};
+use super::device::Device;
 use super::limits::{Limits, Rlimit};
 use super::user_namespace::{self, UserNamespace};
+use super::volume::Volume;
 use super::{Error, annotation, defaults, grammar};
 
 /// The version of the runtime specification that is written.
@@ -40,9 +42,13 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
     let hostname = config.hostname.clone().unwrap_or_else(|| DEFAULT_HOSTNAME.to_owned());
     let mut masked: Vec<String> = defaults::MASKED_PATHS.map(str::to_owned).into();
     masked.push(defaults::MASKED_POWER.to_owned());
+    for path in &config.masked_paths {
+        masked.push(grammar::absolute("masked path", path)?);
+    }
     let linux = LinuxBuilder::default()
         .namespaces(namespaces(config)?)
-        .resources(config.limits.to_resources()?)
+        .resources(resources(config)?)
+        .devices(devices(config)?)
         .masked_paths(masked)
         .readonly_paths(defaults::READONLY_PATHS.map(str::to_owned).to_vec())
         .build()?;
@@ -60,6 +66,30 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
         user_namespace::map_ids(&mut spec, range)?;
     }
     Ok(spec)
+}
+
+/// The limits; the device list denies everything first, then allows.
+fn resources(config: &CellConfig) -> Result<LinuxResources, Error> {
+    let mut resources = config.limits.to_resources()?;
+    let mut list = resources.devices().clone().unwrap_or_default();
+    let rules = config.devices.iter().map(Device::rule).chain(config.device_rules.iter().copied());
+    for rule in rules {
+        list.push(rule.entry()?);
+    }
+    resources.set_devices(Some(list));
+    Ok(resources)
+}
+
+fn devices(config: &CellConfig) -> Result<Vec<LinuxDevice>, Error> {
+    let mut seen = HashSet::new();
+    let node = |device: &Device| {
+        let node = device.node()?;
+        match seen.insert(node.path().components().collect::<PathBuf>()) {
+            true => Ok(node),
+            false => Err(Error::invalid("device target", &device.target, "is taken")),
+        }
+    };
+    config.devices.iter().map(node).collect()
 }
 
 fn annotations(config: &CellConfig) -> HashMap<String, String> {
@@ -275,13 +305,11 @@ fn bind(volume: &Volume, user_namespace: UserNamespace) -> Result<Mount, Error> 
         let path = volume.source.to_string_lossy();
         return Err(Error::invalid("volume source", path, "must be an absolute path in UTF-8"));
     };
-    let mut options: Vec<String> =
-        ["rbind", "rprivate", "rnosuid", "rnodev"].map(str::to_owned).into();
-    // Read-only means what is mounted below the source as well.
-    options.extend((!volume.writable).then(|| "rro".to_owned()));
-    // The cell's ids own there what the same ids own on the host.
-    let mapped = user_namespace != UserNamespace::Host;
-    options.extend(mapped.then(|| "ridmap".to_owned()));
+    let mut options = volume.options();
+    if user_namespace != UserNamespace::Host {
+        // The cell's ids own there what the same ids own on the host.
+        options.push("ridmap".to_owned());
+    }
     mount(&volume.target, "bind", source, options)
 }
 

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::duration::Timeout;
 use crate::bundle::{
-    Bytes, CapabilityName, CellName, MilliCpu, Network, Principal, Rlimit, Tmpfs, UserNamespace,
-    UserSpec,
+    Bytes, CapabilityName, CellName, DeviceFlag, DeviceRule, MilliCpu, MountFlag, Network,
+    Principal, Rlimit, Tmpfs, UserNamespace, UserSpec, Volume,
 };
 use crate::cgroup::OwnPlace;
 use crate::native::Options;
@@ -58,9 +58,23 @@ pub(super) struct CellArgs {
     /// Memory file system: DST[:size=64m,nr_inodes=N,mode=1777,exec,ro]
     #[arg(long, value_name = "DST[:OPTIONS]")]
     pub(super) tmpfs: Vec<Tmpfs>,
-    /// Host file or directory: SRC:DST[:ro]
-    #[arg(short, long, value_name = "SRC:DST[:ro]")]
-    pub(super) volume: Vec<String>,
+    /// Host file or directory: SRC:DST[:ro,rslave,suid,dev,noexec]. Without options it is writable
+    /// and private, set-uid programs and device files don't work, and ro reaches what is mounted
+    /// below it
+    #[arg(short, long, value_name = "SRC:DST[:OPTIONS]")]
+    pub(super) volume: Vec<Volume>,
+    /// The same, or a memory file system, in Docker's long form:
+    /// type=bind,source=SRC,target=DST[,readonly,bind-propagation=…,bind-recursive=…] or
+    /// type=tmpfs,target=DST[,readonly,tmpfs-size=64m,tmpfs-mode=1777]
+    #[arg(long, value_name = "FIELDS")]
+    pub(super) mount: Vec<MountFlag>,
+    /// Device of the host: SRC[:DST][:rwm]. The cell gets a node of its own for it and these
+    /// accesses: reading, writing, making nodes
+    #[arg(long, value_name = "SRC[:DST][:rwm]")]
+    pub(super) device: Vec<DeviceFlag>,
+    /// Devices that the cell may use without a node: TYPE MAJOR:MINOR ACCESS ("c 10:* rw")
+    #[arg(long, value_name = "RULE")]
+    pub(super) device_cgroup_rule: Vec<DeviceRule>,
     /// `none` (loopback only) or `host` (no isolation)
     #[arg(long, default_value = "none")]
     pub(super) network: Network,

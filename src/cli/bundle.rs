@@ -4,6 +4,7 @@ use super::Failure;
 use super::args::BundleArgs;
 use super::config::config;
 use crate::bundle::{Bundle, UserNamespace, spec};
+use crate::native::hide;
 
 /// Writes `config.json`. The root stays where it is: `root.path` names it.
 pub(super) fn bundle(args: &BundleArgs) -> Result<u8, Failure> {
@@ -11,6 +12,8 @@ pub(super) fn bundle(args: &BundleArgs) -> Result<u8, Failure> {
         let line = "--userns auto: only a run can take ids for itself; give FIRST:COUNT";
         return Err(Failure::refused(line));
     }
-    Bundle::create(&args.bundle_dir, spec(&config(&args.cell)?)?)?;
+    let mut config = config(&args.cell)?;
+    hide(&mut config);
+    Bundle::create(&args.bundle_dir, spec(&config)?)?;
     Ok(0)
 }

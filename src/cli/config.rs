@@ -1,13 +1,14 @@
 //! Flags become a cell: files are read, paths made absolute.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use oci_spec::runtime::Capability;
 
 use super::Failure;
 use super::args::{CellArgs, UpperArg};
 use crate::bundle::{
-    Account, CAPABILITIES, CapabilityName, CellConfig, Upper, Volume, adjust_capabilities,
+    Account, CAPABILITIES, CapabilityName, CellConfig, DeviceFlag, MountFlag, Upper,
+    adjust_capabilities,
 };
 use crate::launch::held_capabilities;
 
@@ -47,8 +48,9 @@ pub(super) fn config(args: &CellArgs) -> Result<CellConfig, Failure> {
     config.limits.cpu = args.cpus;
     config.limits.pids = args.pids_limit;
     config.limits.rlimits = args.ulimit.clone();
-    config.volumes = args.volume.iter().map(|text| volume(text)).collect::<Result<_, _>>()?;
-    config.tmpfs = args.tmpfs.clone();
+    mounts(args, &mut config)?;
+    config.devices = args.device.iter().map(DeviceFlag::look_up).collect::<Result<_, _>>()?;
+    config.device_rules = args.device_cgroup_rule.clone();
     config.network = args.network;
     config.init = args.init;
     Ok(config)
@@ -88,19 +90,22 @@ fn environment(args: &CellArgs) -> Result<Vec<String>, Failure> {
         .collect())
 }
 
-/// A source that starts with a dot is relative to here.
-fn volume(text: &str) -> Result<Volume, Failure> {
-    let absolute: PathBuf = match text.split_once(':') {
-        Some((source, _)) if source.starts_with('.') => std::path::absolute(source)?,
-        _ => PathBuf::new(),
-    };
-    let text = match text.split_once(':') {
-        Some((_, rest)) if absolute.is_absolute() => format!("{}:{rest}", absolute.display()),
-        _ => text.to_owned(),
-    };
-    let volume: Volume = text.parse().map_err(|error| Failure::refused(format!("--{error}")))?;
-    match volume.source.metadata() {
-        Ok(_) => Ok(volume),
-        Err(error) => Err(about("--volume source", &volume.source, &error)),
+/// Volumes and memory file systems. A source that starts with a dot is relative to here.
+fn mounts(args: &CellArgs, config: &mut CellConfig) -> Result<(), Failure> {
+    config.tmpfs = args.tmpfs.clone();
+    let mut volumes: Vec<_> = args.volume.iter().map(|volume| ("--volume", volume)).collect();
+    for mount in &args.mount {
+        match mount {
+            MountFlag::Bind(volume) => volumes.push(("--mount", volume)),
+            MountFlag::Tmpfs(tmpfs) => config.tmpfs.push(tmpfs.clone()),
+        }
     }
+    for (flag, volume) in volumes {
+        let mut volume = volume.clone();
+        volume.source = std::path::absolute(&volume.source)?;
+        let source = volume.source.metadata();
+        source.map_err(|error| about(&format!("{flag} source"), &volume.source, &error))?;
+        config.volumes.push(volume);
+    }
+    Ok(())
 }

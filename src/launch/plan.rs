@@ -330,6 +330,7 @@ fn put_step(out: &mut Vec<u8>, step: &wire::Step) {
     step.number.iter().for_each(|number| out.extend_from_slice(&number.to_ne_bytes()));
 }
 
+#[allow(clippy::too_many_lines, reason = "one line for each operation")]
 /// The record of a step: its texts and numbers go into the slots that [`Op`] documents.
 #[allow(clippy::too_many_lines, reason = "one arm for each operation")]
 fn encode_step<'a>(

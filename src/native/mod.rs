@@ -11,6 +11,7 @@
 
 mod driver;
 mod error;
+mod hidden;
 mod ids;
 mod instance;
 mod lock;
@@ -23,6 +24,7 @@ pub mod undo;
 
 pub use driver::NativeDriver;
 pub use error::Error;
+pub(crate) use hidden::hide;
 pub use instance::Instance;
 pub use options::Options;
 pub use run::{Created, Outcome, Running, Timings};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use oci_spec::runtime::Spec;
 use rustix::process::Signal;
 
+use super::hidden::hide;
 use super::instance::{Instance, Shared, door};
 use super::lock::FileLock;
 use super::undo::{Made, Undo};
@@ -100,6 +101,7 @@ impl Instance {
         let (name, undo) = self.claim_name(name)?;
         let mut config = config.clone();
         config.hostname.get_or_insert_with(|| name.to_string());
+        hide(&mut config);
         self.make(name, undo, bundle::spec(&config)?, keep_bundle)
     }
 

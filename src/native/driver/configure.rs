@@ -1,5 +1,5 @@
 //! From a task to a container, with the defaults of fn's agent. Pure: nothing is made, and of the
-//! host only its name is known.
+//! host only what it is told is known.
 
 use std::path::PathBuf;
 
@@ -29,6 +29,8 @@ pub(super) struct Surroundings {
     pub(super) hostname: String,
     /// Whose ids a container's are.
     pub(super) user_namespace: UserNamespace,
+    /// What this host has to hide beyond what every host has.
+    pub(super) masked_paths: &'static [String],
 }
 
 /// Where the root file system comes from.
@@ -106,6 +108,7 @@ fn cell_config(
     limits(task, &mut config)?;
     config.tmpfs.extend(tmp(task, settings)?);
     config.volumes = volumes(task);
+    config.masked_paths = around.masked_paths.to_vec();
     let networks = (task.disable_net(), settings.docker_networks.trim());
     config.network = match networks {
         (false, "host") => Network::Host,
@@ -224,12 +227,7 @@ fn volumes(task: &dyn ContainerTask) -> Vec<Volume> {
     if !socket_dir.is_empty() {
         pairs.push((socket_dir, task.uds_docker_dest()));
     }
-    let volume = |(source, target): (String, String)| Volume {
-        source: source.into(),
-        target,
-        writable: true,
-    };
-    pairs.into_iter().map(volume).collect()
+    pairs.into_iter().map(|(source, target)| Volume::new(source, target)).collect()
 }
 
 #[cfg(test)]

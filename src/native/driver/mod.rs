@@ -31,7 +31,7 @@ use crate::contract::{
     RetryErrorChecker, never_retry,
 };
 use crate::native::error::lift;
-use crate::native::{Instance, Options, state};
+use crate::native::{Instance, Options, hidden, state};
 use crate::unpoisoned::lock;
 
 /// Runs tasks as cells of this host, straight from this process.
@@ -79,7 +79,12 @@ impl NativeDriver {
         let user_namespace = options.user_namespace;
         let instance = Instance::open(options).map_err(|error| lift("open", error))?;
         Ok(NativeDriver {
-            around: Surroundings { config, hostname, user_namespace },
+            around: Surroundings {
+                config,
+                hostname,
+                user_namespace,
+                masked_paths: hidden::paths(),
+            },
             instance: Mutex::new(Some(instance)),
             retry: Mutex::new((BackOffConfig::default(), never_retry())),
         })

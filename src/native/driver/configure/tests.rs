@@ -8,8 +8,12 @@ use super::*;
 use crate::contract::{Auther, CallExtensions, LoggerConfig, Task, TaskBuilder};
 
 fn around(config: Config) -> Surroundings {
-    let user_namespace = UserNamespace::Host;
-    Surroundings { config, hostname: "node-7".to_owned(), user_namespace }
+    Surroundings {
+        config,
+        hostname: "node-7".to_owned(),
+        user_namespace: UserNamespace::Host,
+        masked_paths: &[],
+    }
 }
 
 fn task() -> TaskBuilder {
