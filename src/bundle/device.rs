@@ -145,14 +145,18 @@ pub struct DeviceRule {
 impl DeviceRule {
     /// The rule, as the specification has it.
     pub(super) fn entry(&self) -> Result<LinuxDeviceCgroup, Error> {
-        let number = |number: Option<u32>| number.map_or(-1, i64::from);
-        Ok(LinuxDeviceCgroupBuilder::default()
+        let mut entry = LinuxDeviceCgroupBuilder::default()
             .allow(true)
             .typ(self.kind.map_or(LinuxDeviceType::A, DeviceKind::typ))
-            .major(number(self.major))
-            .minor(number(self.minor))
-            .access(self.access.to_string())
-            .build()?)
+            .access(self.access.to_string());
+        // A number that is left out means any.
+        if let Some(major) = self.major {
+            entry = entry.major(major);
+        }
+        if let Some(minor) = self.minor {
+            entry = entry.minor(minor);
+        }
+        Ok(entry.build()?)
     }
 }
 
