@@ -226,7 +226,7 @@ fn ask(driver: &Instance, name: &str, text: &str) {
     let line = CString::new(text).unwrap();
     // SAFETY: one thread, one string.
     unsafe { libc::system(line.as_ptr()) };
-    print!("==\n");
+    println!("==");
     std::io::stdout().flush().unwrap();
 }
 

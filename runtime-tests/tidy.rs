@@ -11,6 +11,7 @@ pub fn tests() -> Vec<Test> {
         test!(unsafe_stays_in_its_rooms),
         test!(files_stay_readable),
         test!(every_row_of_the_contract_names_its_test),
+        test!(every_row_about_the_task_names_its_test),
     ]
 }
 
@@ -64,20 +65,24 @@ fn files_stay_readable(_: &Bed) {
     }
 }
 
-/// A name is a function in a file whose path its modules give, or says `later`.
+/// Whether a function of this name is in a file whose path its modules give.
+fn exists(sources: &[(PathBuf, String)], name: &str) -> bool {
+    let (modules, function) = name.rsplit_once("::").unwrap();
+    let modules = modules.trim_end_matches("::tests").replace("::", "/");
+    let ends = [".rs", "/mod.rs", "/tests.rs", "_tests.rs"];
+    let ends = ends.map(|end| format!("{modules}{end}"));
+    let here = |path: &Path| ends.iter().any(|end| path.ends_with(end));
+    let text = format!("fn {function}(");
+    sources.iter().any(|(path, source)| here(path) && source.contains(&text))
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
+}
+
+/// A row names a test or says `later`.
 fn every_row_of_the_contract_names_its_test(_: &Bed) {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = std::fs::read_to_string(top.join("docs/fn-contract.md")).unwrap();
-    let sources = sources();
-    let exists = |name: &str| {
-        let (modules, function) = name.rsplit_once("::").unwrap();
-        let modules = modules.trim_end_matches("::tests").replace("::", "/");
-        let ends = [".rs", "/mod.rs", "/tests.rs", "_tests.rs"];
-        let ends = ends.map(|end| format!("{modules}{end}"));
-        let here = |path: &Path| ends.iter().any(|end| path.ends_with(end));
-        let text = format!("fn {function}(");
-        sources.iter().any(|(path, source)| here(path) && source.contains(&text))
-    };
+    let (page, sources) = (page("fn-contract.md"), sources());
     let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert_eq!(rows.len(), 76);
     for (row, number) in rows.iter().zip(1..) {
@@ -86,7 +91,22 @@ fn every_row_of_the_contract_names_its_test(_: &Bed) {
         let names: Vec<_> = cells[4].split('`').filter(|part| part.contains("::")).collect();
         assert!(cells[4] == "later" || !names.is_empty(), "{row}");
         for name in names {
-            assert!(exists(name), "row {number} names {name}, which is not there");
+            assert!(exists(&sources, name), "row {number} names {name}, which is not there");
+        }
+    }
+}
+
+fn every_row_about_the_task_names_its_test(_: &Bed) {
+    let (page, sources) = (page("process.md"), sources());
+    let is_row = |line: &&str| line.starts_with("| ") && !line.ends_with("| test |");
+    let rows: Vec<_> = page.lines().filter(is_row).collect();
+    assert!(rows.len() > 20, "{rows:?}");
+    for row in rows {
+        let last = row.trim_end_matches(" |").rsplit('|').next().unwrap();
+        let names: Vec<_> = last.split('`').filter(|part| part.contains("::")).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            assert!(exists(&sources, name), "{row}: {name} is not there");
         }
     }
 }

@@ -13,7 +13,7 @@ use rustix::net::{
     send, sendmsg, socketpair,
 };
 
-use super::compile::{Place, compile};
+use super::compile::{Place, check_held, compile};
 use super::program::init_program;
 use super::{Cell, Error, Plan, Step, exit, report, user_namespace};
 use crate::bundle::Bundle;
@@ -80,6 +80,7 @@ pub fn launch(
     place.views = cgroup.views();
     place.null_streams = stdio.each().map(|stream| matches!(stream, Stream::Null));
     let (plan, namespaces) = compile(bundle, &place)?;
+    check_held(&plan, namespaces)?;
     let bytes = plan.encode()?;
     let compiled = Instant::now();
 

@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{Capability, LinuxCapabilities, Spec};
 use rustix::thread::{CapabilitySet, capabilities, capability_is_in_bounding_set};
 
-use super::super::{Error, Step};
+use super::super::{Error, Plan, Step};
 use crate::bundle::CapabilityName;
+use crate::sys::abi::CLONE_NEWUSER;
 
 /// The sets as bits. What the specification leaves out is empty.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Sets {
 }
 
 impl Sets {
-    /// The sets of the specification's process, each capability in them one that can be given.
+    /// The sets of the specification's process, each capability in them one that the kernel knows.
     pub(super) fn of(spec: &Spec) -> Result<Sets, Error> {
         let process = spec.process().as_ref();
         let Some(given) = process.and_then(|process| process.capabilities().as_ref()) else {
@@ -40,9 +41,6 @@ impl Sets {
         };
         sets.ambient = sets.possible_ambient();
         sets.check(last_capability())?;
-        if !has_own_user_namespace(spec) {
-            sets.check_held()?;
-        }
         Ok(sets)
     }
 
@@ -75,22 +73,6 @@ impl Sets {
         Ok(())
     }
 
-    /// A process gives what it holds. In a user namespace of its own a cell holds all of them, over
-    /// what belongs to that namespace.
-    fn check_held(self) -> Result<(), Error> {
-        let held = capabilities(None).map_err(|errno| Error::system("capget", errno))?;
-        let held = held.permitted.bits();
-        match (0..64).find(|at| self.all() & !held & 1 << at != 0 || !self.is_bounded(*at)) {
-            Some(at) => Err(refuse(at, "is not held by the process that starts the cell")),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether this thread's bounding set has the capability with this number, if it is asked for.
-    fn is_bounded(self, at: u32) -> bool {
-        self.all() & 1 << at == 0 || in_bounding_set(at)
-    }
-
     /// The steps that set them, in order; those about the user come between.
     pub(super) fn bound(self) -> Step {
         Step::Bounding { keep: self.bounding, last: last_capability() }
@@ -100,6 +82,30 @@ impl Sets {
     pub(super) fn set(self) -> [Step; 2] {
         let Sets { effective, permitted, inheritable, ambient, .. } = self;
         [Step::Capabilities { effective, permitted, inheritable }, Step::Ambient(ambient)]
+    }
+}
+
+/// Refuses the first capability in the plan that this thread does not hold: nobody gives what he has
+/// not. In a user namespace of its own a cell has all of them, over what belongs to that namespace.
+pub(in super::super) fn check_held(plan: &Plan, namespaces: u64) -> Result<(), Error> {
+    if namespaces & CLONE_NEWUSER != 0 {
+        return Ok(());
+    }
+    let asked = plan.steps.iter().fold(0, |asked, step| match step {
+        Step::Bounding { keep, .. } => asked | keep,
+        Step::Capabilities { effective, permitted, inheritable } => {
+            asked | effective | permitted | inheritable
+        }
+        _ => asked,
+    });
+    let permitted = capabilities(None).map_err(|errno| Error::system("capget", errno))?.permitted;
+    let lacks = |at: &u32| {
+        let one = 1 << at;
+        asked & one != 0 && (permitted.bits() & one == 0 || !in_bounding_set(*at))
+    };
+    match (0..64).find(lacks) {
+        Some(at) => Err(refuse(at, "is not held by the process that starts the cell")),
+        None => Ok(()),
     }
 }
 
@@ -122,11 +128,6 @@ fn in_bounding_set(at: u32) -> bool {
     let one = CapabilitySet::from_bits_retain(1 << at);
     // A number that the kernel does not know is in no set.
     capability_is_in_bounding_set(one).unwrap_or(false)
-}
-
-fn has_own_user_namespace(spec: &Spec) -> bool {
-    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    listed.is_some_and(|all| all.iter().any(|one| one.typ() == LinuxNamespaceType::User))
 }
 
 fn refuse(at: u32, why: &'static str) -> Error {
@@ -194,6 +195,16 @@ mod tests {
         let error = sets.check(39).unwrap_err().to_string();
         assert_eq!(error, "capability CAP_CHECKPOINT_RESTORE is unknown to this kernel");
         assert!(sets.check(40).is_ok() && sets.check(63).is_ok());
+    }
+
+    #[test]
+    fn what_nobody_holds_cannot_be_given_but_in_a_user_namespace() {
+        let bounding = Step::Bounding { keep: 1 << 63, last: 40 };
+        let plan = Plan { steps: vec![bounding], ..Plan::default() };
+        let error = check_held(&plan, 0).unwrap_err().to_string();
+        assert_eq!(error, "capability 63 is not held by the process that starts the cell");
+        assert!(check_held(&plan, CLONE_NEWUSER).is_ok());
+        assert!(check_held(&Plan::default(), 0).is_ok());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod process;
 mod rootfs;
 mod unsupported;
 
+pub(super) use capabilities::check_held;
 pub use capabilities::held_capabilities;
 
 use std::path::{Component, Path, PathBuf};
