@@ -270,7 +270,7 @@ fn row_41_the_task_is_unprivileged_unless_it_is_not(bed: &Bed) {
         };
         assert_eq!(value(&out, "Uid"), "1000\t1000\t1000\t1000");
         assert_eq!(value(&out, "Gid"), "1000\t1000\t1000\t1000");
-        assert_eq!(value(&out, "Groups"), "");
+        assert_eq!(value(&out, "Groups"), "1000", "as under Docker: its own, and no other");
         for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
             assert_eq!(value(&out, set), "0000000000000000", "{set}");
         }
