@@ -7,6 +7,7 @@
 //! freeze    freezing, thawing, killing, measuring         contract  fn's contract, row by row
 //! identity  user, groups, capabilities            standing  bad habits of embedders
 //! tidy      the repository itself
+//! hostile   the corpus of hostile bundles    tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -30,6 +31,7 @@ mod escape;
 mod exit;
 mod freeze;
 mod host;
+mod hostile;
 mod identity;
 mod launch;
 mod limits;
@@ -85,6 +87,7 @@ fn main() {
         escape::tests(),
         contract::tests(),
         user_namespace::tests(),
+        hostile::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

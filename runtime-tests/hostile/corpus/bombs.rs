@@ -1,0 +1,115 @@
+//! Using up what there is, and games with the process tree.
+
+use super::super::case::{Case, EVERY, Form, WITH_INIT, WRITABLE};
+
+const NO_LIMITS: &str = "they can't set the limit on this host's cgroups";
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        Case::new("a fork bomb", "moby#6479")
+            .form(
+                Form::script(
+                    "b() { b | b & b | b & wait; }
+                    (b) 2>/dev/null &
+                    sleep 0.3
+                    echo bombed >/dev/null; exit 0",
+                )
+                .flags(["--pids-limit=32", "--timeout=20"]),
+            )
+            .modes(EVERY)
+            .no_peers(NO_LIMITS),
+        Case::new("more descriptors than allowed", "RLIMIT_NOFILE").form(
+            Form::script(
+                "n=3; while [ $n -lt 2000 ]; do
+                        (eval \"exec $n</\") 2>/dev/null || break; n=$((n + 1))
+                    done
+                    [ $n -le 64 ] || echo opened $n",
+            )
+            .flags(["--ulimit=nofile=64:64"]),
+        ),
+        Case::new("more memory than allowed", "memory.max")
+            .form(Form::script("x=y; while true; do x=$x$x; done").flags(["--memory=24m"]))
+            .modes(WRITABLE)
+            .code(137)
+            .no_peers(NO_LIMITS),
+        Case::new("more in a tmpfs than allowed", "size and nr_inodes")
+            .form(
+                Form::script(
+                    "dd if=/dev/zero of=/t/x bs=64k count=64 2>/dev/null && echo wrote 4 MB
+                    n=0; while [ $n -lt 200 ]; do
+                        (: > /t/f$n) 2>/dev/null || break; n=$((n + 1))
+                    done
+                    [ $n -lt 100 ] || echo made $n files",
+                )
+                .flags(["--tmpfs=/t:size=1m,nr_inodes=100"]),
+            )
+            .modes(EVERY),
+        Case::new("more in the root than the memory allows", "a tmpfs is charged")
+            .form(
+                Form::script("dd if=/dev/zero of=/big bs=1M count=64 2>/dev/null; echo still here")
+                    .flags(["--memory=24m"]),
+            )
+            .modes(WITH_INIT)
+            .later("a verdict for either end: no space, or no memory")
+            .no_peers(NO_LIMITS),
+        Case::new("limits that nothing can run in", "hostile rlimits")
+            .forms(
+                ["fsize=0", "nofile=3", "core=0", "memlock=0", "sigpending=0", "nproc=1", "cpu=1"]
+                    .map(|limit| {
+                        Form::script("true").named(limit).flags([format!("--ulimit={limit}")])
+                    }),
+            )
+            .no_peers("limits that they need themselves"),
+        Case::new("a cell without memory to start in", "memory.max")
+            .form(Form::script("").flags(["--memory=4096"]))
+            .modes(WRITABLE)
+            .no_peers(NO_LIMITS)
+            .refused("memory"),
+        Case::new("daemons that stay behind", "containerd#2823: grandchildren hold the output")
+            .form(
+                Form::script(
+                    "setsid sh -c 'trap \"\" TERM HUP INT; sleep 1000' &
+                    (setsid sleep 1000 &) &
+                    nohup sleep 1000 >/dev/null 2>&1 </dev/null &
+                    sh -c 'sleep 1000 & exec sleep 1000' &
+                    true",
+                )
+                .flags(["--timeout=20"]),
+            )
+            .modes(EVERY),
+        Case::new("stopped for good", "frozen tricks: SIGSTOP, a stopped parent")
+            .form(
+                Form::script(
+                    "sh -c 'kill -STOP $$' &
+                    sh -c 'sh -c \"kill -STOP \\$PPID; sleep 1000\"' &
+                    sleep 0.1; true",
+                )
+                .flags(["--timeout=20"]),
+            )
+            .modes(EVERY),
+        Case::new("games with PID 1", "kill(1), SIGSTOP to the init")
+            .form(Form::script(
+                "for s in KILL STOP TSTP SEGV ABRT TERM INT QUIT USR1 CHLD PIPE; do
+                    kill -$s 1 2>/dev/null
+                done
+                sleep 0.05; true",
+            ))
+            .modes(WITH_INIT)
+            .later("an init that the cell can't ask to end")
+            .no_peers("their PID 1 is the task itself"),
+        Case::new("killing PID 1 for good", "kill -9 1 from inside")
+            .form(Form::script("kill -KILL 1; kill -STOP 1; sleep 0.05; true"))
+            .modes(EVERY),
+        Case::new("orphans by the hundred", "an init reaps")
+            .form(Form::script(
+                "n=0; while [ $n -lt 200 ]; do (true &) ; n=$((n + 1)); done
+                sleep 0.2
+                [ $(grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l) -lt 5 ] ||
+                    echo zombies",
+            ))
+            .modes(WITH_INIT),
+        Case::new("a shell that floods", "moby#22502: more output than anyone reads").form(
+            Form::script("head -c 20000000 /dev/zero >&2; head -c 100000 /dev/urandom >&2; true"),
+        ),
+    ]
+}

@@ -1,0 +1,163 @@
+//! Cells that work together against a third, or against the host.
+
+use std::os::unix::fs::symlink;
+use std::process::Stdio as Pipes;
+
+use super::super::case::{Case, Form, Mode, ONE, WRITABLE};
+use super::super::judge::{INSIDE, Seen};
+use super::super::scene::Scene;
+use crate::bed::Ran;
+use crate::host::{fixture, soak};
+
+const ONLY_OURS: &str = "needs several cells at once";
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        Case::new("directory and link change places", "CVE-2021-30465: renameat2(EXCHANGE)")
+            .form(Form::play(exchange))
+            .modes(ONE)
+            .no_peers(ONLY_OURS),
+        Case::new("a link left in a shared volume", "CVE-2021-30465, CVE-2015-3629")
+            .form(Form::play(left_link))
+            .modes(WRITABLE)
+            .no_peers(ONLY_OURS),
+        Case::new("an abstract socket of the host", "CVE-2020-15257")
+            .form(Form::play(abstract_socket))
+            .modes(ONE)
+            .no_peers(ONLY_OURS),
+        Case::new("a listener in the root", "Docker-in-a-root")
+            .form(Form::play(listener))
+            .modes(WRITABLE)
+            .no_peers("a plain root keeps its sockets"),
+        Case::new("killed at once, two hundred times", "death while it is born")
+            .form(Form::play(killed_early))
+            .modes(ONE)
+            .no_peers(ONLY_OURS),
+    ]
+}
+
+fn flags(scene: &Scene, mode: Mode, more: &[&str]) -> Vec<String> {
+    let form = Form::script("true").flags(more.iter().copied());
+    super::super::cell::words(scene, &form, mode)
+}
+
+fn fine() -> Seen {
+    Seen { code: Some(0), out: INSIDE.to_owned(), err: String::new() }
+}
+
+fn said(what: String) -> Seen {
+    Seen { code: Some(0), out: format!("{INSIDE}\n{what}"), err: String::new() }
+}
+
+/// One cell swaps a directory of a volume with a link to the canary as fast as it can, while others
+/// start that mount below it.
+fn exchange(scene: &Scene, mode: Mode) -> Seen {
+    std::fs::create_dir_all(scene.share().join("sub/mnt")).unwrap();
+    symlink(scene.canary(), scene.share().join("link")).unwrap();
+    let swap = "
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+print('swapping', flush=True)
+while True: libc.syscall(316, -100, b'/data/sub', -100, b'/data/link', 2)";
+    let volume = scene.fill("{share}:/data");
+    let debian = fixture("debian");
+    let args = ["--timeout=100", "--rootfs", debian.to_str().unwrap(), "-v", &volume];
+    let command = ["--", "python3", "-c", swap];
+    let mut attacker = scene.bed.command("run", args.iter().chain(&command));
+    let mut attacker = attacker.stdout(Pipes::piped()).spawn().unwrap();
+    let mut first = [0; 8];
+    std::io::Read::read_exact(attacker.stdout.as_mut().unwrap(), &mut first).unwrap();
+    let more = ["--timeout=20", "-v", &volume, "--tmpfs", "/data/sub/mnt"];
+    let words = flags(scene, mode, &more);
+    let (mut ran, mut refused) = (0, 0);
+    for _ in 0..if soak() { 1000 } else { 30 } {
+        match scene.bed.run(&words) {
+            Ran { code: Some(0), .. } => ran += 1,
+            Ran { code: Some(125), err, .. } if err.contains("/data/sub") => refused += 1,
+            other => return said(format!("{other:?}")),
+        }
+    }
+    let pid = rustix::process::Pid::from_child(&attacker);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    attacker.wait().unwrap();
+    // The race was on if the link was met at all: in the root, the canary's path leads nowhere or
+    // is made.
+    assert!(ran + refused > 0);
+    restore(scene);
+    fine()
+}
+
+/// Puts the share back as the watch saw it.
+fn restore(scene: &Scene) {
+    std::fs::remove_dir_all(scene.share()).unwrap();
+    std::fs::create_dir(scene.share()).unwrap();
+    std::fs::write(scene.share().join("marker"), "shared").unwrap();
+}
+
+fn left_link(scene: &Scene, mode: Mode) -> Seen {
+    let volume = scene.fill("{share}:/data");
+    for to in
+        [scene.fill("{canary}"), scene.fill("../../../../../../..{canary}"), "/proc/1/root".into()]
+    {
+        let plant = format!("ln -sfn {to} /data/sub; ln -sfn /proc/self/fd/3 /data/fd");
+        let planted = scene.bed.sh(&["-v", &volume], &plant);
+        assert_eq!(planted.code, Some(0), "{planted:?}");
+        for target in ["/data/sub/made", "/data/sub", "/data/fd/x"] {
+            let words = flags(scene, mode, &["-v", &volume, "--tmpfs", target]);
+            let ran = scene.bed.run(&words);
+            if !matches!(ran.code, Some(0 | 125)) {
+                return said(format!("{target}: {ran:?}"));
+            }
+        }
+    }
+    restore(scene);
+    fine()
+}
+
+fn abstract_socket(scene: &Scene, _: Mode) -> Seen {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    let address = SocketAddr::from_abstract_name(&scene.token).unwrap();
+    let listener = UnixListener::bind_addr(&address).unwrap();
+    let code = format!(
+        "import socket\ntry: socket.socket(socket.AF_UNIX).connect('\\0{}'); print('connected')\n\
+         except OSError: print('refused')",
+        scene.token
+    );
+    let debian = fixture("debian");
+    let rootfs = ["--rootfs", debian.to_str().unwrap(), "--", "python3", "-c", &code];
+    let ran = scene.bed.run(rootfs);
+    drop(listener);
+    match ran.ok().as_str() {
+        "refused\n" => fine(),
+        other => said(other.to_owned()),
+    }
+}
+
+fn listener(scene: &Scene, mode: Mode) -> Seen {
+    let path = scene.root().join("run/it.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let form = Form::script(
+        "[ -S /run/it.sock ] || echo no socket
+        echo x | timeout 1 nc local:/run/it.sock >/dev/null 2>&1 && echo connected; true",
+    );
+    let words = super::super::cell::words(scene, &form, mode);
+    let ran = scene.bed.run(&words);
+    drop(listener);
+    std::fs::remove_file(&path).unwrap();
+    ran.into()
+}
+
+/// Kills the driver at a different moment of each start.
+fn killed_early(scene: &Scene, mode: Mode) -> Seen {
+    let words = flags(scene, mode, &["--timeout=20"]);
+    for round in 0..if soak() { 1000 } else { 40 } {
+        let mut child = scene.bed.command("run", &words);
+        let mut child = child.stdout(Pipes::null()).stderr(Pipes::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(round % 40 * 500));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // The next driver sweeps what they left.
+    scene.bed.run(&words).into()
+}

@@ -1,0 +1,140 @@
+//! The hostile corpus: bundles and roots that try to get out, each with a canary on the host that
+//! must stay as it was.
+//!
+//! ```text
+//! case    what a row is                   scene   root, canary, shared directory
+//! spoil   how a root is made hostile      watch   what an escape would show in
+//! cell    plays a form through hotcell    judge   what a run amounts to
+//! peers   plays it through runc and crun  page    docs/hostile.md
+//! corpus  the cases
+//! ```
+//!
+//! Scripts keep one rule: they print nothing but what they could do and should not have. So "ran and
+//! said nothing" is the proof, and each that looks for something proves first that it can see.
+
+mod case;
+mod cell;
+mod corpus;
+mod judge;
+mod page;
+mod peers;
+mod scene;
+mod spoil;
+mod watch;
+
+use case::{Case, Form, Mode};
+use scene::Scene;
+use watch::Watch;
+
+use crate::bed::Bed;
+use crate::snapshot::Snapshot;
+use crate::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    let mut tests = vec![
+        test!(places_that_lead_elsewhere, Cells, Busybox),
+        test!(what_an_image_leaves_lying, Cells, Busybox),
+        test!(mounts_on_hostile_targets, Cells, Busybox),
+        test!(specifications_that_ask_too_much, Cells, Busybox),
+        test!(directories_and_descriptors, Cells, Busybox),
+        test!(programs_that_are_none, Cells, Busybox),
+        test!(names_and_numbers, Cells, Busybox),
+        test!(reaching_out_from_inside, Cells, Busybox),
+        test!(reaching_out_in_python, Cells, Debian),
+        test!(bombs_and_games, Cells, Busybox, Memory, Pids),
+        test!(cells_against_cells, Cells, Busybox, Debian),
+        test!(the_page_lists_exactly_this_corpus),
+    ];
+    // Not listed otherwise: it needs programs that no test may ask for.
+    if peers::wanted() {
+        tests.push(test!(the_page_is_written, Cells, Busybox, Debian));
+    }
+    tests
+}
+
+fn places_that_lead_elsewhere(_: &Bed) {
+    hold(corpus::places::cases());
+}
+
+fn what_an_image_leaves_lying(_: &Bed) {
+    hold(corpus::litter::cases());
+}
+
+fn mounts_on_hostile_targets(_: &Bed) {
+    hold(corpus::mounts::cases());
+}
+
+fn specifications_that_ask_too_much(_: &Bed) {
+    hold(corpus::specs::cases());
+}
+
+fn directories_and_descriptors(_: &Bed) {
+    hold(corpus::directories::cases());
+}
+
+fn programs_that_are_none(_: &Bed) {
+    hold(corpus::programs::cases());
+}
+
+fn names_and_numbers(_: &Bed) {
+    hold(corpus::identity::cases());
+}
+
+fn reaching_out_from_inside(_: &Bed) {
+    hold(corpus::inside::cases());
+}
+
+fn reaching_out_in_python(_: &Bed) {
+    hold(corpus::calls::cases());
+}
+
+fn bombs_and_games(_: &Bed) {
+    hold(corpus::bombs::cases());
+}
+
+fn cells_against_cells(_: &Bed) {
+    hold(corpus::together::cases());
+}
+
+fn the_page_lists_exactly_this_corpus(_: &Bed) {
+    page::check(&corpus::all());
+}
+
+fn the_page_is_written(_: &Bed) {
+    page::write(&corpus::all());
+}
+
+/// Plays every form of every case in every mode, and fails with all that went wrong.
+fn hold(cases: Vec<Case>) {
+    let asked = cases.iter().filter(|case| case.later.is_none());
+    let wrong: Vec<_> = asked.flat_map(failures).collect();
+    assert!(wrong.is_empty(), "{} of the corpus:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn failures(case: &Case) -> Vec<String> {
+    let forms = case.forms.iter().flat_map(|form| {
+        let scene = Scene::set_up(case.base, form);
+        let failures: Vec<_> =
+            case.modes.iter().filter_map(|mode| failure(case, form, *mode, &scene)).collect();
+        failures
+    });
+    forms.collect()
+}
+
+/// What is wrong about one run, if anything is.
+fn failure(case: &Case, form: &Form, mode: Mode, scene: &Scene) -> Option<String> {
+    let host = Snapshot::take(&scene.bed);
+    let before = Watch::take(scene, true);
+    let seen = cell::play(scene, form, mode);
+    let code = match case.expect {
+        case::Expect::Contained(code) => code,
+        case::Expect::Refused(_) => 0,
+    };
+    let verdict = judge::judge(&seen, scene, &before, true, code);
+    let left = host.compare(&scene.bed).err();
+    if verdict.is(case.expect, &seen) && left.is_none() {
+        return None;
+    }
+    let left = left.unwrap_or_default();
+    Some(format!("{}, {}, {mode:?}: {verdict:?} {left}\n    {seen:?}", case.name, form.name))
+}
