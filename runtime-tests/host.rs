@@ -16,6 +16,10 @@ pub enum Need {
     Busybox,
     /// The Debian root with python3.
     Debian,
+    /// A C compiler and the static C library.
+    Compiler,
+    Runc,
+    Crun,
 }
 
 /// The answers.
@@ -40,9 +44,18 @@ impl Host {
             Need::Pids => (offers(Controller::Pids), "the pids controller"),
             Need::Busybox => (fixture("busybox").is_dir(), "the busybox root (scripts/setup)"),
             Need::Debian => (fixture("debian").is_dir(), "the Debian root (scripts/setup)"),
+            Need::Compiler => (installed("cc"), "a C compiler (scripts/setup)"),
+            Need::Runc => (installed("runc"), "runc (scripts/setup)"),
+            Need::Crun => (installed("crun"), "crun (scripts/setup)"),
         };
         (!there).then_some(name)
     }
+}
+
+/// Whether a program stands in `PATH`.
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 /// Where `rootfs-fixtures/build` puts a root.

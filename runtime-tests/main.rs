@@ -8,6 +8,8 @@
 //! identity  user, groups, capabilities            standing  bad habits of embedders
 //! tidy      the repository itself
 //! hostile   the corpus of hostile bundles    tidy      the repository itself
+//! probe     everything hostile code could try, against tables, rules and Docker's containers
+//! differential  the same bundle under runc and crun      tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -26,6 +28,7 @@
 
 mod bed;
 mod contract;
+mod differential;
 mod embedder;
 mod escape;
 mod exit;
@@ -35,6 +38,8 @@ mod hostile;
 mod identity;
 mod launch;
 mod limits;
+mod peers;
+mod probe;
 mod recovery;
 mod snapshot;
 mod standing;
@@ -88,6 +93,8 @@ fn main() {
         contract::tests(),
         user_namespace::tests(),
         hostile::tests(),
+        probe::tests(),
+        differential::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

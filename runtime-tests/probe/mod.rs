@@ -1,0 +1,151 @@
+//! What hostile code reaches from inside: a program that tries everything, in every kind of cell.
+//!
+//! ```text
+//! *.c         the program; built by the tests, one line for each try
+//! table.rs    its lines, without the host        rules.rs    what must hold whatever else changes
+//! golden.rs   the tables in *.txt                docker.rs   the same tries in Docker's container
+//! order.rs    which of two answers gives more    x86_64.txt  the system calls, and Docker's word
+//! ```
+//!
+//! `HOTCELL_BLESS=1 cargo test --all-features --test runtime -- probe` writes the golden tables and
+//! `docs/probe.md` anew.
+
+mod docker;
+mod golden;
+pub mod order;
+mod rules;
+pub mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use hotcell::contract::{Status, Task};
+
+use crate::bed::Bed;
+use crate::contract::tools::{driver, on_runtime, output};
+use crate::{Test, test};
+use table::{Table, without_host};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test!(the_programs_cell_is_as_tabled, Cells, Compiler),
+        test!(the_programs_cell_with_an_init_is_as_tabled, Cells, Compiler),
+        test!(fns_container_is_as_tabled, Cells, Compiler),
+        test!(what_must_hold_holds, Cells, Compiler),
+        test!(no_cell_gives_more_than_dockers_container, Cells, Compiler, Runc),
+        test!(the_probe_can_tell_a_cell_from_none, Cells, Compiler, Runc),
+    ]
+}
+
+/// Whether tables are to be written instead of compared.
+pub fn blessing() -> bool {
+    std::env::var("HOTCELL_BLESS").is_ok_and(|bless| bless == "1")
+}
+
+/// The probe, built once for a run of the tests.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("runtime-tests/probe");
+        let out =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("probe-{}", std::process::id()));
+        let parts = ["probe", "state", "files", "capabilities", "sockets", "calls", "syscalls"];
+        let sources = parts.map(|part| here.join(part).with_extension("c"));
+        let built =
+            Command::new("cc").args(["-O1", "-static", "-o"]).arg(&out).args(sources).status();
+        assert!(built.unwrap().success(), "the probe does not build");
+        out
+    })
+}
+
+/// A root with nothing but the probe and places to mount on.
+pub fn rootfs(bed: &Bed, name: &str) -> PathBuf {
+    let root = bed.path(name);
+    for dir in ["bin", "dev", "etc", "home", "mnt", "proc", "root", "sys", "tmp"] {
+        std::fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(&root, mode(0o755)).unwrap();
+    std::fs::set_permissions(root.join("tmp"), mode(0o1777)).unwrap();
+    std::fs::copy(program(), root.join("bin/probe")).unwrap();
+    root
+}
+
+/// The namespaces of this process, for the probe to know them again.
+pub fn host_namespaces() -> String {
+    let kinds = ["pid", "mnt", "net", "ipc", "uts", "cgroup", "user", "time"];
+    let link = |kind| std::fs::read_link(format!("/proc/self/ns/{kind}")).ok();
+    let links = kinds.iter().filter_map(link).map(|link| link.display().to_string());
+    links.collect::<Vec<_>>().join(" ")
+}
+
+/// Root in a cell of the program's.
+fn in_program(bed: &Bed, flags: &[&str]) -> Table {
+    let rootfs = rootfs(bed, &format!("root{}", flags.len()));
+    let namespaces = format!("HOST_NAMESPACES={}", host_namespaces());
+    let fixed = ["--rootfs", rootfs.to_str().unwrap(), "--hostname", "probe", "-e", &namespaces];
+    let all = fixed.iter().chain(flags).chain(&["--", "/bin/probe", "all"]);
+    without_host(&Table::parse(&bed.run(all).ok()), "probe")
+}
+
+/// A container of the driver's with fn's defaults.
+fn in_fn(bed: &Bed) -> Table {
+    let image = format!("rootfs:{}", rootfs(bed, "root-fn").display());
+    let task = Task::builder(image).command("/bin/probe all");
+    let task = task.env("HOST_NAMESPACES", host_namespaces());
+    let (result, out, err) = on_runtime(async { output(&driver(bed), task).await });
+    assert!(result.status() == Status::Success && err.is_empty(), "{result:?}: {err}");
+    without_host(&Table::parse(&out), "")
+}
+
+fn the_programs_cell_is_as_tabled(bed: &Bed) {
+    golden::check("program.txt", &in_program(bed, &[]));
+}
+
+fn the_programs_cell_with_an_init_is_as_tabled(bed: &Bed) {
+    golden::check_against("program.txt", "program-init.txt", &in_program(bed, &["--init"]));
+}
+
+fn fns_container_is_as_tabled(bed: &Bed) {
+    golden::check("fn.txt", &in_fn(bed));
+}
+
+fn what_must_hold_holds(bed: &Bed) {
+    let mut broken = Vec::new();
+    for (name, table, who) in [
+        ("program", in_program(bed, &[]), rules::ROOT),
+        ("program --init", in_program(bed, &["--init"]), rules::ROOT),
+        ("fn", in_fn(bed), rules::FN),
+    ] {
+        broken
+            .extend(rules::broken(&table, &who).into_iter().map(|rule| format!("{name}: {rule}")));
+    }
+    assert!(broken.is_empty(), "{} broken:\n  {}", broken.len(), broken.join("\n  "));
+}
+
+fn no_cell_gives_more_than_dockers_container(bed: &Bed) {
+    let pairs = [
+        docker::Pair {
+            title: "`hotcell run`, against `docker run`",
+            ours: in_program(bed, &[]),
+            theirs: docker::container(bed, &docker::DEFAULT),
+        },
+        docker::Pair {
+            title: "fn's container, against `docker run` with fn's settings",
+            ours: in_fn(bed),
+            theirs: docker::container(bed, &docker::FN),
+        },
+    ];
+    docker::check(&pairs);
+}
+
+/// The teeth: where nothing is filtered, the same probe reports that it got through.
+fn the_probe_can_tell_a_cell_from_none(bed: &Bed) {
+    let open = docker::container(bed, &docker::UNCONFINED);
+    let broken = rules::broken(&open, &rules::ROOT);
+    for word in ["SYS_ADMIN", "bpf-map", "unshare-NEWNS", "i386", "vsock", "keyctl", "core_pattern"]
+    {
+        assert!(broken.iter().any(|rule| rule.contains(word)), "{word} is missed in {broken:#?}");
+    }
+}
