@@ -38,7 +38,7 @@ fn like(pattern: &str, text: &str) -> bool {
 }
 
 /// All of them.
-pub const KNOWN: [Known; 11] = [
+pub const KNOWN: [Known; 12] = [
     Known {
         peer: None,
         bundles: &[],
@@ -97,6 +97,14 @@ pub const KNOWN: [Known; 11] = [
     },
     Known {
         peer: Some(Peer::Crun),
+        bundles: &["devices"],
+        key: "mount /dev/shm+",
+        ours: "tmpfs,root=/,ro,nosuid,nodev,noexec,relatime,super=*",
+        theirs: "tmpfs,root=/,ro,relatime,super=*",
+        why: "the same for a read-only path of the bundle's own; here runc does as hotcell",
+    },
+    Known {
+        peer: Some(Peer::Crun),
         bundles: &[],
         key: "mount /sys",
         ours: "sysfs,root=/,ro,*,super=ro,private",
@@ -113,7 +121,7 @@ pub const KNOWN: [Known; 11] = [
     },
     Known {
         peer: Some(Peer::Crun),
-        bundles: &["user"],
+        bundles: &["user", "groups", "privileges"],
         key: "device /dev/null",
         ours: "character-1:3,666,0:0",
         theirs: "character-1:3,666,1000:1000",

@@ -318,7 +318,6 @@ static void host_calls(void) {
     TRY("host", "TIOCSTI-stdin", push_input(0));
     TRY("host", "TIOCSTI-own-terminal", push_input(1));
     TRY("host", "kill-everyone", kill(-1, 0));
-    TRY("host", "sync", (sync(), 0));
 }
 
 static void process_calls(void) {

@@ -148,7 +148,7 @@ static const char *sweep(mode_t kind) {
     static char text[4096];
     size_t length = 0;
     for (unsigned major = 0; major <= 511; major++)
-        for (unsigned minor = 0; minor < 4; minor++) {
+        for (unsigned minor = 0; minor < 2; minor++) {
             if (open_node(kind, major, minor) == -1 && (errno == EPERM || errno == EACCES)) continue;
             if (length < sizeof text - 32)
                 length += snprintf(text + length, sizeof text - length, "%s%u:%u", length ? "," : "", major, minor);

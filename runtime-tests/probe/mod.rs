@@ -80,16 +80,36 @@ pub fn host_namespaces() -> String {
     links.collect::<Vec<_>>().join(" ")
 }
 
-/// Root in a cell of the program's.
+/// The cells of hotcell's that are looked into.
+#[derive(Clone, Copy)]
+enum Cell {
+    /// Root, as `hotcell run` has it.
+    Program,
+    /// The same below an init.
+    WithInit,
+    /// fn's user in a container of the driver's.
+    Fn,
+}
+
+/// What the probe finds in a cell; asked once for a run of the tests.
+fn inside(bed: &Bed, cell: Cell) -> Table {
+    static TABLES: [OnceLock<Table>; 3] = [const { OnceLock::new() }; 3];
+    let find = || match cell {
+        Cell::Program => in_program(bed, &[]),
+        Cell::WithInit => in_program(bed, &["--init"]),
+        Cell::Fn => in_fn(bed),
+    };
+    TABLES[cell as usize].get_or_init(find).clone()
+}
+
 fn in_program(bed: &Bed, flags: &[&str]) -> Table {
-    let rootfs = rootfs(bed, &format!("root{}", flags.len()));
+    let rootfs = rootfs(bed, "root-program");
     let namespaces = format!("HOST_NAMESPACES={}", host_namespaces());
     let fixed = ["--rootfs", rootfs.to_str().unwrap(), "--hostname", "probe", "-e", &namespaces];
     let all = fixed.iter().chain(flags).chain(&["--", "/bin/probe", "all"]);
     without_host(&Table::parse(&bed.run(all).ok()), "probe")
 }
 
-/// A container of the driver's with fn's defaults.
 fn in_fn(bed: &Bed) -> Table {
     let image = format!("rootfs:{}", rootfs(bed, "root-fn").display());
     let task = Task::builder(image).command("/bin/probe all");
@@ -100,23 +120,23 @@ fn in_fn(bed: &Bed) -> Table {
 }
 
 fn the_programs_cell_is_as_tabled(bed: &Bed) {
-    golden::check("program.txt", &in_program(bed, &[]));
+    golden::check("program.txt", &inside(bed, Cell::Program));
 }
 
 fn the_programs_cell_with_an_init_is_as_tabled(bed: &Bed) {
-    golden::check_against("program.txt", "program-init.txt", &in_program(bed, &["--init"]));
+    golden::check_against("program.txt", "program-init.txt", &inside(bed, Cell::WithInit));
 }
 
 fn fns_container_is_as_tabled(bed: &Bed) {
-    golden::check("fn.txt", &in_fn(bed));
+    golden::check("fn.txt", &inside(bed, Cell::Fn));
 }
 
 fn what_must_hold_holds(bed: &Bed) {
     let mut broken = Vec::new();
     for (name, table, who) in [
-        ("program", in_program(bed, &[]), rules::ROOT),
-        ("program --init", in_program(bed, &["--init"]), rules::ROOT),
-        ("fn", in_fn(bed), rules::FN),
+        ("program", inside(bed, Cell::Program), rules::ROOT),
+        ("program --init", inside(bed, Cell::WithInit), rules::ROOT),
+        ("fn", inside(bed, Cell::Fn), rules::FN),
     ] {
         broken
             .extend(rules::broken(&table, &who).into_iter().map(|rule| format!("{name}: {rule}")));
@@ -128,12 +148,12 @@ fn no_cell_gives_more_than_dockers_container(bed: &Bed) {
     let pairs = [
         docker::Pair {
             title: "`hotcell run`, against `docker run`",
-            ours: in_program(bed, &[]),
+            ours: inside(bed, Cell::Program),
             theirs: docker::container(bed, &docker::DEFAULT),
         },
         docker::Pair {
             title: "fn's container, against `docker run` with fn's settings",
-            ours: in_fn(bed),
+            ours: inside(bed, Cell::Fn),
             theirs: docker::container(bed, &docker::FN),
         },
     ];

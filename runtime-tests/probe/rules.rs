@@ -118,8 +118,7 @@ fn must(section: &str, name: &str, value: &str) -> Option<&'static str> {
             unless(!kernels || refused, "no such service for cells")
         }
         "host" => {
-            let may =
-                ["adjtimex-read", "TIOCSTI-stdin", "TIOCSTI-own-terminal", "kill-everyone", "sync"];
+            let may = ["adjtimex-read", "TIOCSTI-stdin", "TIOCSTI-own-terminal", "kill-everyone"];
             unless(may.contains(&name) || refused, "the host's state is the host's")
         }
         "socket" => {
