@@ -5,11 +5,11 @@
 //! exit      codes, signals, refusals                      recovery  drivers that are killed
 //! limits    memory, CPU, pids, tmpfs, rlimits             escape    hostile roots and paths
 //! freeze    freezing, thawing, killing, measuring         contract  fn's contract, row by row
-//! identity  user, groups, capabilities            standing  bad habits of embedders
+//! identity  user, groups, capabilities                    standing  bad habits of embedders
+//! mounts    volumes, options, propagation                 devices   what can be made and opened
+//! user_namespace  ids of a cell's own                     hostile   the corpus of hostile bundles
+//! probe     everything hostile code could try             differential  the same under runc, crun
 //! tidy      the repository itself
-//! hostile   the corpus of hostile bundles    tidy      the repository itself
-//! probe     everything hostile code could try, against tables, rules and Docker's containers
-//! differential  the same bundle under runc and crun      tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before

@@ -23,6 +23,8 @@ mod start;
 mod user_namespace;
 
 pub use cell::Cell;
+#[cfg(feature = "cli")]
+pub(crate) use compile::tmpfs_keeps_attributes;
 pub use compile::{Place, compile, held_capabilities};
 pub use error::Error;
 pub use exit::Exit;

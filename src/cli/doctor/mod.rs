@@ -1,8 +1,10 @@
 //! `hotcell doctor`: what this host can enforce, found out by trying.
 //!
-//! [`trial`] runs one small cell, [`limits`] and [`host`] look at what it left unsaid; this file
-//! puts the findings in order and prints them. Only the trial decides whether a cell can run.
+//! [`trial`] runs one small cell, [`limits`], [`containment`] and [`host`] look at what it left
+//! unsaid; this file puts the findings in order and prints them. Only the trial decides whether a
+//! cell can run.
 
+mod containment;
 mod host;
 mod limits;
 mod trial;
@@ -12,6 +14,7 @@ use serde::Serialize;
 use super::args::{DoctorArgs, Format};
 use super::{Code, Failure, print};
 use crate::cgroup::{self, Controller, Hierarchies};
+use crate::launch::tmpfs_keeps_attributes;
 use crate::native::Options;
 use limits::Swap;
 use trial::Trial;
@@ -106,6 +109,11 @@ fn checks(options: &Options, trial: &Trial) -> Vec<Check> {
         host::namespaces("/proc/self/ns".as_ref()),
         host::overlay(&host::read("/proc/filesystems").unwrap_or_default(), ran.is_some()),
         host::memfd(host::read("/proc/sys/vm/memfd_noexec").as_deref()),
+        containment::filter(host::read("/proc/sys/kernel/seccomp/actions_avail").as_deref()),
+        containment::own_ids(
+            host::read("/proc/sys/user/max_user_namespaces").as_deref(),
+            tmpfs_keeps_attributes(),
+        ),
         host::state_dir(&options.state_dir, rustix::process::geteuid().as_raw()),
         trial::network(trial),
         limits::swap_accounting(swap.as_ref()),

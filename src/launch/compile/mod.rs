@@ -12,6 +12,8 @@ mod unsupported;
 
 pub(super) use capabilities::check_held;
 pub use capabilities::held_capabilities;
+#[cfg(feature = "cli")]
+pub(crate) use rootfs::tmpfs_keeps_attributes;
 
 use std::path::{Component, Path, PathBuf};
 

@@ -187,7 +187,7 @@ fn mapped(path: String, set: u64) -> Box<Tree> {
 }
 
 /// Whether a tmpfs of this kernel takes the attributes in which an overlay notes what is hidden.
-fn tmpfs_keeps_attributes() -> bool {
+pub(crate) fn tmpfs_keeps_attributes() -> bool {
     use rustix::fs::{MemfdFlags, XattrFlags, fsetxattr, memfd_create};
     static KEEPS: OnceLock<bool> = OnceLock::new();
     *KEEPS.get_or_init(|| {
