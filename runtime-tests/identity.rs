@@ -29,6 +29,8 @@ pub fn tests() -> Vec<Test> {
         test!(a_umask_is_the_cells_own, Cells, Busybox),
         test!(an_out_of_memory_score_is_given_or_refused, Cells, Busybox),
         test!(core_files_are_asked_for, Cells, Busybox),
+        test!(the_session_is_the_tasks_own, Cells, Busybox),
+        test!(the_task_can_be_looked_into_and_the_init_cannot, Cells, Busybox),
     ]
 }
 
@@ -408,4 +410,20 @@ fn core_files_are_asked_for(bed: &Bed) {
     assert_eq!(bed.sh(&[], text).ok(), "0\n0\n");
     // In the shell's unit of 512 bytes.
     assert_eq!(bed.sh(&["--ulimit", "core=512:1024"], text).ok(), "1\n2\n");
+}
+
+fn the_session_is_the_tasks_own(bed: &Bed) {
+    for init in [&["--init"][..], &[]] {
+        // Process, group, session, terminal.
+        let out = bed.sh(init, "echo $$; cut -d' ' -f1,5,6,7 /proc/$$/stat").ok();
+        let (pid, stat) = out.split_once('\n').unwrap();
+        assert_eq!(stat, format!("{pid} {pid} {pid} 0\n"));
+    }
+}
+
+/// The kernel gives the files of a process that is not dumpable to root.
+fn the_task_can_be_looked_into_and_the_init_cannot(bed: &Bed) {
+    let flags = ["--init", "-u", "1000:1000"];
+    let out = bed.sh(&flags, "stat -c %u /proc/1/mem /proc/$$/mem").ok();
+    assert_eq!(out, "0\n1000\n");
 }

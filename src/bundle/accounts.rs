@@ -4,6 +4,7 @@
 //! only if they are regular files, and read a line at a time within fixed sizes. A line without a
 //! proper number is never taken for one with number 0.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -57,11 +58,10 @@ impl Account {
             who.group.iter().chain(more).any(|wanted| is_name(wanted, name))
         })?;
         let gid = who.group.as_ref().map(|group| found.resolve(group)).transpose()?;
-        let mut groups = Vec::new();
-        let more: Vec<u32> =
-            more.iter().map(|group| found.resolve(group)).collect::<Result<_, _>>()?;
-        let mut seen = std::collections::HashSet::new();
-        groups.extend(found.memberships.into_iter().chain(more).filter(|gid| seen.insert(*gid)));
+        let more = more.iter().map(|group| found.resolve(group)).collect::<Result<Vec<_>, _>>()?;
+        let mut seen = HashSet::new();
+        let groups = found.memberships.into_iter().chain(more);
+        let groups = groups.filter(|gid| seen.insert(*gid)).collect();
         let home = entry.and_then(|entry| entry.home);
         Ok(Account { user: User { uid, gid: gid.unwrap_or(own_gid) }, groups, home })
     }

@@ -55,16 +55,23 @@ fn privilege(process: &Process, sets: Sets, steps: &mut Vec<Step>) -> Result<(),
     }
     steps.push(sets.bound());
     steps.push(Step::Umask(umask(user)?));
-    steps.push(Step::Identity {
-        uid: user.uid(),
-        gid: user.gid(),
-        groups: user.additional_gids().clone().unwrap_or_default(),
-    });
+    steps.push(identity(user)?);
     steps.extend(sets.set());
     if process.no_new_privileges().unwrap_or(false) {
         steps.push(Step::NoNewPrivileges);
     }
     Ok(())
+}
+
+/// To the kernel the highest number means "as before", which here is root.
+fn identity(user: &User) -> Result<Step, Error> {
+    let (uid, gid) = (user.uid(), user.gid());
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    if [uid, gid].iter().chain(&groups).any(|id| *id == u32::MAX) {
+        let why = format!("{} is no number of a user or group", u32::MAX);
+        return Err(Error::Invalid { field: "process.user".to_owned(), why });
+    }
+    Ok(Step::Identity { uid, gid, groups })
 }
 
 /// The kernel takes the permission bits and ignores all others.
@@ -117,6 +124,37 @@ fn resource(kind: PosixRlimitType) -> (&'static str, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_number_stands_for_whoever_we_are() {
+        let none = u32::MAX;
+        for json in [
+            serde_json::json!({"uid": none, "gid": 0}),
+            serde_json::json!({"uid": 1, "gid": none}),
+            serde_json::json!({"uid": 1, "gid": 1, "additionalGids": [1, none]}),
+        ] {
+            let user = serde_json::from_value(json).unwrap();
+            let error = identity(&user).unwrap_err().to_string();
+            assert!(error.starts_with("config.json: process.user: 4294967295"), "{error}");
+        }
+    }
+
+    #[test]
+    fn masks_and_scores_are_within_the_kernels_bounds() {
+        let user = |mask: u32| {
+            serde_json::from_value(serde_json::json!({"uid": 1, "gid": 1, "umask": mask}))
+        };
+        assert_eq!(umask(&user(0o777).unwrap()).unwrap(), 0o777);
+        assert!(umask(&user(0o1000).unwrap()).unwrap_err().to_string().contains("1000"));
+        let score = |score: i32| {
+            let mut spec =
+                crate::bundle::spec(&crate::bundle::CellConfig::new("/", ["x"])).unwrap();
+            spec.process_mut().as_mut().unwrap().set_oom_score_adj(Some(score));
+            oom_score(&spec)
+        };
+        assert_eq!(score(-1000).unwrap(), Step::OomScore { adjust: -1000, required: true });
+        assert!(score(1001).unwrap_err().to_string().contains("process.oomScoreAdj: 1001"));
+    }
 
     #[test]
     fn a_command_is_looked_up_as_a_shell_would() {
