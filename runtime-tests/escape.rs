@@ -24,7 +24,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// A copy of the busybox root to spoil.
-fn spoiled(bed: &Bed, name: &str, spoil: impl FnOnce(&Path)) -> PathBuf {
+pub fn spoiled(bed: &Bed, name: &str, spoil: impl FnOnce(&Path)) -> PathBuf {
     let root = bed.path(name);
     let copied =
         std::process::Command::new("cp").arg("-a").arg(fixture("busybox")).arg(&root).status();

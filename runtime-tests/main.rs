@@ -9,7 +9,7 @@
 //! mounts    volumes, options, propagation                 devices   what can be made and opened
 //! user_namespace  ids of a cell's own                     hostile   the corpus of hostile bundles
 //! probe     everything hostile code could try             differential  the same under runc, crun
-//! tidy      the repository itself
+//! swap      directories swapped for links meanwhile       tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -28,6 +28,7 @@
 
 mod bed;
 mod contract;
+mod devices;
 mod differential;
 mod embedder;
 mod escape;
@@ -38,11 +39,13 @@ mod hostile;
 mod identity;
 mod launch;
 mod limits;
+mod mounts;
 mod peers;
 mod probe;
 mod recovery;
 mod snapshot;
 mod standing;
+mod swap;
 mod tidy;
 mod user_namespace;
 
@@ -90,6 +93,9 @@ fn main() {
         identity::tests(),
         recovery::tests(),
         escape::tests(),
+        mounts::tests(),
+        devices::tests(),
+        swap::tests(),
         contract::tests(),
         user_namespace::tests(),
         hostile::tests(),
