@@ -21,8 +21,8 @@ pub struct Volume {
     pub submounts: Submounts,
     /// Whether later mounts below the source are seen.
     pub propagation: Propagation,
-    /// Whether set-uid programs gain what they would on the host; without it they gain nothing.
-    /// A cell never lets a process gain privileges, so this is for other runtimes of its bundle.
+    /// Whether set-uid programs gain what they would on the host, where the cell lets a process gain
+    /// privileges at all.
     pub suid: bool,
     /// Whether device files work; which ones, the cell's device rules say.
     pub dev: bool,
