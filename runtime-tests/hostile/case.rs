@@ -100,6 +100,23 @@ pub const WITH_INIT: &[Mode] = &[mode(true, Upper::Tmpfs)];
 /// For what doesn't depend on it.
 pub const ONE: &[Mode] = &[mode(false, Upper::Tmpfs)];
 
+impl Expect {
+    /// How a run has to end.
+    pub fn code(self) -> Option<i32> {
+        match self {
+            Expect::Contained(code) => Some(code),
+            Expect::Refused(_) => None,
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Expect::Contained(_) => "contained",
+            Expect::Refused(_) => "refused",
+        }
+    }
+}
+
 impl Case {
     pub fn new(name: &'static str, stands_for: &'static str) -> Case {
         Case {

@@ -37,8 +37,9 @@ pub enum Verdict {
     Hung,
 }
 
-/// Judges a run by what it said and by what is different now.
-pub fn judge(seen: &Seen, scene: &Scene, before: &Watch, root_too: bool, code: i32) -> Verdict {
+/// Judges a run by what it said and by what is different now; `code` is how it has to end, if that
+/// matters.
+pub fn judge(seen: &Seen, scene: &Scene, before: &Watch, root_too: bool, code: Option<i32>) -> Verdict {
     if let Some(change) = before.difference(&Watch::take(scene, root_too)) {
         return Verdict::Escaped(change);
     }
@@ -47,9 +48,13 @@ pub fn judge(seen: &Seen, scene: &Scene, before: &Watch, root_too: bool, code: i
     }
     let rest = seen.out.strip_prefix(INSIDE).map(str::trim);
     match rest {
-        Some("") if seen.code == Some(code) => Verdict::Contained,
+        Some("") if code.is_none() || seen.code == code => Verdict::Contained,
         Some("") => Verdict::Exposed(format!("ended with {:?}: {}", seen.code, seen.err.trim())),
         Some(rest) => Verdict::Exposed(rest.to_owned()),
+        // A command that is no script of ours, and said no word.
+        None if code.is_some() && seen.code == code && seen.out.is_empty() && seen.err.is_empty() => {
+            Verdict::Contained
+        }
         None if seen.out.is_empty() && seen.code != Some(0) => {
             Verdict::Refused(seen.err.trim().to_owned())
         }

@@ -1,7 +1,9 @@
 //! Where a case plays: a spoiled root, a directory to share, and a canary that nothing may touch.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode as Bits, XattrFlags, mknodat, setxattr};
@@ -16,6 +18,7 @@ pub struct Scene {
     base: Base,
     /// What the canary's files hold: it may be read nowhere else.
     pub token: String,
+    listeners: RefCell<Vec<UnixListener>>,
 }
 
 impl Scene {
@@ -23,7 +26,7 @@ impl Scene {
     pub fn set_up(base: Base, form: &Form) -> Scene {
         let bed = Bed::new();
         let token = format!("canary-{}", random());
-        let scene = Scene { bed, base, token };
+        let scene = Scene { bed, base, token, listeners: RefCell::default() };
         raise_canary(&scene);
         fs::create_dir(scene.share()).unwrap();
         fs::write(scene.share().join("marker"), "shared").unwrap();
@@ -52,6 +55,11 @@ impl Scene {
     /// A host directory that they may not even see.
     pub fn canary(&self) -> PathBuf {
         self.bed.path("canary")
+    }
+
+    /// Listens at a path for as long as the scene stands.
+    pub fn listen(&self, path: &Path) {
+        self.listeners.borrow_mut().push(UnixListener::bind(path).unwrap());
     }
 
     /// Puts this scene's paths into a text.

@@ -17,6 +17,8 @@ pub enum Spoil {
     Program(String, String),
     Fifo(String),
     Socket(String),
+    /// A socket that somebody on the host listens to.
+    Listener(String),
     Dir(String),
     Gone(String),
     /// `true` for a block device.
@@ -73,6 +75,7 @@ impl Spoil {
             | Spoil::Program(at, _)
             | Spoil::Fifo(at)
             | Spoil::Socket(at)
+            | Spoil::Listener(at)
             | Spoil::Dir(at)
             | Spoil::Gone(at)
             | Spoil::Device(at, ..)
@@ -87,7 +90,7 @@ impl Spoil {
 
     /// Does it to the scene's root.
     pub fn apply(&self, scene: &Scene) {
-        let path = scene.root().join(self.place().trim_start_matches('/'));
+        let path = scene.root().join(scene.fill(self.place()).trim_start_matches('/'));
         if !matches!(self, Spoil::Mode(..) | Spoil::Owner(..) | Spoil::Xattr(..)) {
             clear(&path);
         }
@@ -100,6 +103,7 @@ impl Spoil {
             }
             Spoil::Fifo(_) => node(&path, FileType::Fifo, 0),
             Spoil::Socket(_) => node(&path, FileType::Socket, 0),
+            Spoil::Listener(_) => scene.listen(&path),
             Spoil::Dir(_) => fs::create_dir(&path).unwrap(),
             Spoil::Gone(_) => {}
             Spoil::Device(_, true, major, minor) => {

@@ -18,17 +18,20 @@ pub fn cases() -> Vec<Case> {
             )
             .modes(EVERY)
             .no_peers(NO_LIMITS),
-        Case::new("more descriptors than allowed", "RLIMIT_NOFILE").form(
-            Form::script(
-                "n=3; while [ $n -lt 2000 ]; do
+        Case::new("more descriptors than allowed", "RLIMIT_NOFILE")
+            .form(
+                Form::script(
+                    "n=3; while [ $n -lt 2000 ]; do
                         (eval \"exec $n</\") 2>/dev/null || break; n=$((n + 1))
                     done
                     [ $n -le 64 ] || echo opened $n",
-            )
-            .flags(["--ulimit=nofile=64:64"]),
-        ),
+                )
+                .flags(["--ulimit=nofile=64:64"]),
+            ),
         Case::new("more memory than allowed", "memory.max")
-            .form(Form::script("x=y; while true; do x=$x$x; done").flags(["--memory=24m"]))
+            .form(
+                Form::script("x=y; while true; do x=$x$x; done").flags(["--memory=24m"]),
+            )
             .modes(WRITABLE)
             .code(137)
             .no_peers(NO_LIMITS),
@@ -77,16 +80,24 @@ pub fn cases() -> Vec<Case> {
                 .flags(["--timeout=20"]),
             )
             .modes(EVERY),
-        Case::new("stopped for good", "frozen tricks: SIGSTOP, a stopped parent")
+        Case::new("stopped children", "frozen tricks: SIGSTOP, vfork")
             .form(
                 Form::script(
-                    "sh -c 'kill -STOP $$' &
-                    sh -c 'sh -c \"kill -STOP \\$PPID; sleep 1000\"' &
+                    "(sh -c 'kill -STOP $PPID; sleep 1000'; true) &
+                    (kill -STOP $(cut -d' ' -f4 /proc/self/stat); true) &
                     sleep 0.1; true",
                 )
                 .flags(["--timeout=20"]),
             )
             .modes(EVERY),
+        Case::new("a task that stops itself", "SIGSTOP, ends at its deadline")
+            .form(
+                Form::script("exec 2>/dev/null; kill -STOP $$; kill -STOP -1; sleep 1000")
+                    .flags(["--timeout=0.5"]),
+            )
+            .modes(EVERY)
+            .code(124)
+            .no_peers("they know no deadline"),
         Case::new("games with PID 1", "kill(1), SIGSTOP to the init")
             .form(Form::script(
                 "for s in KILL STOP TSTP SEGV ABRT TERM INT QUIT USR1 CHLD PIPE; do
@@ -108,8 +119,9 @@ pub fn cases() -> Vec<Case> {
                     echo zombies",
             ))
             .modes(WITH_INIT),
-        Case::new("a shell that floods", "moby#22502: more output than anyone reads").form(
-            Form::script("head -c 20000000 /dev/zero >&2; head -c 100000 /dev/urandom >&2; true"),
-        ),
+        Case::new("a shell that floods", "moby#22502: more output than anyone reads")
+            .form(Form::script(
+                "head -c 20000000 /dev/zero >&2; head -c 100000 /dev/urandom >&2; true",
+            )),
     ]
 }

@@ -96,7 +96,6 @@ no('settimeofday', 164, ctypes.create_string_buffer(16).raw, 0)
 no('iopl', 172, 3)
 no('ioperm', 173, 0, 8, 1)
 no('syslog', 103, 5, 0, 0)
-no('quotactl', 179, 0x800002, b'/dev/vda', 0, buffer)
 no('vhangup', 153)",
             ))
             .modes(WRITABLE),
@@ -105,7 +104,9 @@ no('vhangup', 153)",
                 "
 no('ptrace attach', 101, 16, 1, 0, 0)
 no('ptrace seize', 101, 0x4206, 1, 0, 0)
-no('process_vm_readv', 310, 1, buffer, 1, buffer, 1, 0)
+place = struct.pack('<QQ', ctypes.addressof(buffer), 8)
+no('process_vm_readv', 310, 1, place, 1, place, 1, 0)
+no('process_vm_writev', 311, 1, place, 1, place, 1, 0)
 pidfd = call(434, 1, 0)
 if pidfd < 0: print('no pidfd')
 for fd in range(0, 6): no('pidfd_getfd', 438, pidfd, fd, 0)
@@ -152,7 +153,7 @@ for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC, resource.RLIMIT_MEML
 no('setpriority', 141, 0, 0, -20)
 no('sched_setscheduler', 144, 0, 2, struct.pack('<i', 99))
 no('ioprio_set', 251, 1, 0, 1 << 13)
-try: open('/proc/self/oom_score_adj', 'w').write('-1000'); print('safe from want of memory')
+try: os.write(os.open('/proc/self/oom_score_adj', os.O_WRONLY), b'-1000'); print('safe from want of memory')
 except PermissionError: pass",
             ))
             .modes(ONE),

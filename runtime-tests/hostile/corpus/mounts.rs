@@ -1,52 +1,61 @@
 //! Volumes and tmpfs on targets that the image, or another cell, made hostile.
 
 use super::super::case::{Case, EVERY, Form, ONE};
-use super::super::spoil::{dir, fifo, file, link};
-use super::places::links;
+use super::super::spoil::{Spoil, dir, fifo, file, link};
+use super::places::{each, links_inside, links_to_nowhere};
 
-/// The forms of a link that end somewhere inside.
-fn inner(at: &str, flags: [&str; 2], script: &str) -> Vec<Form> {
-    let nowhere = ["loop", "through /proc/self/root", "through /proc/self/fd"];
-    let kinds = links(at).into_iter().filter(|(name, _)| !nowhere.contains(name));
-    kinds
-        .map(|(name, spoils)| Form::script(script).named(name).spoil(spoils).flags(flags))
-        .collect()
-}
-
-fn nowhere(at: &str, flags: [&str; 2]) -> Vec<Form> {
-    let nowhere = ["loop", "through /proc/self/root", "through /proc/self/fd"];
-    let kinds = links(at).into_iter().filter(|(name, _)| nowhere.contains(name));
-    kinds.map(|(name, spoils)| Form::script("").named(name).spoil(spoils).flags(flags)).collect()
+fn with(
+    kinds: Vec<(&'static str, Vec<Spoil>)>,
+    flags: [&'static str; 2],
+    script: &'static str,
+) -> Vec<Form> {
+    each(kinds, script).into_iter().map(|form| form.flags(flags)).collect()
 }
 
 const VOLUME: [&str; 2] = ["-v", "{share}:/data"];
+const FILE: [&str; 2] = ["-v", "{share}/marker:/data:ro"];
+const TMPFS: [&str; 2] = ["--tmpfs", "/data/t"];
 const BELOW: [&str; 2] = ["-v", "{share}:/data/made/here"];
+
+/// A volume with `made` in it goes over the cell's own devices.
+fn over_dev(name: &str, made: &str) -> Form {
+    let script = "[ -f /proc/interrupts ] && grep CPU0 /proc/interrupts; true";
+    let prepare = format!("rm -rf {{share}}/null; {made}; exec \"$@\"");
+    Form::script(script)
+        .named(name)
+        .spoil([link("/data", "/dev")])
+        .flags(VOLUME)
+        .under(["sh".to_owned(), "-c".to_owned(), prepare, "sh".to_owned()])
+}
 
 pub fn cases() -> Vec<Case> {
     let shared = "[ \"$(cat /data/marker)\" = shared ] || echo not mounted";
     let below = "[ \"$(cat /data/made/here/marker)\" = shared ] || echo not mounted";
     vec![
         Case::new("a volume's target is a link", "CVE-2019-18837, CVE-2021-30465")
-            .forms(inner("/data", VOLUME, shared))
+            .forms(with(links_inside("/data"), VOLUME, shared))
             .modes(EVERY),
         Case::new("a volume's target is a link to nowhere", "CVE-2021-30465")
-            .forms(nowhere("/data", VOLUME))
+            .forms(with(links_to_nowhere("/data"), VOLUME, ""))
             .modes(EVERY)
             .refused("/data"),
         Case::new("a link above a volume's target", "CVE-2024-45310")
-            .forms(inner("/data", BELOW, below))
+            .forms(with(links_inside("/data"), BELOW, below))
             .modes(EVERY),
         Case::new("a link to nowhere above a volume's target", "CVE-2024-45310")
-            .forms(nowhere("/data", BELOW))
+            .forms(with(links_to_nowhere("/data"), BELOW, ""))
             .refused("/data/made/here"),
         Case::new("a tmpfs's target is a link", "CVE-2019-18837")
-            .forms(inner("/data", ["--tmpfs", "/data/t"], "touch /data/t/x || echo not writable"))
+            .forms(with(links_inside("/data"), TMPFS, "touch /data/t/x || echo not writable"))
             .modes(EVERY),
+        Case::new("a tmpfs's target is a link to nowhere", "CVE-2019-18837")
+            .forms(with(links_to_nowhere("/data"), TMPFS, ""))
+            .modes(EVERY)
+            .refused("/data/t"),
         Case::new("a volume's target is no directory", "a file where a directory goes")
-            .forms(
-                [("file", file("/data", "")), ("FIFO", fifo("/data"))]
-                    .map(|(name, spoil)| Form::script("").named(name).spoil([spoil]).flags(VOLUME)),
-            )
+            .forms([("file", file("/data", "")), ("FIFO", fifo("/data"))].map(|(name, spoil)| {
+                Form::script("").named(name).spoil([spoil]).flags(VOLUME)
+            }))
             .form(
                 Form::script("")
                     .named("a directory where a file goes")
@@ -60,18 +69,24 @@ pub fn cases() -> Vec<Case> {
                     .flags(["-v", "{share}:/data/x"]),
             )
             .refused("/data"),
-        Case::new("a file's target is a link", "CVE-2019-18837").forms(
-            [
-                ("absolute", link("/data", "{canary}/secret")),
-                ("dangling", link("/data", "{canary}/pwned")),
-                ("to a file inside", link("/data", "/etc/passwd")),
-            ]
-            .map(|(name, spoil)| {
-                let script = "[ \"$(cat /data)\" = shared ] || echo not mounted";
-                let flags = ["-v", "{share}/marker:/data:ro"];
-                Form::script(script).named(name).spoil([spoil]).flags(flags)
-            }),
-        ),
+        Case::new("a file's target is a link", "CVE-2019-18837")
+            .forms(
+                [
+                    ("absolute", vec![link("/data", "{canary}/null"), file("{canary}/null", "")]),
+                    ("to a file inside", vec![link("/data", "/etc/passwd")]),
+                ]
+                .map(|(name, spoils)| {
+                    let script = "[ \"$(cat /data)\" = shared ] || echo not mounted";
+                    Form::script(script).named(name).spoil(spoils).flags(FILE)
+                }),
+            ),
+        Case::new("a file's target is a link to nowhere", "CVE-2019-18837")
+            .forms(
+                ["{canary}/secret", "{canary}/pwned", "/data", "/proc/self/fd/3"].map(|to| {
+                    Form::script("").named(to).spoil([link("/data", to)]).flags(FILE)
+                }),
+            )
+            .refused("/data"),
         Case::new("a target that climbs", "Docker CVE-2014-9356")
             .forms(["/../../tmp/x", "/data/../../..", "/..", "/", "relative", ""].map(|to| {
                 Form::script("").named(to).flags(["-v".to_owned(), format!("{{share}}:{to}")])
@@ -84,28 +99,28 @@ pub fn cases() -> Vec<Case> {
             }))
             .modes(ONE)
             .refused("is taken"),
-        Case::new("a target is a link into /proc", "CVE-2019-16884, CVE-2025-52881").forms(
-            ["/proc/sys", "/proc/self", "/proc/self/attr", "/proc/1/fdinfo"].map(|to| {
-                let script = "[ -e /proc/self/status ] || [ -e /proc/1/status ] || echo no procfs
+        Case::new("a target is a link into /proc", "CVE-2019-16884, CVE-2025-52881")
+            .forms(["/proc/sys", "/proc/self", "/proc/self/attr", "/proc/1/fdinfo"].map(|to| {
+                let script = "[ -e /proc/version ] || echo no procfs
                     (: >> /proc/sys/kernel/core_pattern) 2>/dev/null && echo writable; true";
                 Form::script(script).named(to).spoil([link("/data", to)]).flags(VOLUME)
-            }),
-        ),
+            })),
         Case::new("a target is a link to /dev", "CVE-2025-31133, CVE-2026-88265")
-            .form(Form::script("").spoil([link("/data", "/dev")]).flags(VOLUME))
-            .refused("/dev/null"),
-        Case::new("another cell left a link in the volume", "CVE-2021-30465, CVE-2015-3629")
-            .forms(["{canary}", "../../../../../../../..{canary}", "/proc/1/root"].map(|to| {
-                let under = ["sh", "-c", "ln -sfn \"$0\" {share}/sub; \"$@\"", to];
-                let script = "true";
-                Form::script(script).named(to).under(under).flags([
-                    "-v",
-                    "{share}:/data",
-                    "--tmpfs",
-                    "/data/sub/made",
-                ])
-            }))
-            .later("a judge that knows what the first cell left"),
+            .forms(
+                [
+                    ("empty", "true"),
+                    ("link", "ln -s /proc/self/comm {share}/null"),
+                    ("link out", "ln -s {canary}/null {share}/null"),
+                    ("directory", "mkdir {share}/null"),
+                    ("other device", "mknod {share}/null c 1 5"),
+                ]
+                .map(|(name, made)| over_dev(name, made)),
+            )
+            .refused("set-up step"),
+        // What hides is then the volume's, and hides all the same.
+        Case::new("a target is a link to /dev, with a file for the null device", "CVE-2025-31133")
+            .form(over_dev("file", "echo x > {share}/null"))
+            .form(over_dev("FIFO", "mkfifo {share}/null")),
         Case::new("a read-only volume stays so", "CVE-2023-25809")
             .form(
                 Form::script(
@@ -119,18 +134,15 @@ pub fn cases() -> Vec<Case> {
             .modes(EVERY),
         Case::new("unknown mount options", "CVE-2024-1753")
             .forms(
-                [
-                    "{share}:/data:bind-propagation=../..",
-                    "{share}:/data:rshared",
-                    "{share}:/d:ro:x",
-                ]
-                .map(|volume| Form::script("").named(volume).flags(["-v", volume])),
+                ["{share}:/data:bind-propagation=../..", "{share}:/data:rshared", "{share}:/d:ro:x"]
+                    .map(|volume| Form::script("").named(volume).flags(["-v", volume])),
             )
             .forms(
                 ["/t:size=0", "/t:mode=99", "/t:uid=../x", "/t:context=x"]
                     .map(|tmpfs| Form::script("").named(tmpfs).flags(["--tmpfs", tmpfs])),
             )
             .modes(ONE)
-            .refused("must"),
+            .no_peers("the bundle is refused before it is written")
+            .refused("--"),
     ]
 }

@@ -17,6 +17,19 @@ pub fn links(at: &str) -> Vec<(&'static str, Vec<Spoil>)> {
     ]
 }
 
+/// The same where the path that leads out on the host exists in the root as well: there it leads.
+pub fn links_inside(at: &str) -> Vec<(&'static str, Vec<Spoil>)> {
+    let mut kinds = only(links(at), &["absolute", "climbing", "chain", "to a place inside"]);
+    kinds.iter_mut().for_each(|(_, spoils)| spoils.push(dir("{canary}")));
+    kinds
+}
+
+/// Those that lead nowhere in the root.
+pub fn links_to_nowhere(at: &str) -> Vec<(&'static str, Vec<Spoil>)> {
+    let inside = "to a place inside";
+    links(at).into_iter().filter(|(name, _)| *name != inside).collect()
+}
+
 /// Everything but a directory.
 pub fn others(at: &str) -> Vec<(&'static str, Vec<Spoil>)> {
     vec![
@@ -25,18 +38,21 @@ pub fn others(at: &str) -> Vec<(&'static str, Vec<Spoil>)> {
         ("socket", vec![Spoil::Socket(at.into())]),
         ("disk", vec![block(at, 8, 0)]),
         ("memory device", vec![character(at, 1, 1)]),
-        ("whiteout", vec![character(at, 0, 0)]),
     ]
 }
 
 /// One form for each, which all run `script`.
 pub fn each(kinds: Vec<(&'static str, Vec<Spoil>)>, script: &str) -> Vec<Form> {
-    let form = |(name, spoils): (&str, Vec<Spoil>)| Form::script(script).named(name).spoil(spoils);
+    let form =
+        |(name, spoils): (&str, Vec<Spoil>)| Form::script(script).named(name).spoil(spoils);
     kinds.into_iter().map(form).collect()
 }
 
-/// The leaves of the forms that `keep` names.
-fn only(kinds: Vec<(&'static str, Vec<Spoil>)>, keep: &[&str]) -> Vec<(&'static str, Vec<Spoil>)> {
+/// The forms that `keep` names.
+pub fn only(
+    kinds: Vec<(&'static str, Vec<Spoil>)>,
+    keep: &[&str],
+) -> Vec<(&'static str, Vec<Spoil>)> {
     kinds.into_iter().filter(|(name, _)| keep.contains(name)).collect()
 }
 
@@ -79,17 +95,16 @@ pub fn cases() -> Vec<Case> {
             ]))
             .modes(EVERY),
         Case::new("/sys is forged", "CVE-2023-25809")
-            .form(
-                Form::script("[ -e /sys/kernel ] || echo no sysfs")
-                    .spoil([link("/sys/fs/cgroup", "{canary}"), link("/sys/firmware", "{canary}")]),
-            )
+            .form(Form::script("[ -e /sys/kernel ] || echo no sysfs").spoil([
+                link("/sys/fs/cgroup", "{canary}"),
+                link("/sys/firmware", "{canary}"),
+            ]))
             .modes(EVERY),
-        Case::new("/dev/pts, /dev/shm, /dev/mqueue are links", "CVE-2026-41579").forms(
-            ["/dev/pts", "/dev/shm", "/dev/mqueue"].into_iter().flat_map(|at| {
+        Case::new("/dev/pts, /dev/shm, /dev/mqueue are links", "CVE-2026-41579")
+            .forms(["/dev/pts", "/dev/shm", "/dev/mqueue"].into_iter().flat_map(|at| {
                 let script = "grep -q ' /dev/shm tmpfs ' /proc/mounts || echo no shm";
                 each(only(links(at), &["absolute", "climbing", "dangling"]), script)
-            }),
-        ),
+            })),
         Case::new("/dev/null is something else", "CVE-2025-31133, CVE-2026-88265")
             .forms(
                 [
@@ -105,34 +120,41 @@ pub fn cases() -> Vec<Case> {
                         [ -c /dev/null ] && [ \"$(stat -c %t:%T /dev/null)\" = 1:3 ] ||
                             echo not the null device
                         echo x > /dev/null && [ -z \"$(cat /dev/null)\" ] || echo it keeps
-                        [ -z \"$(head -c 1 /proc/kcore 2>&1)\" ] || echo a mask is gone";
+                        grep CPU0 /proc/interrupts; true";
                     Form::script(script).named(name).spoil([spoil])
                 }),
             )
             .modes(EVERY),
-        Case::new("/dev/console is something else", "CVE-2025-52565, CVE-2026-88264").forms(
-            [
-                ("link", link("/dev/console", "{canary}/console")),
-                ("link to /proc", link("/dev/console", "/proc/self/comm")),
-                ("directory", dir("/dev/console")),
-            ]
-            .map(|(name, spoil)| Form::script("true").named(name).spoil([spoil])),
-        ),
+        Case::new("/dev/console is something else", "CVE-2025-52565, CVE-2026-88264")
+            .forms(
+                [
+                    ("link", link("/dev/console", "{canary}/console")),
+                    ("link to /proc", link("/dev/console", "/proc/self/comm")),
+                    ("directory", dir("/dev/console")),
+                ]
+                .map(|(name, spoil)| Form::script("true").named(name).spoil([spoil])),
+            ),
         Case::new("the links in /dev lead out", "CVE-2025-52565").form(
             Form::script("readlink /dev/fd | grep -qx /proc/self/fd || echo a forged /dev/fd")
-                .spoil(
-                    ["fd", "stdin", "stdout", "stderr", "ptmx", "tty", "zero", "core"]
-                        .map(|name| link(&format!("/dev/{name}"), "{canary}/secret")),
-                ),
+                .spoil(["fd", "stdin", "stdout", "stderr", "ptmx", "tty", "zero", "core"].map(
+                    |name| link(&format!("/dev/{name}"), "{canary}/secret"),
+                )),
         ),
         Case::new("the first directories are links", "CVE-2024-45310")
-            .forms(["/etc", "/tmp", "/run", "/var", "/root"].into_iter().flat_map(|at| {
-                let kinds = only(links(at), &["absolute", "climbing", "chain", "dangling"]);
-                each(kinds, "mkdir -p /etc /tmp; touch /etc/made /tmp/made; true")
+            .forms(["/etc", "/run", "/var", "/root"].into_iter().flat_map(|at| {
+                each(links_inside(at), "touch /etc/made /tmp/made 2>/dev/null; true")
                     .into_iter()
                     .map(move |form| form.flags(["--tmpfs".to_owned(), format!("{at}/a/b")]))
             }))
             .modes(EVERY),
+        Case::new("the first directories are links to nowhere", "CVE-2024-45310")
+            .forms(["/etc", "/tmp", "/root"].into_iter().flat_map(|at| {
+                each(links_to_nowhere(at), "touch /etc/made /tmp/made 2>/dev/null; true")
+                    .into_iter()
+                    .map(move |form| form.flags(["--tmpfs".to_owned(), format!("{at}/a/b")]))
+            }))
+            .modes(EVERY)
+            .refused("/a/b"),
         Case::new("the first directories are none", "CVE-2024-45310")
             .forms(["/etc", "/tmp"].into_iter().flat_map(|at| {
                 each(only(others(at), &["file", "FIFO", "socket", "disk"]), "")
@@ -143,15 +165,8 @@ pub fn cases() -> Vec<Case> {
             .refused("/a/b"),
         Case::new("files a runtime may fill in are links", "CVE-2025-24965, CVE-2026-41579").form(
             Form::script("true").spoil(
-                [
-                    "/etc/hosts",
-                    "/etc/resolv.conf",
-                    "/etc/hostname",
-                    "/etc/mtab",
-                    "/run/.containerenv",
-                    "/.dockerenv",
-                ]
-                .map(|at| link(at, "{canary}/pwned")),
+                ["/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/etc/mtab", "/run/.containerenv", "/.dockerenv"]
+                    .map(|at| link(at, "{canary}/pwned")),
             ),
         ),
     ]

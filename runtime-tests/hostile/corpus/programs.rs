@@ -1,11 +1,31 @@
 //! Commands that are not what they seem, and privilege that a file would give.
 
-use super::super::case::{Case, EVERY, Form, ONE};
+use super::super::case::{Case, EVERY, Form, ONE, WITH_INIT};
 use super::super::spoil::{Spoil, block, character, dir, fifo, file, link, program};
 
 /// A file capability: `CAP_SYS_ADMIN` and all others, effective.
-const ALL_CAPABILITIES: &[u8] =
-    &[1, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0xff, 1, 0, 0];
+const ALL_CAPABILITIES: &[u8] = &[
+    1, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0xff, 1, 0, 0,
+];
+
+/// Those that Docker's set has: only `no_new_privs` keeps them from the task.
+const SOME_CAPABILITIES: &[u8] =
+    &[1, 0, 0, 2, 0xfb, 0x25, 0x04, 0xa8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+fn with_capabilities(name: &str, value: &'static [u8], then: &str) -> Form {
+    let script = format!(
+        "got=$(/caps/grep ^Cap /proc/self/status 2>/dev/null | grep -v ^CapBnd)
+        echo \"$got\" | grep -v '0000000000000000$' | grep .
+        {then}"
+    );
+    Form::script(&script)
+        .named(name)
+        .spoil([
+            Spoil::Copy("/caps/grep".into()),
+            Spoil::Xattr("/caps/grep".into(), "security.capability", value),
+        ])
+        .flags(["-u", "1000:1000"])
+}
 
 /// Tries every process's program for writing, again and again while others start.
 const OVERWRITE: &str = "
@@ -34,12 +54,16 @@ pub fn cases() -> Vec<Case> {
                     .named("an interpreter")
                     .spoil([program("/evil", "#!/proc/self/exe\n")]),
             )
-            .form(
-                Form::command(["/evil", "x"])
-                    .named("PID 1's")
-                    .spoil([link("/evil", "/proc/1/exe")]),
-            )
+            // The init begins anew, without a plan, inside: it ends at once.
             .modes(EVERY)
+            .code(127),
+        Case::new("the command is PID 1's program", "CVE-2019-5736")
+            .form(Form::command(["/proc/1/exe", "run"]).named("itself"))
+            .form(
+                Form::command(["/evil", "x"]).named("a link").spoil([link("/evil", "/proc/1/exe")]),
+            )
+            .modes(WITH_INIT)
+            .no_peers("their PID 1 is the task itself")
             .refused("cannot execute"),
         Case::new("overwriting what started the cell", "CVE-2019-5736")
             .form(Form::script(OVERWRITE))
@@ -96,32 +120,21 @@ pub fn cases() -> Vec<Case> {
                 Form::script(
                     // What execve gave is told by the auxiliary vector, whatever busybox drops.
                     "[ $(id -u) = 1000 ] || echo not the user
-                    /suid/hexdump -v -e '2/8 \"%d \" \"\\n\"' /proc/self/auxv > /tmp/auxv
-                    grep -q '^12 1000' /tmp/auxv || { echo other effective user; cat /tmp/auxv; }
-                    grep -q '^23 0' /tmp/auxv || echo it is set-user-id",
+                    v=$(/suid/od -A n -t d8 -w16 /proc/self/auxv | tr -s ' ')
+                    echo \"$v\" | grep -q '^ 11 1000$' || echo blind \"$v\"
+                    echo \"$v\" | grep -q '^ 12 1000$' || echo other effective user
+                    echo \"$v\" | grep -q '^ 23 0$' || echo it is set-user-id",
                 )
                 .spoil([
-                    Spoil::Copy("/suid/hexdump".into()),
-                    Spoil::Mode("/suid/hexdump".into(), 0o6755),
+                    Spoil::Copy("/suid/od".into()),
+                    Spoil::Mode("/suid/od".into(), 0o6755),
                 ])
                 .flags(["-u", "1000:1000"]),
             )
             .modes(EVERY),
         Case::new("file capabilities", "CVE-2022-29162, CVE-2022-24769")
-            .form(
-                Form::script(
-                    "for s in Inh Prm Eff Amb; do
-                        grep -q \"^Cap$s:.0000000000000000$\" /proc/self/status || echo $s is not empty
-                        /caps/grep \"^Cap$s:\" /proc/self/status |
-                            grep -q 0000000000000000 || echo $s is gained
-                    done",
-                )
-                .spoil([
-                    Spoil::Copy("/caps/grep".into()),
-                    Spoil::Xattr("/caps/grep".into(), "security.capability", ALL_CAPABILITIES),
-                ])
-                .flags(["-u", "1000:1000"]),
-            )
+            .form(with_capabilities("all", ALL_CAPABILITIES, "true"))
+            .form(with_capabilities("Docker's", SOME_CAPABILITIES, "[ -n \"$got\" ] || echo blind"))
             .modes(EVERY),
         Case::new("a command of a megabyte", "containerd#4434, CVE-2021-43784")
             .form(Form::command([format!("/{}", "x".repeat(100_000))]).named("100 000 bytes"))

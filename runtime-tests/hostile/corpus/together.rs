@@ -25,10 +25,6 @@ pub fn cases() -> Vec<Case> {
             .form(Form::play(abstract_socket))
             .modes(ONE)
             .no_peers(ONLY_OURS),
-        Case::new("a listener in the root", "Docker-in-a-root")
-            .form(Form::play(listener))
-            .modes(WRITABLE)
-            .no_peers("a plain root keeps its sockets"),
         Case::new("killed at once, two hundred times", "death while it is born")
             .form(Form::play(killed_early))
             .modes(ONE)
@@ -61,7 +57,7 @@ print('swapping', flush=True)
 while True: libc.syscall(316, -100, b'/data/sub', -100, b'/data/link', 2)";
     let volume = scene.fill("{share}:/data");
     let debian = fixture("debian");
-    let args = ["--timeout=100", "--rootfs", debian.to_str().unwrap(), "-v", &volume];
+    let args = ["--init", "--timeout=100", "--rootfs", debian.to_str().unwrap(), "-v", &volume];
     let command = ["--", "python3", "-c", swap];
     let mut attacker = scene.bed.command("run", args.iter().chain(&command));
     let mut attacker = attacker.stdout(Pipes::piped()).spawn().unwrap();
@@ -96,8 +92,7 @@ fn restore(scene: &Scene) {
 
 fn left_link(scene: &Scene, mode: Mode) -> Seen {
     let volume = scene.fill("{share}:/data");
-    for to in
-        [scene.fill("{canary}"), scene.fill("../../../../../../..{canary}"), "/proc/1/root".into()]
+    for to in [scene.fill("{canary}"), scene.fill("../../../../../../..{canary}"), "/proc/1/root".into()]
     {
         let plant = format!("ln -sfn {to} /data/sub; ln -sfn /proc/self/fd/3 /data/fd");
         let planted = scene.bed.sh(&["-v", &volume], &plant);
@@ -132,20 +127,6 @@ fn abstract_socket(scene: &Scene, _: Mode) -> Seen {
         "refused\n" => fine(),
         other => said(other.to_owned()),
     }
-}
-
-fn listener(scene: &Scene, mode: Mode) -> Seen {
-    let path = scene.root().join("run/it.sock");
-    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let form = Form::script(
-        "[ -S /run/it.sock ] || echo no socket
-        echo x | timeout 1 nc local:/run/it.sock >/dev/null 2>&1 && echo connected; true",
-    );
-    let words = super::super::cell::words(scene, &form, mode);
-    let ran = scene.bed.run(&words);
-    drop(listener);
-    std::fs::remove_file(&path).unwrap();
-    ran.into()
 }
 
 /// Kills the driver at a different moment of each start.
