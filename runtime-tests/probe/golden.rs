@@ -44,6 +44,17 @@ pub fn check_against(base: &str, name: &str, found: &Table) {
 }
 
 fn compare(name: &str, golden: &Table, found: &Table) {
+    let differences = differences(golden, found);
+    let count = differences.len();
+    let lines = differences.join("\n  ");
+    assert!(
+        count == 0,
+        "{name} differs in {count} lines (HOTCELL_BLESS=1 writes what is now):\n  {lines}"
+    );
+}
+
+/// What a person would have to look at.
+pub fn differences(golden: &Table, found: &Table) -> Vec<String> {
     let mut differences = Vec::new();
     for (key, value) in &golden.lines {
         let now = found.get(key);
@@ -57,12 +68,7 @@ fn compare(name: &str, golden: &Table, found: &Table) {
             differences.push(format!("{key}: is new: {value}"));
         }
     }
-    assert!(
-        differences.is_empty(),
-        "{name} differs in {} lines (HOTCELL_BLESS=1 writes what is now):\n  {}",
-        differences.len(),
-        differences.join("\n  ")
-    );
+    differences
 }
 
 /// Whether two answers differ in nothing but what their kernels were built with. A try that was let

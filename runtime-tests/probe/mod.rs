@@ -35,6 +35,7 @@ pub fn tests() -> Vec<Test> {
         test!(what_must_hold_holds, Cells, Compiler),
         test!(no_cell_gives_more_than_dockers_container, Cells, Compiler, Runc),
         test!(the_probe_can_tell_a_cell_from_none, Cells, Compiler, Runc),
+        test!(a_line_that_gives_more_is_seen, Cells, Compiler),
     ]
 }
 
@@ -167,5 +168,38 @@ fn the_probe_can_tell_a_cell_from_none(bed: &Bed) {
     for word in ["SYS_ADMIN", "bpf-map", "unshare-NEWNS", "i386", "vsock", "keyctl", "core_pattern"]
     {
         assert!(broken.iter().any(|rule| rule.contains(word)), "{word} is missed in {broken:#?}");
+    }
+}
+
+/// The comparisons' own teeth: each line alone must be seen, by the golden table and by the order.
+fn a_line_that_gives_more_is_seen(bed: &Bed) {
+    let table = table::named(&inside(bed, Cell::Program));
+    let fourteen_and_more = format!("{},SYS_ADMIN", rules::ROOT.capabilities[0]);
+    let more = [
+        ("syscall 250-keyctl", "reached"),
+        ("x32 0", "reached"),
+        ("capabilities effective", fourteen_and_more.as_str()),
+        ("capabilities ambient", "CHOWN"),
+        ("process NoNewPrivs", "0"),
+        ("descriptor 3", "directory,read"),
+        ("mount /dev", "tmpfs,root=/,rw,super=rw,size=65536k,mode=755,private"),
+        ("writable /sys", "done"),
+        ("remount /proc/sys", "done"),
+        ("namespace unshare-NEWUSER", "done"),
+        ("mount-call mount-bind", "EBUSY"),
+        ("node vda-254", "ENXIO"),
+        ("node not-forbidden-block", "7:0"),
+        ("write /sys/kernel/mm/ksm/run", "opens"),
+        ("use SYS_NICE", "done"),
+    ];
+    for (key, value) in more {
+        let others = table.lines.iter().filter(|(name, _)| name != key).cloned();
+        let worse = table::Table::new(others.chain([(key.to_owned(), value.to_owned())]));
+        let [golden, found] = [&table, &worse].map(table::golden);
+        assert_eq!(golden::differences(&golden, &found).len(), 1, "{key}");
+        let sides: Vec<_> = order::compare(&worse, &table).iter().map(|one| one.side).collect();
+        assert_eq!(sides, [order::Side::Looser], "{key}");
+        let sides: Vec<_> = order::compare(&table, &worse).iter().map(|one| one.side).collect();
+        assert_eq!(sides, [order::Side::Stricter], "{key}");
     }
 }

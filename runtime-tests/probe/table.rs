@@ -77,8 +77,8 @@ pub fn calls() -> Vec<Call> {
 pub fn named(table: &Table) -> Table {
     let calls = calls();
     let name = |key: &str| {
-        let number: u32 = key.parse().unwrap();
-        calls.iter().find(|call| call.number == Some(number)).map(|call| call.name)
+        let number = key.parse().ok();
+        calls.iter().find(|call| call.number == number).map(|call| call.name)
     };
     let mut lines: Vec<(String, String)> = Vec::new();
     let mut range: Option<(String, String, String)> = None;
@@ -88,7 +88,8 @@ pub fn named(table: &Table) -> Table {
         }
     };
     for (key, value) in &table.lines {
-        let number = key.strip_prefix("syscall ");
+        let digits = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = key.strip_prefix("syscall ").filter(digits);
         match (number, number.and_then(name)) {
             (Some(number), None) => {
                 let (from, old) = match &range {
