@@ -114,6 +114,7 @@ mod logs;
 pub mod mock;
 pub mod native;
 pub mod registry;
+pub mod seccomp;
 pub mod stats;
 mod sys;
 mod unpoisoned;
