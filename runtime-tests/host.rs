@@ -20,6 +20,10 @@ pub enum Need {
     Compiler,
     Runc,
     Crun,
+    /// A C compiler and libseccomp's headers.
+    Libseccomp,
+    /// Podman's profile.
+    PodmansProfile,
 }
 
 /// The answers.
@@ -47,6 +51,12 @@ impl Host {
             Need::Compiler => (installed("cc"), "a C compiler (scripts/setup)"),
             Need::Runc => (installed("runc"), "runc (scripts/setup)"),
             Need::Crun => (installed("crun"), "crun (scripts/setup)"),
+            Need::Libseccomp => {
+                (Path::new("/usr/include/seccomp.h").exists(), "libseccomp-dev (scripts/setup)")
+            }
+            Need::PodmansProfile => {
+                (fixture("podman-seccomp.json").exists(), "Podman's profile (scripts/setup)")
+            }
         };
         (!there).then_some(name)
     }

@@ -9,7 +9,8 @@
 //! mounts    volumes, options, propagation                 devices   what can be made and opened
 //! user_namespace  ids of a cell's own                     hostile   the corpus of hostile bundles
 //! probe     everything hostile code could try             differential  the same under runc, crun
-//! swap      directories swapped for links meanwhile       tidy      the repository itself
+//! swap      directories swapped for links meanwhile       seccomp   system call filters, privileges
+//! tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -43,6 +44,7 @@ mod mounts;
 mod peers;
 mod probe;
 mod recovery;
+mod seccomp;
 mod snapshot;
 mod standing;
 mod swap;
@@ -96,6 +98,7 @@ fn main() {
         mounts::tests(),
         devices::tests(),
         swap::tests(),
+        seccomp::tests(),
         contract::tests(),
         user_namespace::tests(),
         hostile::tests(),

@@ -39,7 +39,13 @@ pub enum Verdict {
 
 /// Judges a run by what it said and by what is different now; `code` is how it has to end, if that
 /// matters.
-pub fn judge(seen: &Seen, scene: &Scene, before: &Watch, root_too: bool, code: Option<i32>) -> Verdict {
+pub fn judge(
+    seen: &Seen,
+    scene: &Scene,
+    before: &Watch,
+    root_too: bool,
+    code: Option<i32>,
+) -> Verdict {
     if let Some(change) = before.difference(&Watch::take(scene, root_too)) {
         return Verdict::Escaped(change);
     }
@@ -52,7 +58,11 @@ pub fn judge(seen: &Seen, scene: &Scene, before: &Watch, root_too: bool, code: O
         Some("") => Verdict::Exposed(format!("ended with {:?}: {}", seen.code, seen.err.trim())),
         Some(rest) => Verdict::Exposed(rest.to_owned()),
         // A command that is no script of ours, and said no word.
-        None if code.is_some() && seen.code == code && seen.out.is_empty() && seen.err.is_empty() => {
+        None if code.is_some()
+            && seen.code == code
+            && seen.out.is_empty()
+            && seen.err.is_empty() =>
+        {
             Verdict::Contained
         }
         None if seen.out.is_empty() && seen.code != Some(0) => {

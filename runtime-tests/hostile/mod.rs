@@ -125,9 +125,7 @@ fn failures(case: &Case) -> Vec<String> {
         let all = soak() || case.forms.len() < case.modes.len();
         let played = modes.filter(|(turn, _)| all || at % case.modes.len() == *turn);
         let before = (Snapshot::take(&scene.bed), Watch::take(&scene, true));
-        failures.extend(
-            played.filter_map(|(_, mode)| failure(case, form, *mode, &scene, &before)),
-        );
+        failures.extend(played.filter_map(|(_, mode)| failure(case, form, *mode, &scene, &before)));
     }
     failures
 }

@@ -45,7 +45,8 @@ pub fn check(corpus: &Corpus) {
         assert_eq!(found, wanted, "scripts/hostile writes the page anew");
     }
     assert_eq!(found.len(), wanted.len(), "scripts/hostile writes the page anew");
-    let forms: usize = corpus.iter().flat_map(|(_, cases)| cases).map(|case| case.forms.len()).sum();
+    let forms: usize =
+        corpus.iter().flat_map(|(_, cases)| cases).map(|case| case.forms.len()).sum();
     assert!(forms >= 60, "{forms} bundles");
     assert!(page.contains(&format!("**{forms} bundles**")), "the page counts {forms} bundles");
 }
@@ -57,7 +58,8 @@ pub fn write(corpus: &Corpus) {
     let peers = Peer::ALL.map(Peer::version);
     for (title, cases) in corpus {
         writeln!(tables, "\n## {title}\n").unwrap();
-        writeln!(tables, "| case | stands for | bundles | hotcell | {} |", peers.join(" | ")).unwrap();
+        writeln!(tables, "| case | stands for | bundles | hotcell | {} |", peers.join(" | "))
+            .unwrap();
         writeln!(tables, "|---|---|---|---|---|---|").unwrap();
         for case in cases {
             let words = Peer::ALL.map(|peer| {

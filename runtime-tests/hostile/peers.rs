@@ -105,8 +105,7 @@ impl Peer {
             Base::Busybox => "copy",
             Base::Debian => debian.to_str().unwrap(),
         };
-        let namespaces =
-            ["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"];
+        let namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"];
         let mut command = Command::new("unshare");
         command.args(namespaces).args(["sh", "-c", STAGE, "sh", bed, self.name(), base]);
         command.args(form.under.iter().map(|word| scene.fill(word)));

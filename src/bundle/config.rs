@@ -13,6 +13,7 @@ use super::units::Bytes;
 use super::user::User;
 use super::user_namespace::UserNamespace;
 use super::volume::Volume;
+use crate::seccomp::Profile;
 
 /// One cell: a command, the root it sees, and what it may use.
 ///
@@ -56,6 +57,13 @@ pub struct CellConfig {
     /// What root may do beyond other users, and other users at most gain; Docker's fourteen by
     /// default.
     pub capabilities: Vec<Capability>,
+    /// Which system calls it may make.
+    pub seccomp: Seccomp,
+    /// Whether the kernel logs the calls that are refused (`SECCOMP_FILTER_FLAG_LOG`).
+    pub seccomp_log: bool,
+    /// Whether no program can give it more rights than it has, set-uid ones and file capabilities
+    /// included.
+    pub no_new_privileges: bool,
     /// The host name inside, 1 to 64 bytes; the driver gives the cell's name when `None`.
     pub hostname: Option<String>,
     /// What it may use.
@@ -100,6 +108,9 @@ impl CellConfig {
             umask: defaults::UMASK,
             oom_score_adj: None,
             capabilities: defaults::CAPABILITIES.to_vec(),
+            seccomp: Seccomp::Default,
+            seccomp_log: false,
+            no_new_privileges: true,
             hostname: None,
             limits: Limits::default(),
             volumes: Vec::new(),
@@ -123,6 +134,18 @@ impl CellConfig {
             self.env.insert(0, format!("HOME={home}"));
         }
     }
+}
+
+/// Which system calls a cell may make; `docs/seccomp.md` has the details.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub enum Seccomp {
+    /// What hotcell's own profile lets pass for the cell's capabilities.
+    #[default]
+    Default,
+    /// All of them: nothing but capabilities and namespaces stands between the cell and the kernel.
+    Unconfined,
+    /// What this profile lets pass for the cell's capabilities.
+    Profile(Box<Profile>),
 }
 
 /// Where a cell's writes below `/` go.

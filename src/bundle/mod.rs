@@ -27,7 +27,7 @@ mod volume;
 
 pub use accounts::Account;
 pub use capability::{CapabilityName, adjust_capabilities};
-pub use config::{CellConfig, Network, Tmpfs, Upper};
+pub use config::{CellConfig, Network, Seccomp, Tmpfs, Upper};
 pub use defaults::{CAPABILITIES, MASKED_PATHS, PATH, READONLY_PATHS};
 pub use device::{Device, DeviceAccess, DeviceFlag, DeviceKind, DeviceRule};
 pub use directory::Bundle;

@@ -1,19 +1,22 @@
-//! A wish becomes an OCI specification. Pure: the host is not looked at.
+//! A wish becomes an OCI specification. The host is not looked at, but for the kernel's version when
+//! a system call profile asks for one.
 
 use oci_spec::runtime::{
     LinuxBuilder, LinuxCapabilitiesBuilder, LinuxDevice, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxResources, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
+    LinuxNamespaceType, LinuxResources, LinuxSeccomp, LinuxSeccompFilterFlag, Mount, MountBuilder,
+    PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec,
+    SpecBuilder, User, UserBuilder,
 };
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use super::config::{CellConfig, Network, Tmpfs, Upper};
+use super::config::{CellConfig, Network, Seccomp, Tmpfs, Upper};
 use super::device::Device;
 use super::limits::{Limits, Rlimit};
 use super::user_namespace::{self, UserNamespace};
 use super::volume::Volume;
 use super::{Error, annotation, defaults, grammar};
+use crate::seccomp::{self, Architecture, Kernel};
 
 /// The version of the runtime specification that is written.
 const OCI_VERSION: &str = "1.0.2";
@@ -45,13 +48,14 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
     for path in &config.masked_paths {
         masked.push(grammar::absolute("masked path", path)?);
     }
-    let linux = LinuxBuilder::default()
+    let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(config)?)
         .resources(resources(config)?)
         .devices(devices(config)?)
         .masked_paths(masked)
         .readonly_paths(defaults::READONLY_PATHS.map(str::to_owned).to_vec())
         .build()?;
+    linux.set_seccomp(seccomp(config));
     let mut spec = SpecBuilder::default()
         .version(OCI_VERSION)
         // Shared by many cells: no other runtime may write there either.
@@ -90,6 +94,24 @@ fn devices(config: &CellConfig) -> Result<Vec<LinuxDevice>, Error> {
         }
     };
     config.devices.iter().map(node).collect()
+}
+
+/// The rules that count for this cell's capabilities.
+fn seccomp(config: &CellConfig) -> Option<LinuxSeccomp> {
+    let mut seccomp = match &config.seccomp {
+        Seccomp::Default => seccomp::default_for(&config.capabilities).as_ref().clone(),
+        Seccomp::Unconfined => return None,
+        Seccomp::Profile(profile) => {
+            profile.resolve(&config.capabilities, Architecture::NATIVE, Kernel::running())
+        }
+    };
+    let log = LinuxSeccompFilterFlag::SeccompFilterFlagLog;
+    let mut flags = seccomp.flags().clone().unwrap_or_default();
+    if config.seccomp_log && !flags.contains(&log) {
+        flags.push(log);
+        seccomp.set_flags(Some(flags));
+    }
+    Some(seccomp)
 }
 
 fn annotations(config: &CellConfig) -> HashMap<String, String> {
@@ -150,7 +172,7 @@ fn process(config: &CellConfig, hostname: &str) -> Result<Process, Error> {
         .env(environment(config, hostname)?)
         .cwd(config.cwd.clone())
         .capabilities(capabilities)
-        .no_new_privileges(true)
+        .no_new_privileges(config.no_new_privileges)
         .build()?;
     process.set_oom_score_adj(config.oom_score_adj);
     process.set_rlimits(Some(rlimits(&config.limits)?));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::duration::Timeout;
+use super::security::SecurityOption;
 use crate::bundle::{
     Bytes, CapabilityName, CellName, DeviceFlag, DeviceRule, MilliCpu, MountFlag, Network,
     Principal, Rlimit, Tmpfs, UserNamespace, UserSpec, Volume,
@@ -112,6 +113,10 @@ pub(super) struct CellArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true,
         value_parser = clap::value_parser!(i32).range(-1000..=1000))]
     pub(super) oom_score_adj: Option<i32>,
+    /// `seccomp=FILE` (a profile as Docker has them), `seccomp=unconfined`, `seccomp-log` (the
+    /// kernel logs refused calls), `no-new-privileges[=true|false]` (default true)
+    #[arg(long, value_name = "OPTION")]
+    pub(super) security_opt: Vec<SecurityOption>,
     /// Host name inside [default: the cell's name]
     #[arg(long, value_name = "NAME")]
     pub(super) hostname: Option<String>,

@@ -53,6 +53,9 @@ pub(super) fn config(args: &CellArgs) -> Result<CellConfig, Failure> {
     config.device_rules = args.device_cgroup_rule.clone();
     config.network = args.network;
     config.init = args.init;
+    for option in &args.security_opt {
+        option.apply(&mut config)?;
+    }
     Ok(config)
 }
 

@@ -10,6 +10,7 @@ mod doctor;
 mod duration;
 mod pump;
 mod run;
+mod security;
 mod stats;
 
 use std::error::Error as StdError;

@@ -303,13 +303,6 @@ pub(crate) fn receive(socket: &Fd, bytes: &mut [u8], fds: &mut [i32]) -> Outcome
     Ok((count, came))
 }
 
-/// Sends on a socket; a closed peer is an error, not a signal.
-pub(crate) fn send(fd: &Fd, bytes: &[u8]) -> Outcome<usize> {
-    let args = [fd.0 as usize, bytes.as_ptr() as usize, bytes.len(), MSG_NOSIGNAL, 0, 0];
-    // SAFETY: the kernel reads the slice only.
-    unsafe { call(nr::sendto, args) }
-}
-
 /// `size` bytes of zeroed memory that live until the process ends.
 pub(crate) fn allocate(size: usize) -> Outcome<&'static mut [u8]> {
     let args = [0, size, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, usize::MAX, 0];
@@ -339,6 +332,26 @@ pub(crate) fn set_capabilities(effective: u64, permitted: u64, inheritable: u64)
     };
     let data = [half(0), half(32)];
     let args = [&raw const header as usize, data.as_ptr() as usize];
+    // SAFETY: version 3 reads exactly two halves.
+    unsafe { call(nr::capset, args) }.map(drop)
+}
+
+/// Takes the capabilities in `halves`, the low one and the high one, out of all of this process's
+/// sets.
+pub(crate) fn give_up(halves: [u32; 2]) -> Outcome {
+    if halves == [0, 0] {
+        return Ok(());
+    }
+    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut data = [CapData::default(); 2];
+    let args = [&raw const header as usize, data.as_mut_ptr() as usize];
+    // SAFETY: version 3 writes exactly two halves.
+    unsafe { call(nr::capget, args) }?;
+    for (data, half) in data.iter_mut().zip(halves) {
+        data.effective &= !half;
+        data.permitted &= !half;
+        data.inheritable &= !half;
+    }
     // SAFETY: version 3 reads exactly two halves.
     unsafe { call(nr::capset, args) }.map(drop)
 }
@@ -378,12 +391,12 @@ pub(crate) struct Filter {
 }
 
 /// Binds this process, and what it executes, to the filter.
-pub(crate) fn set_filter(filter: &Filter) -> Outcome {
+pub(crate) fn set_filter(filter: &Filter, flags: u32) -> Outcome {
     const SET_MODE_FILTER: usize = 1;
     if filter.length == 0 {
         return Ok(());
     }
-    let args = [SET_MODE_FILTER, 0, core::ptr::from_ref(filter) as usize];
+    let args = [SET_MODE_FILTER, flags as usize, core::ptr::from_ref(filter) as usize];
     // SAFETY: `struct sock_fprog`, whose instructions lie in the plan.
     unsafe { call(nr::seccomp, args) }.map(drop)
 }
@@ -436,8 +449,8 @@ pub(crate) fn exec(path: Text, argv: *const usize, envp: *const usize) -> Errno 
 }
 
 pub(crate) fn exit(code: i32) -> ! {
-    loop {
-        // SAFETY: ends the process.
-        let _ = unsafe { raw::syscall(nr::exit_group, [code as usize]) };
-    }
+    // SAFETY: ends the process.
+    let _ = unsafe { raw::syscall(nr::exit_group, [code as usize]) };
+    // A filter in force refuses even that.
+    raw::trap()
 }

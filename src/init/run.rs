@@ -50,6 +50,8 @@ fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
     let filter = Filter { length: plan.header.filter_length as u16, code: filter.as_ptr() };
     Ok(Task {
         filter,
+        filter_flags: plan.header.filter_flags,
+        borrowed: plan.header.borrowed,
         stay: plan.header.stay != 0,
         paths: plan.pointers(plan.header.paths)?,
         argv: plan.pointers(plan.header.argv)?,

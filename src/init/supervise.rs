@@ -57,7 +57,7 @@ fn start(task: &Task) -> Outcome<i32> {
     let (call, errno) =
         unsafe { (read_volatile(&raw const shared.call), read_volatile(&raw const shared.errno)) };
     match errno {
-        0 => Ok(pid),
+        0 => kernel::give_up(task.borrowed).map(|()| pid),
         _ => Err(Fault { call, errno: Errno(errno) }),
     }
 }

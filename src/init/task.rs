@@ -9,6 +9,9 @@ use crate::sys::raw::{Errno, nr};
 pub(crate) struct Task {
     pub(crate) stay: bool,
     pub(crate) filter: Filter,
+    pub(crate) filter_flags: u32,
+    /// What the init gives up once the task runs, low half and high half; the task's exec ends it.
+    pub(crate) borrowed: [u32; 2],
     pub(crate) paths: *const usize,
     pub(crate) argv: *const usize,
     pub(crate) envp: *const usize,
@@ -17,16 +20,20 @@ pub(crate) struct Task {
 /// Sends a record; a parent that has gone hears nothing, and then nothing is lost.
 pub(crate) fn report(control: &Fd, kind: Kind, step: u32, fault: Fault) {
     let record = Report { kind, call: fault.call, step, value: fault.errno.0 };
-    let _ = kernel::send(control, &record.encode());
+    // Not sent but written: a filter that is in force by now may leave a task without sockets, rarely
+    // without writing.
+    let _ = kernel::write(control, &record.encode());
 }
 
 /// Executes the task in this process. Comes back only with the reason why that failed: "no such
 /// file" when no candidate exists, else what the first existing one said, as a shell would.
 pub(crate) fn become_task(task: &Task) -> Fault {
-    // The filter comes last: it binds what follows, which is the exec alone.
+    // The filter comes last: it binds what follows, which is the exec alone, and what tells of its
+    // failure. A capability that loading it needed ends with the exec, which makes the task's sets
+    // anew of bounding, inheritable and ambient ones.
     let sealed = kernel::close_on_exec_from(CONTROL_FD)
         .and_then(|()| kernel::set_signal_mask(0))
-        .and_then(|()| kernel::set_filter(&task.filter));
+        .and_then(|()| kernel::set_filter(&task.filter, task.filter_flags));
     if let Err(fault) = sealed {
         return fault;
     }

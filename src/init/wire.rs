@@ -36,7 +36,11 @@ pub struct Header {
     /// The system call filter of the task: this many 8-byte instructions at this offset, or none.
     pub filter: u32,
     pub filter_length: u32,
-    pub reserved: u32,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub filter_flags: u32,
+    /// Capabilities that a staying init gives up when the task runs: the low half of the set, the
+    /// high half.
+    pub borrowed: [u32; 2],
 }
 
 /// One thing for the init to do. What the slots mean is told at each [`Op`].

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::Error;
 use crate::cgroup::Controller;
 use crate::init::wire::{self, Header, MAGIC, Op};
+use crate::seccomp::Program;
 use crate::sys::abi::{MOUNT_ATTR_RDONLY, MS_RDONLY};
 
 /// One step. Sources and what comes before the root is entered are paths of the host; targets after
@@ -218,10 +220,13 @@ pub struct Plan {
     pub envp: Vec<String>,
     /// Whether the init stays as PID 1.
     pub stay: bool,
-    /// The task's system call filter: classic BPF instructions, none for no filter.
-    pub filter: Vec<u64>,
     /// The maps of the cell's own user namespace, if it has one.
     pub ids: Option<IdMaps>,
+    /// The task's system call filter.
+    pub filter: Option<Arc<Program>>,
+    /// Capabilities that only loading the filter needs: a staying init gives them up after that, and
+    /// the command never has them.
+    pub borrowed: u64,
 }
 
 impl fmt::Display for Plan {
@@ -262,7 +267,11 @@ impl Plan {
             }
             fixed.extend_from_slice(&[0; 8]);
         }
-        let filter: Vec<u8> = self.filter.iter().flat_map(|code| code.to_ne_bytes()).collect();
+        let (code, flags) = match &self.filter {
+            Some(program) => (program.instructions(), program.flags()),
+            None => (&[][..], 0),
+        };
+        let filter: Vec<u8> = code.iter().flat_map(|code| code.to_ne_bytes()).collect();
         let filter_at = strings.raw(&filter)?;
         let header = [
             MAGIC,
@@ -273,8 +282,10 @@ impl Plan {
             word(envp)?,
             word(paths)?,
             filter_at,
-            word(self.filter.len())?,
-            0,
+            word(code.len())?,
+            flags,
+            self.borrowed as u32,
+            (self.borrowed >> 32) as u32,
         ];
         for (at, value) in header.into_iter().enumerate() {
             fixed[4 * at..4 * at + 4].copy_from_slice(&value.to_ne_bytes());

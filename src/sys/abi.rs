@@ -231,7 +231,6 @@ pub const SOCK_DGRAM_CLOEXEC: usize = 2 | 0o2_000_000;
 pub const SIOCGIFFLAGS: usize = 0x8913;
 pub const SIOCSIFFLAGS: usize = 0x8914;
 pub const IFF_UP: u16 = 1;
-pub const MSG_NOSIGNAL: usize = 0x4000;
 /// `recvmsg`: descriptors that come along are closed on exec. And what their message is called.
 pub const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
 pub const SOL_SOCKET: i32 = 1;

@@ -63,7 +63,6 @@ syscalls! {
     rt_sigprocmask = 14 / 135,
     ioctl = 16 / 29,
     socket = 41 / 198,
-    sendto = 44 / 206,
     recvfrom = 45 / 207,
     recvmsg = 47 / 212,
     clone = 56 / 220,
@@ -78,6 +77,7 @@ syscalls! {
     setgroups = 116 / 159,
     setresuid = 117 / 147,
     setresgid = 119 / 149,
+    capget = 125 / 90,
     capset = 126 / 91,
     pivot_root = 155 / 41,
     prctl = 157 / 167,
@@ -98,8 +98,6 @@ syscalls! {
     personality = 135 / 92,
     sched_setaffinity = 203 / 122,
     set_mempolicy = 238 / 237,
-    add_key = 248 / 217,
-    request_key = 249 / 218,
     keyctl = 250 / 219,
     ioprio_set = 251 / 30,
     ioprio_get = 252 / 31,
@@ -165,6 +163,17 @@ pub unsafe fn raw_syscall(number: usize, args: [usize; 6]) -> isize {
         );
     }
     answer
+}
+
+/// Ends the process by an instruction that no processor has.
+pub fn trap() -> ! {
+    // SAFETY: the instruction does nothing but fault.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!("ud2", options(noreturn));
+        #[cfg(target_arch = "aarch64")]
+        asm!("udf #0", options(noreturn));
+    }
 }
 
 /// Makes a system call with up to six arguments; `Err` carries the kernel's errno.

@@ -18,20 +18,17 @@ pub fn cases() -> Vec<Case> {
             )
             .modes(EVERY)
             .no_peers(NO_LIMITS),
-        Case::new("more descriptors than allowed", "RLIMIT_NOFILE")
-            .form(
-                Form::script(
-                    "n=3; while [ $n -lt 2000 ]; do
+        Case::new("more descriptors than allowed", "RLIMIT_NOFILE").form(
+            Form::script(
+                "n=3; while [ $n -lt 2000 ]; do
                         (eval \"exec $n</\") 2>/dev/null || break; n=$((n + 1))
                     done
                     [ $n -le 64 ] || echo opened $n",
-                )
-                .flags(["--ulimit=nofile=64:64"]),
-            ),
-        Case::new("more memory than allowed", "memory.max")
-            .form(
-                Form::script("x=y; while true; do x=$x$x; done").flags(["--memory=24m"]),
             )
+            .flags(["--ulimit=nofile=64:64"]),
+        ),
+        Case::new("more memory than allowed", "memory.max")
+            .form(Form::script("x=y; while true; do x=$x$x; done").flags(["--memory=24m"]))
             .modes(WRITABLE)
             .code(137)
             .no_peers(NO_LIMITS),
@@ -119,9 +116,8 @@ pub fn cases() -> Vec<Case> {
                     echo zombies",
             ))
             .modes(WITH_INIT),
-        Case::new("a shell that floods", "moby#22502: more output than anyone reads")
-            .form(Form::script(
-                "head -c 20000000 /dev/zero >&2; head -c 100000 /dev/urandom >&2; true",
-            )),
+        Case::new("a shell that floods", "moby#22502: more output than anyone reads").form(
+            Form::script("head -c 20000000 /dev/zero >&2; head -c 100000 /dev/urandom >&2; true"),
+        ),
     ]
 }

@@ -9,12 +9,8 @@ fn workdir(at: &str) -> [String; 2] {
 }
 
 /// Starts the runtime with fifty descriptors open on the host's root.
-const FIFTY: [&str; 4] = [
-    "bash",
-    "-c",
-    "for n in $(seq 10 60); do eval \"exec $n</\"; done; exec \"$@\"",
-    "bash",
-];
+const FIFTY: [&str; 4] =
+    ["bash", "-c", "for n in $(seq 10 60); do eval \"exec $n</\"; done; exec \"$@\"", "bash"];
 
 pub fn cases() -> Vec<Case> {
     let here = "[ \"$(pwd -P | head -c 1)\" = / ] || echo unreachable
@@ -37,9 +33,15 @@ pub fn cases() -> Vec<Case> {
         Case::new("a working directory that links there", "CVE-2024-21626")
             .forms(
                 [
-                    "/proc/self/fd/3", "/proc/self/fd/7", "/proc/self/fd/8", "/proc/1/cwd",
-                    "/proc/self/cwd", "/proc/self/root", "/proc/1/root",
-                    "/proc/thread-self/fd/7", "/proc/self/fd/7/../../..",
+                    "/proc/self/fd/3",
+                    "/proc/self/fd/7",
+                    "/proc/self/fd/8",
+                    "/proc/1/cwd",
+                    "/proc/self/cwd",
+                    "/proc/self/root",
+                    "/proc/1/root",
+                    "/proc/thread-self/fd/7",
+                    "/proc/self/fd/7/../../..",
                 ]
                 .map(|to| {
                     Form::script(here).named(to).spoil([link("/way", to)]).flags(workdir("/way"))
@@ -47,9 +49,10 @@ pub fn cases() -> Vec<Case> {
             )
             .modes(EVERY)
             .refused("/way"),
-        Case::new("fifty inherited descriptors", "Docker 1.6.1, runc#5007").form(
-            Form::script(
-                "cd /proc/self/fd && for n in *; do
+        Case::new("fifty inherited descriptors", "Docker 1.6.1, runc#5007")
+            .form(
+                Form::script(
+                    "cd /proc/self/fd && for n in *; do
                     case $(readlink $n) in
                         pipe:*|/dev/null|/proc/*) ;;
                         '') ;;
@@ -57,10 +60,10 @@ pub fn cases() -> Vec<Case> {
                     esac
                 done
                 [ -e 0 ] || echo blind",
+                )
+                .under(FIFTY),
             )
-            .under(FIFTY),
-        )
-        .modes(EVERY),
+            .modes(EVERY),
         Case::new("what the driver was started with", "environment, umask, ignored signals").form(
             Form::script(
                 "env | grep -q SECRET && echo the environment is inherited

@@ -43,56 +43,58 @@ pub fn cases() -> Vec<Case> {
             .no_peers("the bundle is refused before it is written")
             .refused("user"),
         Case::new("numbers that are names in the image", "CVE-2016-3697, CVE-2026-46680")
-            .form(
-                user("1", "[ $(id -u) = 1 ] || id").spoil([file("/etc/passwd", PASSWD)]),
-            )
+            .form(user("1", "[ $(id -u) = 1 ] || id").spoil([file("/etc/passwd", PASSWD)]))
             .form(user("1000:1000", is_1000).spoil([file("/etc/passwd", PASSWD)]))
             .form(
                 user("4294967294:4294967294", "[ $(id -u) = 4294967294 ] || id")
                     .spoil([file("/etc/passwd", PASSWD)]),
             ),
-        Case::new("a hostile /etc/passwd", "CVE-2026-47262, CVE-2024-9676")
-            .forms(hostile_files("/etc/passwd").map(|(name, spoils)| {
+        Case::new("a hostile /etc/passwd", "CVE-2026-47262, CVE-2024-9676").forms(
+            hostile_files("/etc/passwd").map(|(name, spoils)| {
                 let script = "grep -q '^Uid:.1000.1000.1000.1000$' /proc/self/status || echo other";
                 user("1000:1000", script).named(name).spoil(spoils)
-            })),
-        Case::new("a hostile /etc/group", "CVE-2026-47262, CVE-2024-9676")
-            .forms(hostile_files("/etc/group").map(|(name, spoils)| {
+            }),
+        ),
+        Case::new("a hostile /etc/group", "CVE-2026-47262, CVE-2024-9676").forms(
+            hostile_files("/etc/group").map(|(name, spoils)| {
                 let script = "grep -q '^Gid:.1000.1000.1000.1000$' /proc/self/status || echo other";
                 user("1000:1000", script).named(name).spoil(spoils)
-            })),
+            }),
+        ),
         Case::new("user names from a hostile /etc/passwd", "CVE-2026-47262, CVE-2016-3697")
-            .forms(hostile_files("/etc/passwd").map(|(name, spoils)| {
-                user("nobody", "").named(name).spoil(spoils)
-            }))
+            .forms(
+                hostile_files("/etc/passwd")
+                    .map(|(name, spoils)| user("nobody", "").named(name).spoil(spoils)),
+            )
             .later("users by name")
             .refused("/etc/passwd"),
         Case::new("further groups", "GO-2022-0985")
             .form(
-                user("1000:1000", "grep -q '^Groups:[[:space:]]*\\(1000 \\)\\?$' /proc/self/status ||
-                    grep Groups /proc/self/status")
+                user(
+                    "1000:1000",
+                    "grep -q '^Groups:[[:space:]]*\\(1000 \\)\\?$' /proc/self/status ||
+                    grep Groups /proc/self/status",
+                )
                 .spoil([file("/etc/group", "root:x:0:1000\ndisk:x:6:1000\n")]),
             )
-            .form(
-                user("0:0", "grep -q '^Groups:[[:space:]]*\\(0 \\)\\?$' /proc/self/status ||
-                    grep Groups /proc/self/status"),
-            )
+            .form(user(
+                "0:0",
+                "grep -q '^Groups:[[:space:]]*\\(0 \\)\\?$' /proc/self/status ||
+                    grep Groups /proc/self/status",
+            ))
             .modes(EVERY),
         Case::new("capabilities that are left over", "CVE-2022-29162, CVE-2022-27650")
-            .form(
-                Form::script(
-                    "grep -q '^CapInh:.0000000000000000$' /proc/self/status || echo inheritable
+            .form(Form::script(
+                "grep -q '^CapInh:.0000000000000000$' /proc/self/status || echo inheritable
                     grep -q '^CapAmb:.0000000000000000$' /proc/self/status || echo ambient
                     grep -q '^NoNewPrivs:.1$' /proc/self/status || echo new privileges
                     grep -q '^CapBnd:.00000000a80425fb$' /proc/self/status || echo other bounds",
-                ),
-            )
+            ))
             .modes(EVERY),
         Case::new("names that are paths or flags", "crun 1.28, GHSA-x7pf, moby 4f84bcb967")
             .forms(
-                ["..", ".", "a/b", "../a", "", "-rf", "--", "a\nb", "a b", "ü", "a\u{7f}"].map(
-                    |name| Form::script("").named(name).flags([format!("--name={name}")]),
-                ),
+                ["..", ".", "a/b", "../a", "", "-rf", "--", "a\nb", "a b", "ü", "a\u{7f}"]
+                    .map(|name| Form::script("").named(name).flags([format!("--name={name}")])),
             )
             .form(
                 Form::script("").named("300 bytes").flags([format!("--name={}", "n".repeat(300))]),

@@ -9,8 +9,18 @@ fn xattr(at: &str, name: &'static str, value: &'static [u8]) -> Spoil {
 
 /// Names that a runtime gives to what it makes.
 const OWN_NAMES: [&str; 12] = [
-    "config.json", ".config.json", "state.json", "upper", "work", "root", "lower", "merged",
-    ".hotcell", ".pivot_root", ".old_root", "init",
+    "config.json",
+    ".config.json",
+    "state.json",
+    "upper",
+    "work",
+    "root",
+    "lower",
+    "merged",
+    ".hotcell",
+    ".pivot_root",
+    ".old_root",
+    "init",
 ];
 
 pub fn cases() -> Vec<Case> {
@@ -45,48 +55,45 @@ pub fn cases() -> Vec<Case> {
             )
             .modes(EVERY),
         Case::new("forged overlay attributes", "trusted.overlay.* in an image")
-            .form(
-                Form::script("cat /dir/secret /file 2>/dev/null; true").named("trusted").spoil([
-                    dir("/dir"),
-                    xattr("/dir", "trusted.overlay.opaque", b"y"),
-                    xattr("/dir", "trusted.overlay.redirect", b"/../../../../canary"),
-                    xattr("/dir", "trusted.overlay.origin", b"\x00\xfb\x15\x00"),
-                    file("/file", ""),
-                    xattr("/file", "trusted.overlay.metacopy", b""),
-                    xattr("/file", "trusted.overlay.redirect", b"/canary/secret"),
-                    xattr("/etc", "trusted.overlay.impure", b"y"),
-                    xattr("/", "trusted.overlay.opaque", b"y"),
-                ]),
-            )
-            .form(
-                Form::script("cat /dir/secret /file 2>/dev/null; true").named("user").spoil([
-                    dir("/dir"),
-                    xattr("/dir", "user.overlay.redirect", b"/../../../../canary"),
-                    file("/file", ""),
-                    xattr("/file", "user.overlay.metacopy", b""),
-                    xattr("/", "user.overlay.opaque", b"x"),
-                ]),
-            )
+            .form(Form::script("cat /dir/secret /file 2>/dev/null; true").named("trusted").spoil([
+                dir("/dir"),
+                xattr("/dir", "trusted.overlay.opaque", b"y"),
+                xattr("/dir", "trusted.overlay.redirect", b"/../../../../canary"),
+                xattr("/dir", "trusted.overlay.origin", b"\x00\xfb\x15\x00"),
+                file("/file", ""),
+                xattr("/file", "trusted.overlay.metacopy", b""),
+                xattr("/file", "trusted.overlay.redirect", b"/canary/secret"),
+                xattr("/etc", "trusted.overlay.impure", b"y"),
+                xattr("/", "trusted.overlay.opaque", b"y"),
+            ]))
+            .form(Form::script("cat /dir/secret /file 2>/dev/null; true").named("user").spoil([
+                dir("/dir"),
+                xattr("/dir", "user.overlay.redirect", b"/../../../../canary"),
+                file("/file", ""),
+                xattr("/file", "user.overlay.metacopy", b""),
+                xattr("/", "user.overlay.opaque", b"x"),
+            ]))
             .modes(EVERY),
-        Case::new("whiteouts in the image", "char 0:0 and .wh. names")
-            .form(Form::script("ls -R /w > /tmp/list; true").spoil([
+        Case::new("whiteouts in the image", "char 0:0 and .wh. names").form(
+            Form::script("ls -R /w > /tmp/list; true").spoil([
                 character("/w/gone", 0, 0),
                 file("/w/.wh..wh..opq", ""),
                 file("/w/.wh...", ""),
                 file("/w/.wh.x", ""),
                 character("/var", 0, 0),
-            ])),
-        Case::new("whiteouts of /proc, /sys and /dev", "char 0:0 where the runtime mounts")
-            .forms(["/proc", "/sys", "/dev"].map(|at| {
+            ]),
+        ),
+        Case::new("whiteouts of /proc, /sys and /dev", "char 0:0 where the runtime mounts").forms(
+            ["/proc", "/sys", "/dev"].map(|at| {
                 let script = "grep -q '^proc /proc proc ' /proc/mounts || echo no procfs";
                 Form::script(script).named(at).spoil([character(at, 0, 0)])
-            })),
-        Case::new("a whiteout as a mount point", "char 0:0 where a volume goes")
-            .form(
-                Form::script("[ \"$(cat /data/marker)\" = shared ] || echo not mounted")
-                    .spoil([character("/data", 0, 0)])
-                    .flags(["-v", "{share}:/data"]),
-            ),
+            }),
+        ),
+        Case::new("a whiteout as a mount point", "char 0:0 where a volume goes").form(
+            Form::script("[ \"$(cat /data/marker)\" = shared ] || echo not mounted")
+                .spoil([character("/data", 0, 0)])
+                .flags(["-v", "{share}:/data"]),
+        ),
         Case::new("a host's file by a hard link", "hard link to outside")
             .form(
                 Form::script(
@@ -113,21 +120,32 @@ pub fn cases() -> Vec<Case> {
                     .spoil(["/proc", "/sys", "/dev", "/tmp", "/etc"].map(gone)),
             )
             .modes(EVERY),
-        Case::new("names as long as they get", "NAME_MAX, PATH_MAX")
-            .form(Form::script("rm -rf /n* 2>/dev/null; true").spoil([
+        Case::new("names as long as they get", "NAME_MAX, PATH_MAX").form(
+            Form::script("rm -rf /n* 2>/dev/null; true").spoil([
                 file(&format!("/{}", "n".repeat(255)), ""),
                 dir(&format!("/deep{}", "/d".repeat(1500))),
                 file("/new\nline \\ % ' \" , : x", ""),
-            ])),
+            ]),
+        ),
         Case::new("helpers that a host might run", "CVE-2026-41567, CVE-2019-14271")
-            .form(Form::script("true").spoil(
-                [
-                    "/usr/bin/xz", "/usr/bin/unpigz", "/usr/bin/tar", "/usr/bin/newuidmap",
-                    "/sbin/mkfs.ext4", "/sbin/modprobe", "/usr/bin/nsenter", "/usr/sbin/iptables",
-                    "/lib/libnss_files.so.2", "/lib64/libc.so.6", "/etc/ld.so.preload",
-                ]
-                .map(|at| program(at, "#!/bin/sh\ntouch {canary}/pwned\n")),
-            ))
+            .form(
+                Form::script("true").spoil(
+                    [
+                        "/usr/bin/xz",
+                        "/usr/bin/unpigz",
+                        "/usr/bin/tar",
+                        "/usr/bin/newuidmap",
+                        "/sbin/mkfs.ext4",
+                        "/sbin/modprobe",
+                        "/usr/bin/nsenter",
+                        "/usr/sbin/iptables",
+                        "/lib/libnss_files.so.2",
+                        "/lib64/libc.so.6",
+                        "/etc/ld.so.preload",
+                    ]
+                    .map(|at| program(at, "#!/bin/sh\ntouch {canary}/pwned\n")),
+                ),
+            )
             .modes(ONE),
     ]
 }

@@ -21,11 +21,12 @@ const BELOW: [&str; 2] = ["-v", "{share}:/data/made/here"];
 fn over_dev(name: &str, made: &str) -> Form {
     let script = "[ -f /proc/interrupts ] && grep CPU0 /proc/interrupts; true";
     let prepare = format!("rm -rf {{share}}/null; {made}; exec \"$@\"");
-    Form::script(script)
-        .named(name)
-        .spoil([link("/data", "/dev")])
-        .flags(VOLUME)
-        .under(["sh".to_owned(), "-c".to_owned(), prepare, "sh".to_owned()])
+    Form::script(script).named(name).spoil([link("/data", "/dev")]).flags(VOLUME).under([
+        "sh".to_owned(),
+        "-c".to_owned(),
+        prepare,
+        "sh".to_owned(),
+    ])
 }
 
 pub fn cases() -> Vec<Case> {
@@ -53,9 +54,10 @@ pub fn cases() -> Vec<Case> {
             .modes(EVERY)
             .refused("/data/t"),
         Case::new("a volume's target is no directory", "a file where a directory goes")
-            .forms([("file", file("/data", "")), ("FIFO", fifo("/data"))].map(|(name, spoil)| {
-                Form::script("").named(name).spoil([spoil]).flags(VOLUME)
-            }))
+            .forms(
+                [("file", file("/data", "")), ("FIFO", fifo("/data"))]
+                    .map(|(name, spoil)| Form::script("").named(name).spoil([spoil]).flags(VOLUME)),
+            )
             .form(
                 Form::script("")
                     .named("a directory where a file goes")
@@ -69,22 +71,20 @@ pub fn cases() -> Vec<Case> {
                     .flags(["-v", "{share}:/data/x"]),
             )
             .refused("/data"),
-        Case::new("a file's target is a link", "CVE-2019-18837")
-            .forms(
-                [
-                    ("absolute", vec![link("/data", "{canary}/null"), file("{canary}/null", "")]),
-                    ("to a file inside", vec![link("/data", "/etc/passwd")]),
-                ]
-                .map(|(name, spoils)| {
-                    let script = "[ \"$(cat /data)\" = shared ] || echo not mounted";
-                    Form::script(script).named(name).spoil(spoils).flags(FILE)
-                }),
-            ),
+        Case::new("a file's target is a link", "CVE-2019-18837").forms(
+            [
+                ("absolute", vec![link("/data", "{canary}/null"), file("{canary}/null", "")]),
+                ("to a file inside", vec![link("/data", "/etc/passwd")]),
+            ]
+            .map(|(name, spoils)| {
+                let script = "[ \"$(cat /data)\" = shared ] || echo not mounted";
+                Form::script(script).named(name).spoil(spoils).flags(FILE)
+            }),
+        ),
         Case::new("a file's target is a link to nowhere", "CVE-2019-18837")
             .forms(
-                ["{canary}/secret", "{canary}/pwned", "/data", "/proc/self/fd/3"].map(|to| {
-                    Form::script("").named(to).spoil([link("/data", to)]).flags(FILE)
-                }),
+                ["{canary}/secret", "{canary}/pwned", "/data", "/proc/self/fd/3"]
+                    .map(|to| Form::script("").named(to).spoil([link("/data", to)]).flags(FILE)),
             )
             .refused("/data"),
         Case::new("a target that climbs", "Docker CVE-2014-9356")
@@ -99,12 +99,13 @@ pub fn cases() -> Vec<Case> {
             }))
             .modes(ONE)
             .refused("is taken"),
-        Case::new("a target is a link into /proc", "CVE-2019-16884, CVE-2025-52881")
-            .forms(["/proc/sys", "/proc/self", "/proc/self/attr", "/proc/1/fdinfo"].map(|to| {
+        Case::new("a target is a link into /proc", "CVE-2019-16884, CVE-2025-52881").forms(
+            ["/proc/sys", "/proc/self", "/proc/self/attr", "/proc/1/fdinfo"].map(|to| {
                 let script = "[ -e /proc/version ] || echo no procfs
                     (: >> /proc/sys/kernel/core_pattern) 2>/dev/null && echo writable; true";
                 Form::script(script).named(to).spoil([link("/data", to)]).flags(VOLUME)
-            })),
+            }),
+        ),
         Case::new("a target is a link to /dev", "CVE-2025-31133, CVE-2026-88265")
             .forms(
                 [
@@ -134,8 +135,12 @@ pub fn cases() -> Vec<Case> {
             .modes(EVERY),
         Case::new("unknown mount options", "CVE-2024-1753")
             .forms(
-                ["{share}:/data:bind-propagation=../..", "{share}:/data:rshared", "{share}:/d:ro:x"]
-                    .map(|volume| Form::script("").named(volume).flags(["-v", volume])),
+                [
+                    "{share}:/data:bind-propagation=../..",
+                    "{share}:/data:rshared",
+                    "{share}:/d:ro:x",
+                ]
+                .map(|volume| Form::script("").named(volume).flags(["-v", volume])),
             )
             .forms(
                 ["/t:size=0", "/t:mode=99", "/t:uid=../x", "/t:context=x"]

@@ -43,8 +43,7 @@ pub fn others(at: &str) -> Vec<(&'static str, Vec<Spoil>)> {
 
 /// One form for each, which all run `script`.
 pub fn each(kinds: Vec<(&'static str, Vec<Spoil>)>, script: &str) -> Vec<Form> {
-    let form =
-        |(name, spoils): (&str, Vec<Spoil>)| Form::script(script).named(name).spoil(spoils);
+    let form = |(name, spoils): (&str, Vec<Spoil>)| Form::script(script).named(name).spoil(spoils);
     kinds.into_iter().map(form).collect()
 }
 
@@ -95,16 +94,17 @@ pub fn cases() -> Vec<Case> {
             ]))
             .modes(EVERY),
         Case::new("/sys is forged", "CVE-2023-25809")
-            .form(Form::script("[ -e /sys/kernel ] || echo no sysfs").spoil([
-                link("/sys/fs/cgroup", "{canary}"),
-                link("/sys/firmware", "{canary}"),
-            ]))
+            .form(
+                Form::script("[ -e /sys/kernel ] || echo no sysfs")
+                    .spoil([link("/sys/fs/cgroup", "{canary}"), link("/sys/firmware", "{canary}")]),
+            )
             .modes(EVERY),
-        Case::new("/dev/pts, /dev/shm, /dev/mqueue are links", "CVE-2026-41579")
-            .forms(["/dev/pts", "/dev/shm", "/dev/mqueue"].into_iter().flat_map(|at| {
+        Case::new("/dev/pts, /dev/shm, /dev/mqueue are links", "CVE-2026-41579").forms(
+            ["/dev/pts", "/dev/shm", "/dev/mqueue"].into_iter().flat_map(|at| {
                 let script = "grep -q ' /dev/shm tmpfs ' /proc/mounts || echo no shm";
                 each(only(links(at), &["absolute", "climbing", "dangling"]), script)
-            })),
+            }),
+        ),
         Case::new("/dev/null is something else", "CVE-2025-31133, CVE-2026-88265")
             .forms(
                 [
@@ -125,20 +125,20 @@ pub fn cases() -> Vec<Case> {
                 }),
             )
             .modes(EVERY),
-        Case::new("/dev/console is something else", "CVE-2025-52565, CVE-2026-88264")
-            .forms(
-                [
-                    ("link", link("/dev/console", "{canary}/console")),
-                    ("link to /proc", link("/dev/console", "/proc/self/comm")),
-                    ("directory", dir("/dev/console")),
-                ]
-                .map(|(name, spoil)| Form::script("true").named(name).spoil([spoil])),
-            ),
+        Case::new("/dev/console is something else", "CVE-2025-52565, CVE-2026-88264").forms(
+            [
+                ("link", link("/dev/console", "{canary}/console")),
+                ("link to /proc", link("/dev/console", "/proc/self/comm")),
+                ("directory", dir("/dev/console")),
+            ]
+            .map(|(name, spoil)| Form::script("true").named(name).spoil([spoil])),
+        ),
         Case::new("the links in /dev lead out", "CVE-2025-52565").form(
             Form::script("readlink /dev/fd | grep -qx /proc/self/fd || echo a forged /dev/fd")
-                .spoil(["fd", "stdin", "stdout", "stderr", "ptmx", "tty", "zero", "core"].map(
-                    |name| link(&format!("/dev/{name}"), "{canary}/secret"),
-                )),
+                .spoil(
+                    ["fd", "stdin", "stdout", "stderr", "ptmx", "tty", "zero", "core"]
+                        .map(|name| link(&format!("/dev/{name}"), "{canary}/secret")),
+                ),
         ),
         Case::new("the first directories are links", "CVE-2024-45310")
             .forms(["/etc", "/run", "/var", "/root"].into_iter().flat_map(|at| {
@@ -165,8 +165,15 @@ pub fn cases() -> Vec<Case> {
             .refused("/a/b"),
         Case::new("files a runtime may fill in are links", "CVE-2025-24965, CVE-2026-41579").form(
             Form::script("true").spoil(
-                ["/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/etc/mtab", "/run/.containerenv", "/.dockerenv"]
-                    .map(|at| link(at, "{canary}/pwned")),
+                [
+                    "/etc/hosts",
+                    "/etc/resolv.conf",
+                    "/etc/hostname",
+                    "/etc/mtab",
+                    "/run/.containerenv",
+                    "/.dockerenv",
+                ]
+                .map(|at| link(at, "{canary}/pwned")),
             ),
         ),
     ]

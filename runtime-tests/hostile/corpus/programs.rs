@@ -4,9 +4,8 @@ use super::super::case::{Case, EVERY, Form, ONE, WITH_INIT};
 use super::super::spoil::{Spoil, block, character, dir, fifo, file, link, program};
 
 /// A file capability: `CAP_SYS_ADMIN` and all others, effective.
-const ALL_CAPABILITIES: &[u8] = &[
-    1, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0xff, 1, 0, 0,
-];
+const ALL_CAPABILITIES: &[u8] =
+    &[1, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0xff, 1, 0, 0];
 
 /// Those that Docker's set has: only `no_new_privs` keeps them from the task.
 const SOME_CAPABILITIES: &[u8] =
@@ -47,7 +46,9 @@ pub fn cases() -> Vec<Case> {
         Case::new("the command is /proc/self/exe", "CVE-2019-5736")
             .form(Form::command(["/proc/self/exe", "run"]).named("itself"))
             .form(
-                Form::command(["/evil", "x"]).named("a link").spoil([link("/evil", "/proc/self/exe")]),
+                Form::command(["/evil", "x"])
+                    .named("a link")
+                    .spoil([link("/evil", "/proc/self/exe")]),
             )
             .form(
                 Form::command(["/evil", "x"])
@@ -70,10 +71,12 @@ pub fn cases() -> Vec<Case> {
             .modes(EVERY),
         Case::new("the command leads out", "CVE-2019-18837")
             .forms(
-                ["{canary}/tool", "../../../../../../../..{canary}/tool", "/proc/1/root{canary}/tool"]
-                    .map(|to| {
-                        Form::command(["/evil"]).named(to).spoil([link("/evil", to)])
-                    }),
+                [
+                    "{canary}/tool",
+                    "../../../../../../../..{canary}/tool",
+                    "/proc/1/root{canary}/tool",
+                ]
+                .map(|to| Form::command(["/evil"]).named(to).spoil([link("/evil", to)])),
             )
             .form(Form::command(["{canary}/tool"]).named("by its path"))
             .modes(EVERY)
@@ -125,10 +128,7 @@ pub fn cases() -> Vec<Case> {
                     echo \"$v\" | grep -q '^ 12 1000$' || echo other effective user
                     echo \"$v\" | grep -q '^ 23 0$' || echo it is set-user-id",
                 )
-                .spoil([
-                    Spoil::Copy("/suid/od".into()),
-                    Spoil::Mode("/suid/od".into(), 0o6755),
-                ])
+                .spoil([Spoil::Copy("/suid/od".into()), Spoil::Mode("/suid/od".into(), 0o6755)])
                 .flags(["-u", "1000:1000"]),
             )
             .modes(EVERY),
@@ -139,16 +139,21 @@ pub fn cases() -> Vec<Case> {
         Case::new("a command of a megabyte", "containerd#4434, CVE-2021-43784")
             .form(Form::command([format!("/{}", "x".repeat(100_000))]).named("100 000 bytes"))
             .form(
-                Form::command(["/nothing".to_owned()].into_iter().chain((0..20).map(|_| "x".repeat(50_000))))
-                    .named("a megabyte of arguments"),
+                Form::command(
+                    ["/nothing".to_owned()].into_iter().chain((0..20).map(|_| "x".repeat(50_000))),
+                )
+                .named("a megabyte of arguments"),
             )
             .modes(EVERY)
             .refused("cannot execute"),
         Case::new("arguments and variables of 70 000 bytes", "CVE-2021-43784")
-            .form(Form::script(&format!(
-                "x={}; [ ${{#x}} = 70000 ] || echo ${{#x}} bytes",
-                "x".repeat(70_000)
-            )).named("argument"))
+            .form(
+                Form::script(&format!(
+                    "x={}; [ ${{#x}} = 70000 ] || echo ${{#x}} bytes",
+                    "x".repeat(70_000)
+                ))
+                .named("argument"),
+            )
             .form(
                 Form::script("[ ${#BIG} = 70000 ] || echo ${#BIG} bytes")
                     .named("variable")
@@ -157,11 +162,16 @@ pub fn cases() -> Vec<Case> {
             .modes(EVERY),
         Case::new("a loader's orders in the environment", "CVE-2019-14271")
             .form(Form::script("true").flags([
-                "-e", "LD_PRELOAD={canary}/tool",
-                "-e", "LD_AUDIT={canary}/tool",
-                "-e", "LD_LIBRARY_PATH={canary}",
-                "-e", "PATH=/bin:{canary}",
-                "-e", "GCONV_PATH={canary}",
+                "-e",
+                "LD_PRELOAD={canary}/tool",
+                "-e",
+                "LD_AUDIT={canary}/tool",
+                "-e",
+                "LD_LIBRARY_PATH={canary}",
+                "-e",
+                "PATH=/bin:{canary}",
+                "-e",
+                "GCONV_PATH={canary}",
             ]))
             .modes(ONE),
         Case::new("a search path that leads out", "exec of anything")

@@ -130,11 +130,13 @@ pub fn cases() -> Vec<Case> {
             .form(device("file", "/dv/x").spoil([file("/dv/x", "")]))
             .refused("/dv"),
         Case::new("a disk among the devices", "GO-2022-0396").form(
-            Form::script("(head -c 1 /dev/disk > /tmp/got) 2>/dev/null; [ -s /tmp/got ] && echo read; true")
-                .edit(|spec| {
-                    let disk = json!({ "path": "/dev/disk", "type": "b", "major": 254, "minor": 0 });
-                    push(spec, "linux.devices", disk);
-                }),
+            Form::script(
+                "(head -c 1 /dev/disk > /tmp/got) 2>/dev/null; [ -s /tmp/got ] && echo read; true",
+            )
+            .edit(|spec| {
+                let disk = json!({ "path": "/dev/disk", "type": "b", "major": 254, "minor": 0 });
+                push(spec, "linux.devices", disk);
+            }),
         ),
         Case::new("hooks", "programs that run on the host")
             .forms(["prestart", "createRuntime", "createContainer", "poststop"].map(|when| {
@@ -164,9 +166,10 @@ pub fn cases() -> Vec<Case> {
             .no_peers("they join them, as they should")
             .refused("linux.namespaces"),
         Case::new("a place in somebody's cgroup", "runc 1.5.2: sub-cgroup prefix")
-            .forms(["../../..", "/../../other", "/", "a/../../b"].map(|path| {
-                set(path, "linux.cgroupsPath", json!(path))
-            }))
+            .forms(
+                ["../../..", "/../../other", "/", "a/../../b"]
+                    .map(|path| set(path, "linux.cgroupsPath", json!(path))),
+            )
             .no_peers("they would make cgroups outside the test's"),
         Case::new("a host name of 70 000 bytes", "CVE-2021-43784")
             .form(set("70 000 bytes", "hostname", json!("h".repeat(70_000))))
@@ -185,9 +188,10 @@ pub fn cases() -> Vec<Case> {
             .modes(ONE)
             .refused("config.json"),
         Case::new("working directories that are none", "CVE-2024-21626")
-            .forms(["", "relative", "..", "/a/../..", "/proc/self/fd/7"].map(|cwd| {
-                set(cwd, "process.cwd", json!(cwd))
-            }))
+            .forms(
+                ["", "relative", "..", "/a/../..", "/proc/self/fd/7"]
+                    .map(|cwd| set(cwd, "process.cwd", json!(cwd))),
+            )
             .modes(WRITABLE)
             .refused(""),
         Case::new("a root that is none", "the root of a bundle")

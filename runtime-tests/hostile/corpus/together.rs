@@ -92,7 +92,8 @@ fn restore(scene: &Scene) {
 
 fn left_link(scene: &Scene, mode: Mode) -> Seen {
     let volume = scene.fill("{share}:/data");
-    for to in [scene.fill("{canary}"), scene.fill("../../../../../../..{canary}"), "/proc/1/root".into()]
+    for to in
+        [scene.fill("{canary}"), scene.fill("../../../../../../..{canary}"), "/proc/1/root".into()]
     {
         let plant = format!("ln -sfn {to} /data/sub; ln -sfn /proc/self/fd/3 /data/fd");
         let planted = scene.bed.sh(&["-v", &volume], &plant);

@@ -73,6 +73,15 @@ impl Sets {
         Ok(())
     }
 
+    /// Keeps `more` until the command is executed, which ends it; says what of it is not the
+    /// command's anyway.
+    pub(super) fn borrow(&mut self, more: u64) -> u64 {
+        let borrowed = more & !self.permitted;
+        self.permitted |= more;
+        self.effective |= more;
+        borrowed
+    }
+
     /// The steps that set them, in order; those about the user come between.
     pub(super) fn bound(self) -> Step {
         Step::Bounding { keep: self.bounding, last: last_capability() }

@@ -7,6 +7,9 @@ use super::capabilities::Sets;
 use super::clean;
 use crate::bundle::PATH;
 
+/// `CAP_SYS_ADMIN` as the kernel's bit.
+const SYS_ADMIN: u64 = 1 << 21;
+
 /// Adds the steps for `process` and says what to execute.
 pub(super) fn compile(spec: &Spec, mut steps: Vec<Step>) -> Result<Plan, Error> {
     let invalid = |field: &str, why: &str| Error::Invalid { field: field.into(), why: why.into() };
@@ -17,12 +20,13 @@ pub(super) fn compile(spec: &Spec, mut steps: Vec<Step>) -> Result<Plan, Error> 
     let envp = process.env().clone().unwrap_or_default();
     let paths = candidates(command, &envp);
 
-    privilege(process, Sets::of(spec)?, &mut steps)?;
-    // Without no_new_privs an unprivileged task may not filter itself, and set-uid programs may not
-    // be filtered.
-    let bound = process.no_new_privileges().unwrap_or(false);
-    let filter = if bound { filter::baseline() } else { Vec::new() };
-    Ok(Plan { steps, paths, argv, envp, filter, stay: false, ids: None })
+    let filter = filter::of(spec)?;
+    // The kernel takes a filter from those who can gain nothing, or from CAP_SYS_ADMIN.
+    let borrow = filter.is_some() && !process.no_new_privileges().unwrap_or(false);
+    let mut sets = Sets::of(spec)?;
+    let borrowed = if borrow { sets.borrow(SYS_ADMIN) } else { 0 };
+    privilege(process, sets, &mut steps)?;
+    Ok(Plan { steps, paths, argv, envp, filter, borrowed, stay: false, ids: None })
 }
 
 /// Where a shell would look: the command itself if it holds a slash, else each part of `PATH`.

@@ -17,7 +17,6 @@ pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
         ("process.scheduler", process.is_some_and(|p| p.scheduler().is_some())),
         ("process.ioPriority", process.is_some_and(|p| p.io_priority().is_some())),
         ("process.execCPUAffinity", process.is_some_and(|p| p.exec_cpu_affinity().is_some())),
-        ("linux.seccomp", linux.is_some_and(|l| l.seccomp().is_some())),
         ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
         ("linux.personality", linux.is_some_and(|l| l.personality().is_some())),
         ("linux.mountLabel", linux.is_some_and(|l| filled(l.mount_label()))),
