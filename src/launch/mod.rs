@@ -12,9 +12,11 @@
 
 mod cell;
 mod compile;
+mod encode;
 mod error;
 mod exit;
 mod filter;
+mod mount_plan;
 mod options;
 mod plan;
 mod program;
@@ -28,5 +30,6 @@ pub(crate) use compile::tmpfs_keeps_attributes;
 pub use compile::{Place, compile, held_capabilities};
 pub use error::Error;
 pub use exit::Exit;
-pub use plan::{Bind, IdMaps, Mount, Plan, Step, Tree};
+pub use mount_plan::{Bind, Mapped, Mount, Tree};
+pub use plan::{IdMaps, Plan, Step};
 pub use start::{Launched, Stdio, Stream, launch};

@@ -6,7 +6,7 @@ mod data;
 mod tests;
 
 use super::Error;
-use super::plan::Mapped;
+use super::mount_plan::Mapped;
 use crate::sys::abi::*;
 
 /// A change to the attributes of a mount, in `MOUNT_ATTR_*`.

@@ -11,7 +11,8 @@ use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::Error;
-use super::plan::{IdMaps, Mapped, Plan, Step, Tree};
+use super::mount_plan::{Mapped, Tree};
+use super::plan::{IdMaps, Plan, Step};
 use crate::init::wire::MOST_TREES;
 use crate::sys::abi::{MOUNT_ATTR_IDMAP, MS_REC, MountAttr};
 use crate::sys::limits::raise_hard;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount as SpecMount};
 
+use super::super::mount_plan::{Bind, Mapped, Mount};
 use super::super::options::{self, Attributes, MountOptions};
-use super::super::plan::{Bind, Mapped, Mount};
 use super::super::{Error, Step};
 use super::{Place, clean};
 use crate::bundle::Bundle;

@@ -5,7 +5,8 @@
 
 use oci_spec::runtime::{LinuxIdMapping, Spec};
 
-use super::super::plan::{Bind, IdMaps, Mapped, Tree};
+use super::super::mount_plan::{Bind, Mapped, Tree};
+use super::super::plan::IdMaps;
 use super::super::{Error, Step};
 use super::Place;
 use crate::init::wire::{MAKE_FILE, RECURSIVE};

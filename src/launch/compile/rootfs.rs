@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-use super::super::plan::{Mapped, Tree};
+use super::super::mount_plan::{Mapped, Tree};
 use super::super::{Error, Step, options};
 use super::{Place, annotated};
 use crate::bundle::{Bundle, annotation};

@@ -1,0 +1,230 @@
+//! A plan as bytes, the way the init reads it: see [`wire`].
+
+use std::collections::HashMap;
+
+use super::{Error, Plan, Step};
+use crate::init::wire::{self, Header, MAGIC, Op};
+
+impl Plan {
+    /// The plan as the init reads it.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, Error> {
+        let slots = |list: &[String]| 8 * (list.len() + 1);
+        let argv = size_of::<Header>() + self.steps.len() * size_of::<wire::Step>();
+        let envp = argv + slots(&self.argv);
+        let paths = envp + slots(&self.envp);
+        let start = paths + slots(&self.paths);
+        let mut strings = Strings { start, bytes: Vec::with_capacity(4096), known: HashMap::new() };
+        let mut fixed = Vec::with_capacity(start);
+        fixed.resize(size_of::<Header>(), 0);
+        let mut trees = 0;
+        for step in &self.steps {
+            put_step(&mut fixed, &encode_step(step, &mut strings, &mut trees)?);
+        }
+        for list in [&self.argv, &self.envp, &self.paths] {
+            for text in list {
+                fixed.extend_from_slice(&u64::from(strings.offset(text)?).to_ne_bytes());
+            }
+            fixed.extend_from_slice(&[0; 8]);
+        }
+        let (code, flags) = match &self.filter {
+            Some(program) => (program.instructions(), program.flags()),
+            None => (&[][..], 0),
+        };
+        let filter: Vec<u8> = code.iter().flat_map(|code| code.to_ne_bytes()).collect();
+        let filter_at = strings.raw(&filter)?;
+        let header = [
+            MAGIC,
+            word(start + strings.bytes.len())?,
+            word(self.steps.len())?,
+            u32::from(self.stay),
+            word(argv)?,
+            word(envp)?,
+            word(paths)?,
+            filter_at,
+            word(code.len())?,
+            flags,
+            self.borrowed as u32,
+            (self.borrowed >> 32) as u32,
+        ];
+        for (at, value) in header.into_iter().enumerate() {
+            fixed[4 * at..4 * at + 4].copy_from_slice(&value.to_ne_bytes());
+        }
+        fixed.append(&mut strings.bytes);
+        Ok(fixed)
+    }
+}
+
+fn word(number: usize) -> Result<u32, Error> {
+    let too_long = |_| Error::Invalid {
+        field: "process.args and process.env".to_owned(),
+        why: "are longer than any kernel takes".to_owned(),
+    };
+    u32::try_from(number).map_err(too_long)
+}
+
+/// Strings behind the records; equal ones are stored once.
+struct Strings<'a> {
+    start: usize,
+    bytes: Vec<u8>,
+    known: HashMap<&'a str, u32>,
+}
+
+impl<'a> Strings<'a> {
+    fn offset(&mut self, text: &'a str) -> Result<u32, Error> {
+        if let Some(offset) = self.known.get(text) {
+            return Ok(*offset);
+        }
+        if text.contains('\0') {
+            let field = format!("{text:?}");
+            return Err(Error::Invalid { field, why: "must not hold a NUL byte".to_owned() });
+        }
+        let offset = word(self.start + self.bytes.len())?;
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.push(0);
+        self.known.insert(text, offset);
+        Ok(offset)
+    }
+
+    fn raw(&mut self, bytes: &[u8]) -> Result<u32, Error> {
+        let offset = word(self.start + self.bytes.len())?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(offset)
+    }
+}
+
+fn put_step(out: &mut Vec<u8>, step: &wire::Step) {
+    out.extend_from_slice(&step.op.to_ne_bytes());
+    out.extend_from_slice(&step.flags.to_ne_bytes());
+    out.extend_from_slice(&step.reserved.to_ne_bytes());
+    step.text.iter().for_each(|text| out.extend_from_slice(&text.to_ne_bytes()));
+    step.number.iter().for_each(|number| out.extend_from_slice(&number.to_ne_bytes()));
+}
+
+#[allow(clippy::too_many_lines, reason = "one line for each operation")]
+/// The record of a step: its texts and numbers go into the slots that [`Op`] documents.
+fn encode_step<'a>(
+    step: &'a Step,
+    strings: &mut Strings<'a>,
+    trees: &mut u64,
+) -> Result<wire::Step, Error> {
+    // Those that come along are taken in order.
+    let mut next_tree = || std::mem::replace(trees, *trees + 1);
+    let mut flags = 0;
+    let mut raw = None;
+    let (op, texts, number): (Op, [&str; 4], [u64; 3]) = match step {
+        Step::OomScore { adjust, required } => {
+            let text = adjust.to_string();
+            let length = text.len() as u64;
+            raw = Some(text.into_bytes());
+            (Op::OomScore, [""; 4], [length, u64::from(*required), 0])
+        }
+        Step::JoinTasks { descriptor, .. } => (Op::JoinTasks, [""; 4], [*descriptor as u64, 0, 0]),
+        Step::UnshareCgroup => (Op::UnshareCgroup, [""; 4], [0; 3]),
+        Step::Propagation(to) => (Op::Propagation, [""; 4], [*to, 0, 0]),
+        Step::Scratch { target, options } => (Op::Scratch, [target, options, "", ""], [0; 3]),
+        Step::HostDir(path) => (Op::HostDir, [path, "", "", ""], [0; 3]),
+        Step::MakeHere { name, mode } => {
+            (Op::MakeHere, [name, "", "", ""], [u64::from(*mode), 0, 0])
+        }
+        Step::Overlay { target, options } => (Op::Overlay, [target, options, "", ""], [0; 3]),
+        Step::BindRoot { path, target, set, propagation, recursive } => {
+            flags = if *recursive { wire::RECURSIVE } else { 0 };
+            (Op::BindRoot, [path, target, "", ""], [*set, *propagation, 0])
+        }
+        Step::EnterRoot(path) => (Op::EnterRoot, [path, "", "", ""], [0; 3]),
+        Step::BecomeRoot => (Op::BecomeRoot, [""; 4], [0; 3]),
+        Step::TreeHere { name, .. } => (Op::TreeHere, [name, "", "", ""], [next_tree(), 0, 0]),
+        Step::TreeAsRoot { target, .. } => {
+            (Op::TreeAsRoot, [target, "", "", ""], [next_tree(), 0, 0])
+        }
+        Step::Tree { target, how, .. } => {
+            flags = *how;
+            (Op::Tree, [target, "", "", ""], [next_tree(), 0, 0])
+        }
+        Step::Mount(m) => {
+            flags = m.how;
+            (Op::Mount, [&m.target, &m.source, &m.kind, &m.data], [m.flags, 0, 0])
+        }
+        Step::Bind(b) => {
+            flags = b.how;
+            let halves = |[set, clear]: [u64; 2]| set << 32 | clear;
+            let numbers = [halves(b.own), halves(b.tree), b.propagation];
+            (Op::Bind, [&b.target, &b.source, "", ""], numbers)
+        }
+        Step::Tray { target, how } => {
+            flags = *how;
+            (Op::Tray, [target, "", "", ""], [0; 3])
+        }
+        Step::SealTray => (Op::SealTray, [""; 4], [0; 3]),
+        Step::Node { dir, name, mode, device, uid, gid } => {
+            let owner = u64::from(*uid) << 32 | u64::from(*gid);
+            (Op::Node, [dir, name, "", ""], [u64::from(*mode), *device, owner])
+        }
+        Step::Link { dir, name, content } => (Op::Link, [dir, name, content, ""], [0; 3]),
+        Step::Mask(path) => (Op::Mask, [path, "", "", ""], [0; 3]),
+        Step::ReadOnly(path) => (Op::ReadOnly, [path, "", "", ""], [0; 3]),
+        Step::RootAttributes(set) => (Op::RootAttributes, [""; 4], [*set, 0, 0]),
+        Step::Pivot => (Op::Pivot, [""; 4], [0; 3]),
+        Step::Hostname(name) => (Op::Hostname, [name, "", "", ""], [0; 3]),
+        Step::Domainname(name) => (Op::Domainname, [name, "", "", ""], [0; 3]),
+        Step::Loopback => (Op::Loopback, [""; 4], [0; 3]),
+        Step::Rlimit { resource, soft, hard, .. } => {
+            (Op::Rlimit, [""; 4], [*resource, *soft, *hard])
+        }
+        Step::NullStream(number) => (Op::NullStream, [""; 4], [u64::from(*number), 0, 0]),
+        Step::Bounding { keep, last } => (Op::Bounding, [""; 4], [*keep, u64::from(*last), 0]),
+        Step::Identity { uid, gid, groups } => {
+            let bytes: Vec<u8> = groups.iter().flat_map(|group| group.to_ne_bytes()).collect();
+            raw = Some(bytes);
+            let count = groups.len() as u64;
+            (Op::Identity, [""; 4], [u64::from(*uid), u64::from(*gid), count])
+        }
+        Step::Capabilities { effective, permitted, inheritable } => {
+            (Op::Capabilities, [""; 4], [*effective, *permitted, *inheritable])
+        }
+        Step::Ambient(set) => (Op::Ambient, [""; 4], [*set, 0, 0]),
+        Step::WorkingDir(path) => (Op::WorkingDir, [path, "", "", ""], [0; 3]),
+        Step::Umask(mask) => (Op::Umask, [""; 4], [u64::from(*mask), 0, 0]),
+        Step::NoNewPrivileges => (Op::NoNewPrivileges, [""; 4], [0; 3]),
+        Step::AllClear => (Op::AllClear, [""; 4], [0; 3]),
+    };
+    let mut text = [0; 4];
+    for (slot, value) in text.iter_mut().zip(texts).filter(|(_, value)| !value.is_empty()) {
+        *slot = strings.offset(value)?;
+    }
+    if let Some(bytes) = raw {
+        text[0] = strings.raw(&bytes)?;
+    }
+    Ok(wire::Step { op: op as u16, flags, reserved: 0, text, number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_as_long_as_it_says_and_equal_strings_are_stored_once() {
+        let link = |name: &str| Step::Link {
+            dir: "/dev".into(),
+            name: name.into(),
+            content: "/proc/self/fd".into(),
+        };
+        let plan = Plan {
+            steps: vec![link("fd"), link("fe")],
+            argv: vec!["fd".into()],
+            ..Plan::default()
+        };
+        let bytes = plan.encode().unwrap();
+        let size = u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+        assert_eq!(size as usize, bytes.len());
+        let text = String::from_utf8_lossy(&bytes);
+        assert_eq!(text.matches("/dev\0").count(), 1);
+        assert_eq!(text.matches("fd\0").count(), 2, "\"fd\" once, and the end of \"/self/fd\"");
+    }
+
+    #[test]
+    fn a_string_with_nul_is_refused() {
+        let plan = Plan { argv: vec!["a\0b".into()], ..Plan::default() };
+        assert!(plan.encode().is_err());
+    }
+}

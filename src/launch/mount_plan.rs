@@ -1,0 +1,108 @@
+//! What a plan says of a mount: a new file system, or a part of the host's tree.
+
+use std::fmt;
+
+use crate::init::wire;
+use crate::sys::abi::{MOUNT_ATTR_RDONLY, MS_RDONLY};
+
+/// A new file system.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the fields are the arguments of mount(2)")]
+pub struct Mount {
+    pub source: String,
+    pub target: String,
+    pub kind: String,
+    pub flags: u64,
+    pub data: String,
+    /// How the target is found and made: the flags of a step on the wire.
+    pub how: u16,
+}
+
+/// A part of the host's tree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the fields are the arguments of mount_setattr(2)")]
+pub struct Bind {
+    pub source: String,
+    pub target: String,
+    /// `MOUNT_ATTR_*` to set and to clear on the mount itself.
+    pub own: [u64; 2],
+    /// The same for the mount and all that comes along below it.
+    pub tree: [u64; 2],
+    /// `MS_PRIVATE`, …; with `MS_REC` for the whole tree.
+    pub propagation: u64,
+    /// How the target is found and made: the flags of a step on the wire.
+    pub how: u16,
+    /// Whose ids the files have, in a cell with ids of its own.
+    pub mapped: Mapped,
+}
+
+/// A part of the host's tree that the parent opens, settles and sends along: a cell with ids of its
+/// own can't reach it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the fields are those of a bind")]
+pub struct Tree {
+    pub path: String,
+    pub own: [u64; 2],
+    pub tree: [u64; 2],
+    pub propagation: u64,
+    pub recursive: bool,
+    pub mapped: Mapped,
+}
+
+/// Whether a cell's ids stand for the same ids on the file systems of a part of the host's tree.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Mapped {
+    /// They don't: most owners are nobody inside.
+    #[default]
+    No,
+    /// On the mount itself.
+    Top,
+    /// And on all that comes along below it.
+    All,
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Mount { kind, target, flags, data, .. } = self;
+        let ro = if flags & MS_RDONLY as u64 != 0 { "read-only " } else { "" };
+        write!(f, "mount {ro}{kind} at {target} (flags {flags:#x}, {data:?})")
+    }
+}
+
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ro =
+            if (self.own[0] | self.tree[0]) & MOUNT_ATTR_RDONLY != 0 { "read-only " } else { "" };
+        let mapped = if self.mapped == Mapped::No { "" } else { ", ids mapped," };
+        write!(f, "bind {ro}{}{mapped}", self.path)
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ro =
+            if (self.own[0] | self.tree[0]) & MOUNT_ATTR_RDONLY != 0 { "read-only " } else { "" };
+        write!(f, "bind {ro}{} at {}", self.source, self.target)?;
+        if self.how & wire::IN_TRAY != 0 { f.write_str(" in the tmpfs") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Step;
+    use super::*;
+
+    #[test]
+    fn steps_read_like_sentences_with_their_arguments() {
+        let bind = Bind {
+            source: "/img/lib".into(),
+            target: "/lib".into(),
+            own: [0, 0],
+            tree: [MOUNT_ATTR_RDONLY, 0],
+            propagation: 0,
+            how: 0,
+            mapped: Mapped::No,
+        };
+        assert_eq!(Step::Bind(Box::new(bind)).to_string(), "bind read-only /img/lib at /lib");
+    }
+}
