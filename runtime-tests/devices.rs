@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, listing};
 use crate::escape::spoiled;
 use crate::{Test, test};
 
@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Test> {
         test!(the_six_work_and_no_other, Cells, Busybox),
         test!(dev_is_made_by_us_alone, Cells, Busybox),
         test!(a_device_works_with_the_accesses_given, Cells, Busybox),
+        test!(no_node_comes_to_stand_in_a_volume, Cells, Busybox),
         test!(a_rule_grants_without_a_node, Cells, Busybox),
         test!(what_is_no_device_is_refused_in_one_line, Cells, Busybox),
     ]
@@ -100,6 +101,26 @@ fn a_device_works_with_the_accesses_given(bed: &Bed) {
     // A cell beside it that wasn't given it.
     let out = bed.sh(&[], "mknod /tmp/d c 1 12; head -c 1 /tmp/d 2>&1; true").ok();
     assert!(out.contains(DENIED), "{out}");
+}
+
+/// An image that leads a volume over the cell's /dev.
+fn no_node_comes_to_stand_in_a_volume(bed: &Bed) {
+    let volume = bed.path("volume");
+    std::fs::create_dir(&volume).unwrap();
+    let root = spoiled(bed, "root", |root| {
+        std::os::unix::fs::symlink("/dev", root.join("data")).unwrap();
+    });
+    let flags = [
+        format!("--rootfs={}", root.display()),
+        format!("--volume={}:/data", volume.display()),
+        format!("--device={}:/dev/sub/one", node(bed).display()),
+        "--device=/dev/null:/dev/two".to_owned(),
+    ];
+    let args = flags.iter().map(String::as_str).chain(["--", "true"]);
+    // What hides the kernel's files is gone then, and without it the cell doesn't start.
+    let ran = bed.run(args);
+    assert!(ran.code == Some(125) && ran.err.contains("hide /proc/"), "{ran:?}");
+    assert_eq!(listing(&volume), [""; 0]);
 }
 
 fn a_rule_grants_without_a_node(bed: &Bed) {

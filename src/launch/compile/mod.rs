@@ -4,6 +4,7 @@
 //! privilege. What a specification asks for and hotcell doesn't do is refused by name.
 
 mod capabilities;
+mod devices;
 mod mounts;
 mod own_ids;
 mod process;
@@ -70,9 +71,10 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     // a volume that asks for it.
     steps.push(Step::Propagation((MS_SLAVE | MS_REC) as u64));
     let root = rootfs::compile(bundle, place, ids.is_some(), &mut steps)?;
-    mounts::compile(bundle, place, ids.is_some(), &mut steps)?;
-    if ids.is_some() {
-        own_ids::adapt(&mut steps, place)?;
+    mounts::compile(bundle, place, &mut steps)?;
+    match ids {
+        Some(_) => own_ids::adapt(&mut steps, place)?,
+        None => own_ids::refuse_mapped(&steps)?,
     }
     if namespaces & CLONE_NEWNET != 0 {
         steps.push(Step::Loopback);
@@ -118,6 +120,16 @@ fn clean(field: &str, path: &Path) -> Result<String, Error> {
         }
     }
     Ok(clean)
+}
+
+/// A place below the root, clean.
+fn target(what: &str, path: &Path) -> Result<String, Error> {
+    let field = format!("{what} {}", path.display());
+    let clean = clean(&field, path)?;
+    match clean.is_empty() {
+        true => Err(Error::Invalid { field, why: "must not be the root".to_owned() }),
+        false => Ok(clean),
+    }
 }
 
 /// The value of one of hotcell's annotations.
@@ -200,5 +212,12 @@ mod tests {
         linux.set_namespaces(Some(vec![]));
         spec.set_linux(Some(linux));
         assert!(matches!(namespaces(&spec), Err(Error::Invalid { .. })));
+    }
+
+    #[test]
+    fn targets_are_cleaned_and_never_climb() {
+        assert_eq!(target("place", Path::new("/a/./b//c/")).unwrap(), "/a/b/c");
+        assert!(target("place", Path::new("/a/../b")).is_err());
+        assert!(target("place", Path::new("/")).is_err());
     }
 }

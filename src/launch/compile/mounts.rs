@@ -1,72 +1,29 @@
-//! What is mounted below the root, what is made in /dev, what is hidden.
+//! What is mounted below the root, and what is hidden.
 
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount as SpecMount};
+use oci_spec::runtime::Mount as SpecMount;
 
-use super::super::mount_plan::{Bind, Mapped, Mount};
+use super::super::mount_plan::{Bind, Mount};
 use super::super::options::{self, Attributes, MountOptions};
 use super::super::{Error, Step};
-use super::{Place, clean};
+use super::devices::{DEV, Devices};
+use super::{Place, target};
 use crate::bundle::Bundle;
 use crate::init::wire::{IN_TRAY, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, RECURSIVE};
 use crate::sys::abi::*;
 
-const DEV: &str = "/dev";
-
-/// The devices every cell has: name, major, minor.
-const DEVICES: [(&str, u32, u32); 6] = [
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-];
-
-const LINKS: [(&str, &str); 5] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
-
 /// The steps for `mounts`, `linux.devices`, `linux.maskedPaths` and `linux.readonlyPaths`.
-pub(super) fn compile(
-    bundle: &Bundle,
-    place: &Place,
-    own_ids: bool,
-    steps: &mut Vec<Step>,
-) -> Result<(), Error> {
+pub(super) fn compile(bundle: &Bundle, place: &Place, steps: &mut Vec<Step>) -> Result<(), Error> {
     let spec = bundle.spec();
-    let mut dev_is_there = false;
-    for mount in spec.mounts().as_deref().unwrap_or_default() {
-        one(mount, bundle, place, steps)?;
-        if let (Some(Step::Bind(bind)), false) = (steps.last(), own_ids)
-            && bind.mapped != Mapped::No
-        {
-            let field = format!("option idmap of the mount on {}", bind.target);
-            return Err(Error::Invalid { field, why: "needs a user namespace".to_owned() });
-        }
-        // At once, while nothing can have been bound over it: a /dev bound from elsewhere is
-        // somebody's directory.
-        match steps.last() {
-            Some(Step::Mount(m)) if m.target == DEV => {
-                steps.extend(default_devices());
-                dev_is_there = true;
-            }
-            Some(Step::Bind(bind)) if bind.target == DEV => dev_is_there = true,
-            _ => {}
-        }
-    }
-    if !dev_is_there {
-        steps.extend(default_devices());
-    }
     let linux = spec.linux().as_ref();
-    for device in linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default() {
-        steps.extend(node(device)?);
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let mut devices = Devices::new(mounts, linux)?;
+    for (at, mount) in mounts.iter().enumerate() {
+        one(mount, bundle, place, steps)?;
+        devices.after(Some(at), steps);
     }
+    devices.after(None, steps);
     let list = |paths: &Option<Vec<String>>| paths.clone().unwrap_or_default();
     if let Some(linux) = linux {
         steps.extend(list(linux.masked_paths()).into_iter().map(Step::Mask));
@@ -81,7 +38,7 @@ fn one(
     place: &Place,
     steps: &mut Vec<Step>,
 ) -> Result<(), Error> {
-    let target = target(mount.destination())?;
+    let target = target("mount destination", mount.destination())?;
     let kind = mount.typ().clone().unwrap_or_default();
     let options = options::parse(&target, &kind, mount.options().as_deref().unwrap_or_default())?;
     // An image decides what lies at these paths; a link there would redirect what is written to
@@ -108,16 +65,6 @@ fn one(
         how,
     })));
     Ok(())
-}
-
-/// Where to mount: any place but the root.
-fn target(path: &Path) -> Result<String, Error> {
-    let field = format!("mount destination {}", path.display());
-    let clean = clean(&field, path)?;
-    match clean.is_empty() {
-        true => Err(Error::Invalid { field, why: "must not be the root".to_owned() }),
-        false => Ok(clean),
-    }
 }
 
 /// A part of the host's tree. A relative source is the bundle's.
@@ -184,71 +131,31 @@ fn cgroup_view(
     }
 }
 
-/// The devices and links of every cell.
-fn default_devices() -> impl Iterator<Item = Step> {
-    let nodes = DEVICES.into_iter().map(|(name, major, minor)| {
-        device(DEV, name, S_IFCHR | 0o666, rustix::fs::makedev(major, minor), 0, 0)
-    });
-    let links = LINKS.into_iter().map(|(name, content)| Step::Link {
-        dir: DEV.to_owned(),
-        name: name.to_owned(),
-        content: content.to_owned(),
-    });
-    nodes.chain(links)
-}
-
-/// Every device of a cell is made here.
-fn device(dir: &str, name: &str, mode: u32, device: u64, uid: u32, gid: u32) -> Step {
-    Step::Node { dir: dir.to_owned(), name: name.to_owned(), mode, device, uid, gid }
-}
-
-/// One of `linux.devices`; `None` for one that is there anyway.
-fn node(entry: &LinuxDevice) -> Result<Option<Step>, Error> {
-    let path = target(entry.path())?;
-    let (dir, name) = path.rsplit_once('/').unwrap_or(("", &path));
-    let bad = |what: &str, why: &str| Error::Invalid {
-        field: format!("linux.devices: {path}: {what}"),
-        why: why.to_owned(),
-    };
-    let kind = match entry.typ() {
-        LinuxDeviceType::C | LinuxDeviceType::U => S_IFCHR,
-        LinuxDeviceType::B => S_IFBLK,
-        LinuxDeviceType::P => S_IFIFO,
-        LinuxDeviceType::A => return Err(bad("type", "must be c, b, u or p")),
-    };
-    // The kernel would take the low bits of a larger number, and so another device.
-    let number = |value: i64, bits: u32| {
-        let number = u32::try_from(value).ok().filter(|number| *number < 1 << bits);
-        number.ok_or_else(|| bad(&value.to_string(), "is no device number"))
-    };
-    let (major, minor) = match kind {
-        S_IFIFO => (0, 0),
-        _ => (number(entry.major(), 12)?, number(entry.minor(), 20)?),
-    };
-    if dir == DEV && DEVICES.iter().any(|(known, ..)| *known == name) {
-        return match (kind, DEVICES.contains(&(name, major, minor))) {
-            (S_IFCHR, true) => Ok(None),
-            _ => Err(bad("this name", "is another device's")),
-        };
-    }
-    Ok(Some(device(
-        if dir.is_empty() { "/" } else { dir },
-        name,
-        kind | entry.file_mode().unwrap_or(0o666) & 0o7777,
-        rustix::fs::makedev(major, minor),
-        entry.uid().unwrap_or(0),
-        entry.gid().unwrap_or(0),
-    )))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn bound(words: &[&str]) -> Bind {
+        let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+        let options = options::parse("/b", "bind", &words).unwrap();
+        match attach("/a".into(), "/b".into(), &options, 0) {
+            Step::Bind(bind) => *bind,
+            other => unreachable!("{other}"),
+        }
+    }
+
     #[test]
-    fn targets_are_cleaned_and_never_climb() {
-        assert_eq!(target(Path::new("/a/./b//c/")).unwrap(), "/a/b/c");
-        assert!(target(Path::new("/a/../b")).is_err());
-        assert!(target(Path::new("/")).is_err());
+    fn a_bind_is_changed_as_rarely_as_its_options_allow() {
+        let (private, all) = (MS_PRIVATE as u64, MS_REC as u64);
+        let volume = bound(&["rbind", "rprivate", "rnosuid", "rro"]);
+        assert_eq!((volume.own, volume.propagation), ([0, 0], private | all));
+        assert_eq!(volume.tree, [MOUNT_ATTR_NOSUID | MOUNT_ATTR_RDONLY, 0]);
+        let top_only = bound(&["rbind", "ro", "slave"]);
+        assert_eq!((top_only.own, top_only.tree), ([MOUNT_ATTR_RDONLY, 0], [0, 0]));
+        assert_eq!(top_only.propagation, MS_SLAVE as u64);
+        // Nothing comes along, so one change is enough.
+        let single = bound(&["bind", "ro", "rnoexec", "shared"]);
+        assert_eq!((single.own, single.propagation), ([0, 0], MS_SHARED as u64 | all));
+        assert_eq!(single.tree, [MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC, 0]);
     }
 }

@@ -47,6 +47,21 @@ pub(super) fn refuse_maps(spec: &Spec) -> Result<(), Error> {
     }
 }
 
+/// Refuses to map the files of a cell that has no ids of its own.
+pub(super) fn refuse_mapped(steps: &[Step]) -> Result<(), Error> {
+    let target = steps.iter().find_map(|step| match step {
+        Step::Bind(bind) if bind.mapped != Mapped::No => Some(&bind.target),
+        _ => None,
+    });
+    match target {
+        None => Ok(()),
+        Some(target) => Err(Error::Invalid {
+            field: format!("option idmap of the mount on {target}"),
+            why: "needs a user namespace".to_owned(),
+        }),
+    }
+}
+
 /// Turns what such an init may not do into what it may: a device is the host's own node, and a part
 /// of the host's tree comes along with the plan. What is there to be seen of the cgroup is open to
 /// everybody.
