@@ -4,7 +4,7 @@ use super::Failure;
 use super::args::BundleArgs;
 use super::config::config;
 use crate::bundle::{Bundle, UserNamespace, spec};
-use crate::native::hide;
+use crate::native::hidden::hide;
 
 /// Writes `config.json`. The root stays where it is: `root.path` names it.
 pub(super) fn bundle(args: &BundleArgs) -> Result<u8, Failure> {

@@ -11,7 +11,7 @@
 
 mod driver;
 mod error;
-mod hidden;
+pub(crate) mod hidden;
 mod ids;
 mod instance;
 mod lock;
@@ -24,7 +24,6 @@ pub mod undo;
 
 pub use driver::NativeDriver;
 pub use error::Error;
-pub(crate) use hidden::hide;
 pub use instance::Instance;
 pub use options::Options;
 pub use run::{Created, Outcome, Running, Timings};
