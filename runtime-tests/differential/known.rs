@@ -53,7 +53,7 @@ pub const KNOWN: [Known; 12] = [
         key: "process SigIgn",
         ours: "0000000000000000",
         theirs: "0000000*80000000",
-        why: "both hand on signals that they ignore themselves; a cell starts with none",
+        why: "the caller's C library starts children with its two own signals ignored, and both hand that on; a cell starts with none",
     },
     Known {
         peer: Some(Peer::Runc),
@@ -151,14 +151,21 @@ pub const REFUSED: [Refused; 2] = [
 /// `docs/differences.md`.
 pub fn page() -> String {
     let mut page = String::from(
-        "# Where a cell differs from runc's and crun's containers\n\n\
-         The same bundles run under hotcell, runc and crun, and a probe inside lists what it was \
-         given: identity, privilege, limits, environment, signals, descriptors, namespaces, devices, \
-         mounts. The tests in `runtime-tests/differential.rs` fail on any difference that is not in \
-         this table. `/sys/fs/cgroup` and `/proc/self/cgroup` are left out: each runtime shows a \
-         hybrid host's hierarchies in its own way. This page is written from the tests' table by \
-         `HOTCELL_BLESS=1 cargo test --all-features --test runtime -- the_page_shows_the_table`.\n\n\
-         | peer | bundle | line | hotcell | peer's | why |\n|---|---|---|---|---|---|\n",
+        "# Where a cell differs from runc's and crun's containers
+
+The same bundles run under hotcell, runc and crun, and a probe inside lists what it was given: identity,
+privilege, limits, environment, signals, descriptors, namespaces, devices, mounts. The tests in
+`runtime-tests/differential.rs` fail on any difference that is not in this table; `*` stands for
+anything. `/sys/fs/cgroup` and `/proc/self/cgroup` are left out: each runtime shows a hybrid host's
+hierarchies in its own way. crun runs without `linux.resources`, which it can't set there. The table was
+last looked at with runc 1.1.5 and crun 1.8.1 on Linux 6.18.
+
+This page is written from the tests' table by
+`HOTCELL_BLESS=1 cargo test --all-features --test runtime -- the_page_shows_the_table`.
+
+| peer | bundle | line | hotcell | peer's | why |
+|---|---|---|---|---|---|
+",
     );
     for known in &KNOWN {
         let peer = known.peer.map_or("both", Peer::name);
@@ -167,7 +174,9 @@ pub fn page() -> String {
         let Known { key, ours, theirs, why, .. } = known;
         writeln!(page, "| {peer} | {bundles} | `{key}` | `{ours}` | `{theirs}` | {why} |").unwrap();
     }
-    page.push_str("\n## What hotcell refuses of `runc spec`\n\n");
+    page.push_str(
+        "\n## What hotcell refuses of `runc spec`\n\nBy name, with exit code 125 or an error:\n\n",
+    );
     for (field, _) in REFUSED {
         writeln!(page, "* `{field}`").unwrap();
     }

@@ -1,12 +1,11 @@
 //! The same tries in the container that Docker makes: its bundle of 2026, run by runc.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::order::{Difference, Reach, Side, TRIES, about_init, compare, reach};
-use super::table::{Call, Table, calls, named, without_host};
+use super::order::{Reach, reach};
+use super::table::{Call, Table, calls, without_host};
 use crate::bed::Bed;
 use crate::peers::Peer;
 
@@ -141,7 +140,7 @@ fn bundle(rootfs: &Path, setup: &Setup) -> Value {
         "root": {"path": rootfs, "readonly": false},
         "process": {
             "terminal": false,
-            "user": {"uid": setup.uid, "gid": setup.uid},
+            "user": {"uid": setup.uid, "gid": setup.uid, "additionalGids": [setup.uid]},
             "args": ["/bin/probe", "all"],
             "env": env,
             "cwd": "/",
@@ -226,156 +225,4 @@ fn profile(setup: &Setup) -> Value {
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
         "syscalls": rules,
     })
-}
-
-/// Two cells to compare.
-#[derive(Debug)]
-pub struct Pair {
-    pub title: &'static str,
-    pub ours: Table,
-    pub theirs: Table,
-}
-
-/// What differs without being less, and why: a line's beginning and the reason.
-const OTHER: [(&str, &str); 7] = [
-    ("descriptor 0", "runc copies standard input through a pipe; hotcell's is the null device"),
-    ("process SigIgn", "runc hands on a signal that it ignores itself"),
-    (
-        "mount /",
-        "a plain directory there; an overlay or a read-only root here; `/tmp` is fn's tmpfs",
-    ),
-    ("writable /", "as above"),
-    ("environment", "the host name"),
-    ("process hostname", "fn's containers without a network of their own have the host's name"),
-    ("limit", "as the caller has it"),
-];
-
-/// Differences that give more than Docker, known and accepted: none.
-const LOOSER: [(&str, &str); 0] = [];
-
-fn reason(list: &[(&str, &'static str)], key: &str) -> Option<&'static str> {
-    list.iter().find(|(start, _)| key.starts_with(start)).map(|(_, reason)| *reason)
-}
-
-/// Nothing may be looser without a reason, nor differ without one.
-pub fn check(pairs: &[Pair]) {
-    let mut page = head();
-    let mut unexplained = Vec::new();
-    for pair in pairs {
-        let [ours, theirs] = [&pair.ours, &pair.theirs].map(comparable);
-        let differences = compare(&ours, &theirs);
-        section(&mut page, pair.title, &ours, &differences);
-        for difference in &differences {
-            let list = match difference.side {
-                Side::Stricter => continue,
-                Side::Looser => &LOOSER[..],
-                Side::Other => &OTHER[..],
-            };
-            if reason(list, &difference.key).is_none() {
-                unexplained.push(format!("{}: {}", pair.title, words(difference)));
-            }
-        }
-    }
-    if super::blessing() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/probe.md");
-        std::fs::write(path, page).unwrap();
-    }
-    let count = unexplained.len();
-    assert!(
-        count == 0,
-        "{count} lines give more than Docker, or differ:\n  {}",
-        unexplained.join("\n  ")
-    );
-}
-
-/// Docker's container has no init of ours, and the view of a hybrid host's cgroups is each one's own.
-fn comparable(table: &Table) -> Table {
-    named(table).filtered(|key, _| {
-        let cgroups = key.contains("/sys/fs/cgroup/") || key.starts_with("cgroup ");
-        let place = ["process pid", "process parent", "namespace-of "];
-        !about_init(key) && !cgroups && !place.iter().any(|start| key.starts_with(start))
-    })
-}
-
-fn words(difference: &Difference) -> String {
-    let side = match difference.side {
-        Side::Stricter => "stricter",
-        Side::Looser => "LOOSER",
-        Side::Other => "other",
-    };
-    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not there".to_owned());
-    let (ours, theirs) = (value(&difference.ours), value(&difference.theirs));
-    format!("{side}: {}: Docker {theirs}, hotcell {ours}", difference.key)
-}
-
-fn head() -> String {
-    let uname = rustix::system::uname();
-    let today = std::process::Command::new("date").args(["-u", "+%F"]).output().unwrap().stdout;
-    format!(
-        "# What a cell reaches, against Docker\n\n\
-         A static program (`runtime-tests/probe/`) tries every system call number, namespaces, \
-         mounts, sockets of each family, devices, tracing, keys, kernel services, capabilities, and \
-         the files of `/proc` and `/sys`, and says what came of each try. It runs in hotcell's cells \
-         and in the container that Docker makes, and each line is compared by one order: refused, \
-         let through to nothing, let through to an error, done. A mount that forbids more, a set \
-         that holds less and a descriptor that is not there are stricter.\n\n\
-         \"Docker\" is Docker's bundle as of 2026, run by {}: its fourteen capabilities, mounts, \
-         devices, masks, and its default system call profile, without AppArmor. Calls that the local \
-         libseccomp can't name yet count as the profile has them. `clone3` is refused by both with \
-         ENOSYS, so that libraries fall back to `clone`.\n\n\
-         The test `probe::no_cell_gives_more_than_dockers_container` makes this comparison and \
-         fails on a line that gives more, or that differs without a reason given here. This page is \
-         written by `HOTCELL_BLESS=1 cargo test --all-features --test runtime -- \
-         no_cell_gives_more`.\n\n\
-         Linux {}, {}, {}.\n",
-        Peer::Runc.version().unwrap_or_default(),
-        uname.release().to_string_lossy(),
-        uname.machine().to_string_lossy(),
-        String::from_utf8(today).unwrap().trim(),
-    )
-}
-
-fn section(page: &mut String, title: &str, ours: &Table, differences: &[Difference]) {
-    let tries =
-        ours.lines.iter().filter(|(key, _)| TRIES.contains(&key.split(' ').next().unwrap()));
-    let (tries, refused) = tries.fold((0, 0), |(all, refused), (_, value)| {
-        (all + 1, refused + usize::from(reach(value) == Reach::Refused))
-    });
-    let of = |side| differences.iter().filter(move |difference| difference.side == side);
-    let counts = [Side::Stricter, Side::Looser, Side::Other].map(|side| of(side).count());
-    let [stricter, looser, other] = counts;
-    write!(
-        page,
-        "\n## {title}\n\n{} lines, {tries} of them tries, {refused} of those refused. Stricter than \
-         Docker: {stricter}. Looser: {looser}. Neither: {other}.\n",
-        ours.lines.len(),
-    )
-    .unwrap();
-    for (side, list) in [(Side::Looser, &LOOSER[..]), (Side::Other, &OTHER[..])] {
-        if of(side).next().is_none() {
-            continue;
-        }
-        let name = if side == Side::Looser { "Looser" } else { "Neither stricter nor looser" };
-        write!(page, "\n### {name}\n\n| line | Docker | hotcell | why |\n|---|---|---|---|\n")
-            .unwrap();
-        for difference in of(side) {
-            let why = reason(list, &difference.key).unwrap_or("UNEXPLAINED");
-            row(page, difference, Some(why));
-        }
-    }
-    if of(Side::Stricter).next().is_some() {
-        page.push_str("\n### Stricter\n\n| line | Docker | hotcell |\n|---|---|---|\n");
-        of(Side::Stricter).for_each(|difference| row(page, difference, None));
-    }
-}
-
-fn row(page: &mut String, difference: &Difference, why: Option<&str>) {
-    let value = |value: &Option<String>| match value.as_deref() {
-        None => "not there".to_owned(),
-        Some(value) if value.len() > 60 => format!("`{}`", value.replace(',', ", ")),
-        Some(value) => format!("`{value}`"),
-    };
-    let (ours, theirs) = (value(&difference.ours), value(&difference.theirs));
-    let why = why.map(|why| format!(" {why} |")).unwrap_or_default();
-    writeln!(page, "| `{}` | {theirs} | {ours} |{why}", difference.key).unwrap();
 }

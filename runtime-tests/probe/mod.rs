@@ -4,7 +4,8 @@
 //! *.c         the program; built by the tests, one line for each try
 //! table.rs    its lines, without the host        rules.rs    what must hold whatever else changes
 //! golden.rs   the tables in *.txt                docker.rs   the same tries in Docker's container
-//! order.rs    which of two answers gives more    x86_64.txt  the system calls, and Docker's word
+//! order.rs    which of two answers gives more    page.rs     the comparison, and docs/probe.md
+//! x86_64.txt  the system calls, and Docker's word on each
 //! ```
 //!
 //! `HOTCELL_BLESS=1 cargo test --all-features --test runtime -- probe` writes the golden tables and
@@ -13,6 +14,7 @@
 mod docker;
 mod golden;
 pub mod order;
+mod page;
 mod rules;
 pub mod table;
 
@@ -147,18 +149,18 @@ fn what_must_hold_holds(bed: &Bed) {
 
 fn no_cell_gives_more_than_dockers_container(bed: &Bed) {
     let pairs = [
-        docker::Pair {
+        page::Pair {
             title: "`hotcell run`, against `docker run`",
             ours: inside(bed, Cell::Program),
             theirs: docker::container(bed, &docker::DEFAULT),
         },
-        docker::Pair {
+        page::Pair {
             title: "fn's container, against `docker run` with fn's settings",
             ours: inside(bed, Cell::Fn),
             theirs: docker::container(bed, &docker::FN),
         },
     ];
-    docker::check(&pairs);
+    page::check(&pairs);
 }
 
 /// The teeth: where nothing is filtered, the same probe reports that it got through.

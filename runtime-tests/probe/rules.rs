@@ -54,7 +54,6 @@ pub fn broken(table: &Table, who: &Who) -> Vec<String> {
     let given = [
         ("process Uid", who.uid),
         ("process Gid", who.uid),
-        ("process Groups", "none"),
         ("process NoNewPrivs", "1"),
         ("process Seccomp", "2"),
         ("process SigBlk", "0000000000000000"),
@@ -75,6 +74,10 @@ pub fn broken(table: &Table, who: &Who) -> Vec<String> {
         if is != must {
             broken.push(format!("{key} is {is}, must be {must}"));
         }
+    }
+    let groups = table.get("process Groups").unwrap_or("not there");
+    if groups != "none" && Some(groups) != who.uid.split(',').next() {
+        broken.push(format!("process Groups is {groups}, must be the user's own or none"));
     }
     let descriptors: Vec<_> = table.section("descriptor").map(|(number, _)| number).collect();
     if descriptors != ["0", "1", "2"] {
