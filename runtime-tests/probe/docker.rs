@@ -173,6 +173,11 @@ fn bundle(rootfs: &Path, setup: &Setup) -> Value {
         "linux": {
             "namespaces": namespaces.map(|kind| json!({"type": kind})),
             "resources": {"devices": devices},
+            // Docker lets everybody bind low ports and ping.
+            "sysctl": {
+                "net.ipv4.ip_unprivileged_port_start": "0",
+                "net.ipv4.ping_group_range": "0 2147483647",
+            },
         },
     });
     if setup.confined {
