@@ -85,7 +85,7 @@ pub fn container(bed: &Bed, setup: &Setup) -> Table {
     if setup.confined { with_newest_names(&table, &calls()) } else { table }
 }
 
-/// libseccomp before 2.5.5 knows the calls up to this one by name, and not uretprobe.
+/// Every libseccomp in use knows the calls up to this one by name, but for uretprobe.
 const OLD: u32 = 450;
 
 /// An old libseccomp doesn't know the newest calls by name, and runc leaves those out of the filter:
