@@ -75,7 +75,7 @@ pub const KNOWN: [Known; 12] = [
         peer: None,
         bundles: &[],
         key: "mount /*",
-        ours: "tmpfs,root=/,ro,nosuid,nodev,noexec,relatime,super=ro,mode=755,private",
+        ours: "tmpfs,root=/,ro,nosuid,nodev,noexec,relatime,super=*",
         theirs: "tmpfs,root=/,ro,relatime,super=*",
         why: "a masked directory: hotcell forbids devices and programs on it, too",
     },
