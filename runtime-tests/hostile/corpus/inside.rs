@@ -165,7 +165,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("the machine's own matters", "CAP_SYS_BOOT, CAP_SYS_TIME, CAP_SYS_MODULE")
             .form(script(
                 "try hostname other
-                try date -s 2001-01-01
+                date -s 2001-01-01 >/dev/null 2>&1; [ $(date +%Y) != 2001 ] || echo another time
                 try adjtimex -t 10001
                 try reboot -f
                 try poweroff -f
@@ -174,8 +174,7 @@ pub fn cases() -> Vec<Case> {
                 try insmod /tmp/none
                 try losetup /dev/loop0 /bin/busybox
                 try dmesg -c
-                try dmesg
-                try chrt -r 1 true",
+                try dmesg",
             ))
             .no_peers("a peer that let them would stop this machine"),
         Case::new("the host's network", "own network namespace")

@@ -52,11 +52,13 @@ pub fn cases() -> Vec<Case> {
                     masks("out to a file", list, vec![link("/masked", "{canary}/secret")], "true"),
                     masks("climbing", list, vec![link("/masked", "../../../..{canary}")], "true"),
                     masks("inside", list, vec![link("/masked", "/etc")], "touch /etc/x; true"),
-                    masks("to /", list, vec![link("/masked", "/var/run/../..")], "true"),
                 ]
             }))
-            .modes(EVERY)
-            .later("an answer to a mask on the root itself"),
+            .modes(EVERY),
+        Case::new("a hidden path leads to the root itself", "CVE-2025-31133")
+            .forms(hidden.map(|list| {
+                masks(list, list, vec![link("/masked", "/var/../..")], "true")
+            })),
         Case::new("a hidden path leads to nowhere", "CVE-2025-31133")
             .forms(hidden.into_iter().flat_map(|list| {
                 [
@@ -78,12 +80,11 @@ pub fn cases() -> Vec<Case> {
             .form(without_dev("file", vec![file("/dev/null", "")]))
             .form(without_dev("FIFO", vec![fifo("/dev/null")])),
         Case::new("a bind mount on /proc", "CVE-2019-16884, CVE-2019-19921")
-            .forms(["/proc", "/sys", "/dev"].map(|to| {
+            .forms(["/proc", "/sys"].map(|to| {
                 let bind = json!({ "destination": to, "type": "bind", "source": "{share}",
                     "options": ["rbind"] });
                 mount(to, bind)
-            }))
-            .later("a decision: the library takes the embedder at its word"),
+            })),
         Case::new("mount targets that are none", "Docker CVE-2014-9356")
             .forms(["/", "", "/a/../..", "..", "/data/..", "/a\u{0}b"].map(|to| {
                 let tmpfs = json!({ "destination": to, "type": "tmpfs", "source": "tmpfs" });
