@@ -47,8 +47,8 @@ fn status(out: &str) -> BTreeMap<String, String> {
 /// The sets in the order bounding, permitted, effective, inheritable, ambient.
 #[track_caller]
 fn sets(bed: &Bed, flags: &[&str], want: [&str; 5]) {
-    for init in [&["--init"][..], &[]] {
-        let flags: Vec<_> = flags.iter().chain(init).copied().collect();
+    for more in [&["--init"][..], &[], &["--userns", "auto"]] {
+        let flags: Vec<_> = flags.iter().chain(more).copied().collect();
         let status = status(&bed.sh(&flags, STATUS).ok());
         let got = ["CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb"].map(|set| &status[set][..]);
         assert_eq!(got, want, "{flags:?}");
@@ -287,8 +287,8 @@ fn the_groups_are_exactly_these(bed: &Bed) {
         (&["-u", "7", "--group-add", "0"], "0"),
     ];
     for (flags, want) in rows {
-        for init in [&["--init"][..], &[]] {
-            let flags: Vec<_> = flags.iter().chain(init).copied().collect();
+        for more in [&["--init"][..], &[], &["--userns", "auto"]] {
+            let flags: Vec<_> = flags.iter().chain(more).copied().collect();
             let said = run_in(bed, &root, &flags, STATUS).ok();
             assert_eq!(status(&said)["Groups"], want, "{flags:?}");
         }
@@ -384,8 +384,8 @@ fn a_umask_is_the_cells_own(bed: &Bed) {
 fn an_out_of_memory_score_is_given_or_refused(bed: &Bed) {
     let text = "cat /proc/self/oom_score_adj";
     assert_eq!(bed.sh(&[], text).ok(), "0\n");
-    for init in [&["--init"][..], &[]] {
-        let flags: Vec<_> = ["--oom-score-adj", "700"].iter().chain(init).copied().collect();
+    for more in [&["--init"][..], &[], &["--userns", "auto"]] {
+        let flags: Vec<_> = ["--oom-score-adj", "700"].iter().chain(more).copied().collect();
         assert_eq!(bed.sh(&flags, text).ok(), "700\n");
     }
     let lowered = bed.sh(&["--oom-score-adj", "-700"], text);

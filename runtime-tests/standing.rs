@@ -1,7 +1,7 @@
 //! Embedders of bad habits: nothing of what they are reaches a cell.
 //!
-//! A process of the test program takes up a habit (`--play=habit-NAME`), then runs one script twice
-//! in cells and once as an ordinary child, where the habit must show: a test that could not fail
+//! A process of the test program takes up a habit (`--play=habit-NAME`), then runs one script in
+//! three cells (with and without an init, and with ids of its own) and once as an ordinary child, where the habit must show: a test that could not fail
 //! would show nothing.
 
 use std::ffi::CString;
@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
-use hotcell::bundle::spec;
+use hotcell::bundle::{Upper, UserNamespace, spec};
 use hotcell::launch::{Exit, Stdio, Stream};
 use hotcell::native::Instance;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -61,7 +61,7 @@ const HABITS: [Habit; 18] = [
     // "all" stands for the CPUs that the test itself may use.
     ("one-cpu", || call(libc::SYS_sched_setaffinity, [0, 8, &raw const CPU as i64]), CPUS, "all"),
     ("one-node", || call(libc::SYS_set_mempolicy, [2, &raw const CPU as i64, 64]), NODES, NODE),
-    ("umask", take_modes_away, "umask", "0022\n"),
+    ("umask", take_modes_away, MODES, "0022\n755\n"),
     ("oom", || std::fs::write("/proc/self/oom_score_adj", "500").unwrap(), OOM, "0\n"),
     // Behind a pipe: the shell itself ignores a signal.
     ("deaf", deafen, "grep -E '^Sig(Blk|Ign)' /proc/self/status | cat", SIGNALS),
@@ -72,6 +72,12 @@ const HABITS: [Habit; 18] = [
     ("ambient", ambient, "grep -E '^Cap(Inh|Amb)' /proc/self/status", NO_CAPABILITIES),
 ];
 
+/// Habits of the considerate.
+const LATE: [&str; 3] = ["nice", "batch", "idle"];
+
+/// The cgroup's directories, too, are made under the embedder's umask.
+const MODES: &str =
+    "umask; find /sys/fs/cgroup -maxdepth 1 -type d -exec stat -c %a {} + | sort -u";
 const SLACK: &str = "cat /proc/self/timerslack_ns";
 const PERSONALITY: &str = "cat /proc/self/personality";
 const CPUS: &str = "grep ^Cpus_allowed_list: /proc/self/status";
@@ -179,8 +185,7 @@ pub fn play(habit: &str, open: impl FnOnce() -> Instance) {
         }
         "keyring" => keyring(open),
         "all" => {
-            let tell = HABITS.iter().filter(|habit| !["eager", "fifo", "idle"].contains(&habit.0));
-            tell.for_each(|habit| habit.1());
+            HABITS.iter().filter(|habit| !LATE.contains(&habit.0)).for_each(|habit| habit.1());
             let driver = open();
             HABITS.iter().for_each(|habit| ask(&driver, habit.0, habit.2));
         }
@@ -198,10 +203,13 @@ fn limits() -> (Option<u64>, Option<u64>) {
 }
 
 /// What the script says in a cell.
-fn say(driver: &Instance, text: &str, init: bool) -> String {
+fn say(driver: &Instance, text: &str, init: bool, ids: UserNamespace) -> String {
     let (from, to) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     let mut config = script(text);
     config.init = init;
+    config.user_namespace = ids;
+    // Before Linux 6.6 ids of its own and a layer in memory do not go together.
+    config.upper = Upper::Disk;
     let stdio = Stdio { stdout: Stream::Fd(to), ..Stdio::default() };
     let mut running = driver.create(None, &config, None).unwrap().run(stdio).unwrap();
     let said = read(from);
@@ -219,9 +227,13 @@ fn read(from: OwnedFd) -> String {
 /// Prints what the script says to a child of this process and to two cells.
 #[allow(unsafe_code, reason = "std's own commands mend some habits on the way")]
 fn ask(driver: &Instance, name: &str, text: &str) {
-    let cells = [true, false].map(|init| say(driver, text, init));
-    assert_eq!(cells[0], cells[1], "{name}: with and without an init");
-    print!("{name}\n{}--\n", cells[0]);
+    let said = say(driver, text, true, UserNamespace::Host);
+    assert_eq!(said, say(driver, text, false, UserNamespace::Host), "{name}: without an init");
+    // There, one who runs after others cannot be moved forward.
+    if !LATE.contains(&name) {
+        assert_eq!(said, say(driver, text, true, UserNamespace::Auto), "{name}: own ids");
+    }
+    print!("{name}\n{said}--\n");
     std::io::stdout().flush().unwrap();
     let line = CString::new(text).unwrap();
     // SAFETY: one thread, one string.

@@ -4,13 +4,16 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, chmodat, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::Error;
 
 /// What one read of a kernel file gives at most; only the files about devices are longer.
 const PAGE: usize = 4096;
+
+/// The mode of a directory that everybody may look at.
+const OPEN_TO_READERS: Mode = Mode::from_raw_mode(0o755);
 
 /// An open cgroup directory. Its descriptor stays valid whatever is mounted over the path later.
 #[derive(Debug)]
@@ -35,15 +38,28 @@ impl Dir {
     /// processes may be in a cell's cgroup.
     pub(super) fn make(&self, name: &str) -> Result<Dir, Error> {
         let path = self.path.join(name);
-        mkdirat(&self.fd, name, Mode::from_raw_mode(0o755))
+        mkdirat(&self.fd, name, OPEN_TO_READERS)
             .map_err(|errno| Error::io("make", &path, errno.into()))?;
-        self.enter(name)
+        self.enter_new(name)
+    }
+
+    /// Opens a directory just made. The cell looks at it, so the umask of whoever made it must not
+    /// close it.
+    fn enter_new(&self, name: &str) -> Result<Dir, Error> {
+        let dir = self.enter(name)?;
+        let failed = |errno: Errno| Error::io("open to readers", &dir.path, errno.into());
+        let mode = Mode::from_raw_mode(fstat(&dir.fd).map_err(failed)?.st_mode);
+        if !mode.contains(OPEN_TO_READERS) {
+            chmodat(&self.fd, name, OPEN_TO_READERS, AtFlags::empty()).map_err(failed)?;
+        }
+        Ok(dir)
     }
 
     /// Opens the directory `name`, made when missing.
     pub(super) fn make_or_enter(&self, name: &str) -> Result<Dir, Error> {
-        match mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => self.enter(name),
+        match mkdirat(&self.fd, name, OPEN_TO_READERS) {
+            Ok(()) => self.enter_new(name),
+            Err(Errno::EXIST) => self.enter(name),
             Err(errno) => Err(Error::io("make", self.path.join(name), errno.into())),
         }
     }
