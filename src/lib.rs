@@ -80,6 +80,7 @@
 //!
 //! What it stands on, in the order of a task's path; each module opens with what it owns:
 //!
+//! * [`seccomp`]: system call profiles become filters.
 //! * [`bundle`]: a wish becomes an OCI specification and a directory.
 //! * [`cgroup`]: limits, freezing, killing and measuring, on unified and hybrid hosts.
 //! * [`launch`]: a bundle and a cgroup become a running process.

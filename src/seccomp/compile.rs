@@ -109,16 +109,78 @@ fn decide(out: &mut Assembler, decision: &Decision, known: &mut HashMap<Decision
     if let Some(place) = known.get(decision) {
         return *place;
     }
-    let mut next = out.answer(decision.otherwise);
-    for (tests, answer) in decision.cases.iter().rev() {
-        let mut holds = out.answer(*answer);
-        for test in tests.iter().rev() {
-            holds = ask(out, test, holds, next);
-        }
-        next = holds;
+    let otherwise = out.answer(decision.otherwise);
+    let place = cases(out, &decision.cases.iter().map(Case::of).collect::<Vec<_>>(), otherwise);
+    known.insert(decision.clone(), place);
+    place
+}
+
+/// Tests still to be made, and the answer if they hold.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    tests: &'a [Test],
+    answer: Answer,
+}
+
+impl<'a> Case<'a> {
+    fn of((tests, answer): &'a (Vec<Test>, Answer)) -> Case<'a> {
+        Case { tests, answer: *answer }
     }
-    known.insert(decision.clone(), next);
-    next
+
+    /// The argument and its high half, if all that is asked is whether it is one number.
+    fn number(&self) -> Option<(usize, bool, u32)> {
+        match self.tests {
+            [Test { argument, comparison, value, negated: false, narrow }]
+                if *comparison == (Comparison::Equal { mask: u64::MAX }) =>
+            {
+                Some((*argument, *narrow, (value >> 32) as u32))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The first case whose tests hold; what neighbours ask alike is asked once.
+fn cases(out: &mut Assembler, all: &[Case<'_>], otherwise: Place) -> Place {
+    let mut groups = Vec::new();
+    let mut rest = all;
+    while let Some(first) = rest.first() {
+        let count = |same: &dyn Fn(&Case<'_>) -> bool| rest.iter().take_while(|c| same(c)).count();
+        let numbers = count(&|case| case.number().is_some() && case.number() == first.number());
+        let alike = count(&|case| case.tests.first() == first.tests.first());
+        let (group, later) = rest.split_at(numbers.max(alike));
+        groups.push((group, numbers > 1));
+        rest = later;
+    }
+    groups.into_iter().rev().fold(otherwise, |next, (group, numbers)| {
+        match group[0].tests.first() {
+            // Nothing is left to ask: the first of them decides.
+            None => out.answer(group[0].answer),
+            Some(_) if numbers => one_of(out, group, next),
+            Some(test) => {
+                let inner = group.iter().map(|case| Case { tests: &case.tests[1..], ..*case });
+                let holds = cases(out, &inner.collect::<Vec<_>>(), next);
+                ask(out, test, holds, next)
+            }
+        }
+    })
+}
+
+/// Cases that each ask whether one argument is a certain number: it is loaded once.
+fn one_of(out: &mut Assembler, all: &[Case<'_>], next: Place) -> Place {
+    let mut place = next;
+    for case in all.iter().rev() {
+        let answer = out.answer(case.answer);
+        place = out.branch(op::JUMP_EQUAL, case.tests[0].value as u32, answer, place);
+    }
+    let Test { argument, narrow, value, .. } = all[0].tests[0];
+    let (at, high) = (offset::ARGUMENTS + 8 * argument as u32, (value >> 32) as u32);
+    if narrow {
+        return if high == 0 { out.statement(op::LOAD, at, place) } else { next };
+    }
+    let low = out.statement(op::LOAD, at, place);
+    let high = out.branch(op::JUMP_EQUAL, high, low, next);
+    out.statement(op::LOAD, at + 4, high)
 }
 
 /// One test of an argument.
