@@ -148,7 +148,7 @@ fn cases(out: &mut Assembler, all: &[Case<'_>], otherwise: Place) -> Place {
         let count = |same: &dyn Fn(&Case<'_>) -> bool| rest.iter().take_while(|c| same(c)).count();
         let numbers = count(&|case| case.number().is_some() && case.number() == first.number());
         let alike = count(&|case| case.tests.first() == first.tests.first());
-        let (group, later) = rest.split_at(numbers.max(alike));
+        let (group, later) = rest.split_at(if numbers > 1 { numbers } else { alike });
         groups.push((group, numbers > 1));
         rest = later;
     }

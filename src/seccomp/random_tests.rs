@@ -219,6 +219,45 @@ proptest! {
     }
 }
 
+/// Few calls, few values, many rules: neighbours ask alike.
+fn crowded() -> impl Strategy<Value = LinuxSeccomp> {
+    let equal = (0usize..3, 1u64..4).prop_map(|(i, value)| argument(i, Op::ScmpCmpEq, value, None));
+    let action = prop::sample::select(vec![Action::ScmpActAllow, Action::ScmpActTrap]);
+    let one =
+        (prop::sample::select(vec!["read", "socket"]), action, prop::collection::vec(equal, 1..4));
+    let rule = one.prop_map(|(name, action, args)| {
+        let mut rule = LinuxSyscall::default();
+        rule.set_names(vec![name.to_owned()]).set_action(action).set_args(Some(args));
+        rule
+    });
+    prop::collection::vec(rule, 1..30).prop_map(|rules| {
+        let mut filter = LinuxSeccomp::default();
+        filter.set_default_action(Action::ScmpActErrno).set_syscalls(Some(rules));
+        filter.set_architectures(Some(vec![Arch::ScmpArchX86]));
+        filter
+    })
+}
+
+proptest! {
+    #[test]
+    fn rules_that_ask_alike_keep_their_order(filter in crowded()) {
+        let native = Architecture::X86_64;
+        let program = compile(&filter, native).unwrap();
+        for at in 0..64 {
+            let args = [at & 3, at >> 2 & 3, at >> 4, 0, 0, 0];
+            for architecture in [native, Architecture::I386] {
+                for name in ["read", "socket", "socketcall"] {
+                    let Some(nr) = number(name, architecture) else { continue };
+                    prop_assert_eq!(
+                        program.answer(architecture, nr, args),
+                        reading(&filter, native, architecture, nr, args)
+                    );
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_the_kernel_would_not_take_is_refused() {
     let mut filter = LinuxSeccomp::default();
