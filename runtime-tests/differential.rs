@@ -39,7 +39,8 @@ fn bundles(bed: &Bed) -> Vec<(&'static str, Vec<String>, Change)> {
     std::fs::create_dir_all(&volume).unwrap();
     std::fs::write(volume.join("file"), "content").unwrap();
     let shown = volume.display();
-    let volumes = format!("-v {shown}:/mnt -v {shown}:/home:ro -v {shown}/file:/etc/hosts");
+    let volumes = format!("-v {shown}:/mnt -v {shown}:/home:ro");
+    let file = format!("-v {shown}/file:/etc/hosts:ro");
     let as_it_is: Change = |_| ();
     let bundle = |name, flags: &str, change| {
         let flags = ["--read-only"].into_iter().chain(flags.split_whitespace());
@@ -50,6 +51,7 @@ fn bundles(bed: &Bed) -> Vec<(&'static str, Vec<String>, Change)> {
         ("copy-on-write", vec!["--upper=tmpfs".to_owned()], as_it_is),
         bundle("user", "-u 1000:1000 -w /tmp", as_it_is),
         bundle("volumes", &volumes, as_it_is),
+        bundle("file", &file, as_it_is),
         bundle("tmpfs", "--tmpfs /tmp:size=1m,mode=700 --tmpfs /home:exec", as_it_is),
         bundle("limits", "--ulimit nofile=64:128 --ulimit core=0 --ulimit nproc=32:64", as_it_is),
         bundle("environment", "-e A=1 -e B= --hostname other --network host", as_it_is),
@@ -142,7 +144,13 @@ fn gives_the_same(bed: &Bed, peer: Peer) {
         change(&mut config);
         let ours = hotcell(bed, name, &config).unwrap();
         let ran = peer.run(bed, name, config);
-        assert!(ran.code == Some(0), "{name}: {ran:?}");
+        if ran.code != Some(0) {
+            let unable = known::UNABLE.iter().any(|(this, bundle, error, _)| {
+                *this == peer && *bundle == name && ran.err.contains(error)
+            });
+            assert!(unable, "{name}: {ran:?}");
+            continue;
+        }
         unknown.extend(differences(name, peer, &ours, &ran.out));
     }
     assert!(unknown.is_empty(), "{} lines:\n  {}", unknown.len(), unknown.join("\n  "));

@@ -137,6 +137,14 @@ pub const KNOWN: [Known; 12] = [
     },
 ];
 
+/// A bundle that a peer can't run, a part of its error, and why.
+pub const UNABLE: [(Peer, &str, &str, &str); 1] = [(
+    Peer::Crun,
+    "file",
+    "Not a directory",
+    "crun 1.8 takes any target for a directory when a mount has recursive options",
+)];
+
 /// A field's name in the refusal, and how the specification is made without it.
 pub type Refused = (&'static str, fn(&mut Value));
 
