@@ -182,6 +182,10 @@ This page is written from the tests' table by
         let Known { key, ours, theirs, why, .. } = known;
         writeln!(page, "| {peer} | {bundles} | `{key}` | `{ours}` | `{theirs}` | {why} |").unwrap();
     }
+    page.push_str("\n## What a peer can't run\n\n");
+    for (peer, bundle, error, why) in UNABLE {
+        writeln!(page, "* {}, `{bundle}`: \"{error}\"; {why}", peer.name()).unwrap();
+    }
     page.push_str(
         "\n## What hotcell refuses of `runc spec`\n\nBy name, with exit code 125 or an error:\n\n",
     );
