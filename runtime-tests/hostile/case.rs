@@ -34,7 +34,7 @@ pub struct Form {
 }
 
 /// Changes a specification.
-pub type Edit = Box<dyn Fn(&mut Value)>;
+pub type Edit = Box<dyn Fn(&mut Value) + Sync>;
 
 /// What runs inside.
 pub enum Act {
@@ -213,7 +213,7 @@ impl Form {
         self
     }
 
-    pub fn edit(mut self, edit: impl Fn(&mut Value) + 'static) -> Form {
+    pub fn edit(mut self, edit: impl Fn(&mut Value) + Sync + 'static) -> Form {
         self.edit = Some(Box::new(edit));
         self
     }

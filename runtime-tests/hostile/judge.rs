@@ -68,6 +68,9 @@ pub fn judge(
         None if seen.out.is_empty() && seen.code != Some(0) => {
             Verdict::Refused(seen.err.trim().to_owned())
         }
+        None if seen.out.is_empty() => {
+            Verdict::Exposed(format!("ended with 0 and said nothing; error output: {}", seen.err))
+        }
         None => Verdict::Exposed(format!("ran something else: {}", seen.out.trim())),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::case::{Case, Peers};
+use super::case::{Case, Form, Peers};
 use super::judge::Verdict;
 use super::peers::Peer;
 
@@ -62,11 +62,12 @@ pub fn write(corpus: &Corpus) {
             .unwrap();
         writeln!(tables, "|---|---|---|---|---|---|").unwrap();
         for case in cases {
-            let words = Peer::ALL.map(|peer| {
-                let word = column(peer, case, &mut notes);
-                eprintln!("{}: {}: {word}", case.name, peer.name());
-                word
+            let played = std::thread::scope(|scope| {
+                let ask = |peer: Peer| scope.spawn(move || (peer, verdicts(peer, case)));
+                Peer::ALL.map(ask).map(|asked| asked.join().unwrap())
             });
+            let words = played.map(|(peer, all)| column(peer, case, &all, &mut notes));
+            eprintln!("{}: {}", case.name, words.join(" | "));
             writeln!(tables, "{} {} |", ours(case), words.join(" | ")).unwrap();
         }
     }
@@ -77,6 +78,7 @@ pub fn write(corpus: &Corpus) {
     let page = include_str!("page.md")
         .replace("{cases}", &all.len().to_string())
         .replace("{bundles}", &count.to_string())
+        .replace("{each}", &PEER_FORMS.to_string())
         .replace("{peers}", &peers.join(" and "))
         .replace("{date}", String::from_utf8_lossy(&date.stdout).trim())
         .replace("{kernel}", &kernel.release().to_string_lossy());
@@ -87,9 +89,25 @@ pub fn write(corpus: &Corpus) {
     std::fs::write(path(), page).unwrap();
 }
 
+/// How many bundles of a case the peers play.
+pub const PEER_FORMS: usize = 8;
+
+fn verdicts(peer: Peer, case: &Case) -> Vec<(&Form, Verdict)> {
+    if case.later.is_some() || matches!(case.peers, Peers::NotRun(_)) {
+        return Vec::new();
+    }
+    let forms = case.forms.iter().take(PEER_FORMS);
+    forms.filter_map(|form| Some((form, peer.play(case, form)?))).collect()
+}
+
 /// What a peer makes of a case: a word, or two where its forms differ, and a note on what is worse
 /// than contained.
-fn column(peer: Peer, case: &Case, notes: &mut Vec<String>) -> String {
+fn column(
+    peer: Peer,
+    case: &Case,
+    verdicts: &[(&Form, Verdict)],
+    notes: &mut Vec<String>,
+) -> String {
     let mut noted = |note: String| {
         let at = notes.iter().position(|known| *known == note).unwrap_or_else(|| {
             notes.push(note);
@@ -103,8 +121,6 @@ fn column(peer: Peer, case: &Case, notes: &mut Vec<String>) -> String {
     if let Peers::NotRun(why) = case.peers {
         return format!("not run {}", noted(why.to_owned()));
     }
-    let verdicts: Vec<_> =
-        case.forms.iter().filter_map(|form| Some((form, peer.play(case, form)?))).collect();
     let Some((_, worst)) = verdicts.iter().max_by_key(|(_, verdict)| verdict.rank()) else {
         return "no bundle".to_owned();
     };

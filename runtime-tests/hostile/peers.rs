@@ -115,9 +115,9 @@ impl Peer {
     }
 }
 
-/// The cgroup above the peers' cells.
-fn cgroup() -> String {
-    format!("hotcell-hostile-{}", std::process::id())
+/// The cgroup above a peer's cell.
+fn cgroup(scene: &Scene) -> String {
+    format!("hotcell-hostile-{}", scene.token.trim_start_matches("canary-"))
 }
 
 /// The bundle that hotcell writes, without what this host's cgroups can't do for a peer. The value
@@ -139,7 +139,7 @@ fn write_bundle(scene: &Scene, form: &Form, mode: Mode) -> Option<Cgroups> {
     if !scene.root().starts_with(scene.bed.path("")) {
         spec["root"]["path"] = json!(scene.bed.path("peer/rootfs"));
     }
-    spec["linux"]["cgroupsPath"] = json!(format!("/{}/cell", cgroup()));
+    spec["linux"]["cgroupsPath"] = json!(format!("/{}/cell", cgroup(scene)));
     if let Some(linux) = spec["linux"].as_object_mut() {
         linux.remove("resources");
     }
@@ -147,17 +147,17 @@ fn write_bundle(scene: &Scene, form: &Form, mode: Mode) -> Option<Cgroups> {
         edit(&mut spec);
     }
     fs::write(&config, scene.fill(&spec.to_string())).unwrap();
-    Some(Cgroups)
+    Some(Cgroups(cgroup(scene)))
 }
 
 /// Removes what a peer leaves of its cgroups.
-struct Cgroups;
+struct Cgroups(String);
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
         let mounts = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
         let mounts = mounts.map(|entry| entry.path()).chain(["/sys/fs/cgroup".into()]);
-        for parent in mounts.map(|mount| mount.join(cgroup())) {
+        for parent in mounts.map(|mount| mount.join(&self.0)) {
             let _ = (fs::remove_dir(parent.join("cell")), fs::remove_dir(&parent));
         }
     }

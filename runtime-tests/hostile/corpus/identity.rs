@@ -20,7 +20,6 @@ pub fn cases() -> Vec<Case> {
             ("out", vec![link(at, "{canary}/passwd")]),
             ("loop", vec![link(at, at)]),
             ("directory", vec![dir(at)]),
-            ("missing", vec![Spoil::Gone(at.into())]),
         ]
     };
     let is_1000 = "[ $(id -u):$(id -g) = 1000:1000 ] || id";
@@ -49,25 +48,30 @@ pub fn cases() -> Vec<Case> {
                 user("4294967294:4294967294", "[ $(id -u) = 4294967294 ] || id")
                     .spoil([file("/etc/passwd", PASSWD)]),
             ),
-        Case::new("a hostile /etc/passwd", "CVE-2026-47262, CVE-2024-9676").forms(
-            hostile_files("/etc/passwd").map(|(name, spoils)| {
-                let script = "grep -q '^Uid:.1000.1000.1000.1000$' /proc/self/status || echo other";
-                user("1000:1000", script).named(name).spoil(spoils)
-            }),
-        ),
-        Case::new("a hostile /etc/group", "CVE-2026-47262, CVE-2024-9676").forms(
-            hostile_files("/etc/group").map(|(name, spoils)| {
-                let script = "grep -q '^Gid:.1000.1000.1000.1000$' /proc/self/status || echo other";
-                user("1000:1000", script).named(name).spoil(spoils)
-            }),
-        ),
+        Case::new("a hostile /etc/passwd", "CVE-2026-47262, CVE-2024-9676")
+            .forms(
+                hostile_files("/etc/passwd")
+                    .map(|(name, spoils)| user("1000:1000", is_1000).named(name).spoil(spoils)),
+            )
+            .refused("/etc/passwd"),
+        Case::new("a hostile /etc/group", "CVE-2026-47262, CVE-2024-9676")
+            .forms(
+                hostile_files("/etc/group")
+                    .map(|(name, spoils)| user("1000:1000", is_1000).named(name).spoil(spoils)),
+            )
+            .refused("/etc/group"),
         Case::new("user names from a hostile /etc/passwd", "CVE-2026-47262, CVE-2016-3697")
             .forms(
                 hostile_files("/etc/passwd")
-                    .map(|(name, spoils)| user("nobody", "").named(name).spoil(spoils)),
+                    .map(|(name, spoils)| user("nobody", "id").named(name).spoil(spoils)),
             )
-            .later("users by name")
-            .refused("/etc/passwd"),
+            .form(user("nobody", "id").named("missing").spoil([Spoil::Gone("/etc/passwd".into())]))
+            .no_peers("hotcell finds no number to write into the bundle")
+            .refused("passwd"),
+        Case::new("no /etc/passwd, no /etc/group", "scratch images").form(
+            user("1000:1000", is_1000)
+                .spoil(["/etc/passwd", "/etc/group"].map(|at| Spoil::Gone(at.into()))),
+        ),
         Case::new("further groups", "GO-2022-0985")
             .form(
                 user(

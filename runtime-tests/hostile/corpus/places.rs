@@ -148,7 +148,7 @@ pub fn cases() -> Vec<Case> {
             }))
             .modes(EVERY),
         Case::new("the first directories are links to nowhere", "CVE-2024-45310")
-            .forms(["/etc", "/tmp", "/root"].into_iter().flat_map(|at| {
+            .forms(["/tmp", "/root"].into_iter().flat_map(|at| {
                 each(links_to_nowhere(at), "touch /etc/made /tmp/made 2>/dev/null; true")
                     .into_iter()
                     .map(move |form| form.flags(["--tmpfs".to_owned(), format!("{at}/a/b")]))
@@ -156,13 +156,21 @@ pub fn cases() -> Vec<Case> {
             .modes(EVERY)
             .refused("/a/b"),
         Case::new("the first directories are none", "CVE-2024-45310")
-            .forms(["/etc", "/tmp"].into_iter().flat_map(|at| {
+            .forms(["/run", "/tmp"].into_iter().flat_map(|at| {
                 each(only(others(at), &["file", "FIFO", "socket", "disk"]), "")
                     .into_iter()
                     .map(move |form| form.flags(["--tmpfs".to_owned(), format!("{at}/a/b")]))
             }))
             .modes(WRITABLE)
             .refused("/a/b"),
+        Case::new("/etc is none, or leads nowhere", "CVE-2024-45310")
+            .forms(
+                each(links_to_nowhere("/etc"), "")
+                    .into_iter()
+                    .chain(each(others("/etc"), ""))
+                    .map(|form| form.flags(["--tmpfs", "/etc/a/b"])),
+            )
+            .refused("/etc"),
         Case::new("files a runtime may fill in are links", "CVE-2025-24965, CVE-2026-41579").form(
             Form::script("true").spoil(
                 [
