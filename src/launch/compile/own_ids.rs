@@ -9,7 +9,7 @@ use super::super::mount_plan::{Bind, Mapped, Tree};
 use super::super::plan::IdMaps;
 use super::super::{Error, Step};
 use super::Place;
-use crate::init::wire::{MAKE_FILE, RECURSIVE};
+use crate::init::wire::{MAKE_FILE, NO_SYMLINKS, RECURSIVE};
 use crate::sys::abi::*;
 
 /// The maps that the specification gives the namespace.
@@ -96,25 +96,33 @@ fn is_view(bind: &Bind, place: &Place) -> bool {
     place.views.iter().any(|view| view.path.as_os_str() == bind.source.as_str())
 }
 
-/// The host's node of the same name, as long as it is the same device.
+/// The host's node of the same name, or the one that its device manager names after the number, as
+/// long as it is the same device.
 fn device_of_the_host(path: String, mode: u32, device: u64) -> Result<Step, Error> {
     use std::os::unix::fs::MetadataExt;
-    let missing = |source| Error::Missing { what: "device", path: path.clone(), source };
-    let found = std::fs::symlink_metadata(&path).map_err(missing)?;
-    const S_IFMT: u32 = 0o170_000;
-    if (found.mode() & S_IFMT, found.rdev()) != (mode & S_IFMT, device) {
+    let kind = if mode & S_IFMT == S_IFBLK { "block" } else { "char" };
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let named = [path.clone(), format!("/dev/{kind}/{major}:{minor}")];
+    let same = |source: &String| {
+        std::fs::metadata(source)
+            .is_ok_and(|found| (found.mode() & S_IFMT, found.rdev()) == (mode & S_IFMT, device))
+    };
+    let Some(source) = named.iter().find(|source| same(source)) else {
         let field = format!("linux.devices: {path}");
-        let why = "the host has another device of that name, and a cell with ids of its own can't \
-                   make one";
-        return Err(Error::Invalid { field, why: why.to_owned() });
-    }
+        let why = format!(
+            "neither {} nor {} is this device on the host, and a cell with ids of its own can't \
+             make one",
+            named[0], named[1]
+        );
+        return Err(Error::Invalid { field, why });
+    };
     Ok(Step::Bind(Box::new(Bind {
-        source: path.clone(),
+        source: source.clone(),
         target: path,
         own: [0, 0],
         tree: [MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0],
         propagation: (MS_PRIVATE | MS_REC) as u64,
-        how: MAKE_FILE,
+        how: MAKE_FILE | NO_SYMLINKS,
         mapped: Mapped::No,
     })))
 }
