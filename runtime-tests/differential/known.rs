@@ -149,12 +149,8 @@ pub const UNABLE: [(Peer, &str, &str, &str); 1] = [(
 pub type Refused = (&'static str, fn(&mut Value));
 
 /// What hotcell refuses of `runc spec`, in the order in which it meets them.
-pub const REFUSED: [Refused; 2] = [
-    ("process.terminal", |config| config["process"]["terminal"] = json!(false)),
-    ("ambient capabilities", |config| {
-        config["process"]["capabilities"].as_object_mut().unwrap().remove("ambient");
-    }),
-];
+pub const REFUSED: [Refused; 1] =
+    [("process.terminal", |config| config["process"]["terminal"] = json!(false))];
 
 /// `docs/differences.md`.
 pub fn page() -> String {

@@ -17,7 +17,7 @@ pub struct Pair {
 }
 
 /// What differs without being less, and why: a line's beginning and the reason.
-const OTHER: [(&str, &str); 8] = [
+const OTHER: [(&str, &str); 9] = [
     ("process Groups", "Docker names the user's own group among the supplementary ones"),
     ("descriptor 0", "runc copies standard input through a pipe; hotcell's is the null device"),
     ("process SigIgn", "runc hands on what its caller ignores"),
@@ -28,6 +28,7 @@ const OTHER: [(&str, &str); 8] = [
     ("writable /", "as above"),
     ("environment", "the host name"),
     ("process hostname", "fn's containers without a network of their own have the host's name"),
+    ("limit CORE", "a cell writes no core files; Docker leaves that to the caller"),
     ("limit", "as the caller has it"),
 ];
 
