@@ -7,7 +7,7 @@ use oci_spec::runtime::Arch;
 pub enum Architecture {
     /// x86-64.
     X86_64,
-    /// x32: 32-bit pointers on x86-64, its numbers marked by [`X32_BIT`].
+    /// x32: 32-bit pointers on x86-64, its numbers marked by a high bit.
     X32,
     /// 32-bit x86.
     I386,
