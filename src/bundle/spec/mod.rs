@@ -1,0 +1,143 @@
+//! A wish becomes an OCI specification. The host is not looked at, but for the kernel's version when
+//! a system call profile asks for one.
+
+mod mounts;
+mod process;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use oci_spec::runtime::{
+    LinuxBuilder, LinuxDevice, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
+    LinuxResources, LinuxSeccomp, LinuxSeccompFilterFlag, RootBuilder, Spec, SpecBuilder,
+};
+
+use super::config::{CellConfig, Network, Seccomp, Upper};
+use super::device::Device;
+use super::user_namespace::{self, UserNamespace};
+use super::{Error, annotation, defaults, grammar};
+use crate::seccomp::{self, Architecture, Kernel};
+
+/// The version of the runtime specification that is written.
+const OCI_VERSION: &str = "1.0.2";
+
+/// Without one the cell would see the host's.
+const DEFAULT_HOSTNAME: &str = "cell";
+
+/// Turns a wish into the specification of a cell.
+///
+/// # Errors
+/// [`Error::Invalid`] with the value that makes no sense.
+pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
+    let Some(rootfs) = config.rootfs.to_str().filter(|path| path.starts_with('/')) else {
+        let path = config.rootfs.to_string_lossy();
+        return Err(Error::invalid("rootfs", path, "must be an absolute path in UTF-8"));
+    };
+    if let Some(name) = &config.hostname
+        && (name.is_empty() || name.len() > 64 || name.contains('\0'))
+    {
+        let why = "must have 1 to 64 bytes, none of them NUL";
+        return Err(Error::invalid("hostname", name, why));
+    }
+    let hostname = config.hostname.clone().unwrap_or_else(|| DEFAULT_HOSTNAME.to_owned());
+    let mut masked: Vec<String> = defaults::MASKED_PATHS.map(str::to_owned).into();
+    masked.push(defaults::MASKED_POWER.to_owned());
+    for path in &config.masked_paths {
+        masked.push(grammar::absolute("masked path", path)?);
+    }
+    let mut linux = LinuxBuilder::default()
+        .namespaces(namespaces(config)?)
+        .resources(resources(config)?)
+        .devices(devices(config)?)
+        .masked_paths(masked)
+        .readonly_paths(defaults::READONLY_PATHS.map(str::to_owned).to_vec())
+        .build()?;
+    linux.set_seccomp(seccomp(config));
+    let mut spec = SpecBuilder::default()
+        .version(OCI_VERSION)
+        // Shared by many cells: no other runtime may write there either.
+        .root(RootBuilder::default().path(rootfs).readonly(true).build()?)
+        .process(process::process(config, &hostname)?)
+        .mounts(mounts::mounts(config)?)
+        .annotations(annotations(config))
+        .linux(linux)
+        .build()?;
+    spec.set_hostname(Some(hostname));
+    if let UserNamespace::Range(range) = config.user_namespace {
+        user_namespace::map_ids(&mut spec, range)?;
+    }
+    Ok(spec)
+}
+
+/// The limits; the device list denies everything first, then allows.
+fn resources(config: &CellConfig) -> Result<LinuxResources, Error> {
+    let mut resources = config.limits.to_resources()?;
+    let mut list = resources.devices().clone().unwrap_or_default();
+    let rules = config.devices.iter().map(Device::rule).chain(config.device_rules.iter().copied());
+    for rule in rules {
+        list.push(rule.entry()?);
+    }
+    resources.set_devices(Some(list));
+    Ok(resources)
+}
+
+fn devices(config: &CellConfig) -> Result<Vec<LinuxDevice>, Error> {
+    let mut seen = HashSet::new();
+    let node = |device: &Device| {
+        let node = device.node()?;
+        match seen.insert(node.path().components().collect::<PathBuf>()) {
+            true => Ok(node),
+            false => Err(Error::invalid("device target", &device.target, "is taken")),
+        }
+    };
+    config.devices.iter().map(node).collect()
+}
+
+/// The rules that count for this cell's capabilities.
+fn seccomp(config: &CellConfig) -> Option<LinuxSeccomp> {
+    let mut seccomp = match &config.seccomp {
+        Seccomp::Default => seccomp::default_for(&config.capabilities).as_ref().clone(),
+        Seccomp::Unconfined => return None,
+        Seccomp::Profile(profile) => {
+            profile.resolve(&config.capabilities, Architecture::NATIVE, Kernel::running())
+        }
+    };
+    let log = LinuxSeccompFilterFlag::SeccompFilterFlagLog;
+    let mut flags = seccomp.flags().clone().unwrap_or_default();
+    if config.seccomp_log && !flags.contains(&log) {
+        flags.push(log);
+        seccomp.set_flags(Some(flags));
+    }
+    Some(seccomp)
+}
+
+fn annotations(config: &CellConfig) -> HashMap<String, String> {
+    let rootfs = match config.upper {
+        Upper::ReadOnly => annotation::SHARED,
+        Upper::Tmpfs => annotation::COPY_ON_WRITE_TMPFS,
+        Upper::Disk => annotation::COPY_ON_WRITE_DISK,
+    };
+    let given = config.annotations.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let mut all: HashMap<_, _> = given.collect();
+    all.insert(annotation::ROOTFS.to_owned(), rootfs.to_owned());
+    all.remove(annotation::INIT);
+    if config.init {
+        all.insert(annotation::INIT.to_owned(), "true".to_owned());
+    }
+    all
+}
+
+fn namespaces(config: &CellConfig) -> Result<Vec<LinuxNamespace>, Error> {
+    use LinuxNamespaceType as Type;
+    let mut kinds = vec![Type::Pid, Type::Mount, Type::Ipc, Type::Uts, Type::Cgroup];
+    if config.network == Network::None {
+        kinds.push(Type::Network);
+    }
+    if config.user_namespace != UserNamespace::Host {
+        kinds.push(Type::User);
+    }
+    let namespace = |kind| Ok(LinuxNamespaceBuilder::default().typ(kind).build()?);
+    kinds.into_iter().map(namespace).collect()
+}
