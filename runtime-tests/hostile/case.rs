@@ -17,8 +17,6 @@ pub struct Case {
     pub modes: &'static [Mode],
     pub expect: Expect,
     pub peers: Peers,
-    /// What hotcell lacks to be asked.
-    pub later: Option<&'static str>,
 }
 
 /// One bundle. Every text may hold `{root}`, `{canary}`, `{share}` and `{token}`.
@@ -127,7 +125,6 @@ impl Case {
             modes: WRITABLE,
             expect: Expect::Contained(0),
             peers: Peers::Run,
-            later: None,
         }
     }
 
@@ -160,11 +157,6 @@ impl Case {
 
     pub fn no_peers(mut self, why: &'static str) -> Case {
         self.peers = Peers::NotRun(why);
-        self
-    }
-
-    pub fn later(mut self, what: &'static str) -> Case {
-        self.later = Some(what);
         self
     }
 }

@@ -109,12 +109,11 @@ fn the_page_is_written(_: &Bed) {
 }
 
 /// How many forms of a case are played when there is no time for all.
-const MOST_FORMS: usize = 12;
+const MOST_FORMS: usize = 8;
 
 /// Plays every form of every case in every mode, and fails with all that went wrong.
 fn hold(cases: Vec<Case>) {
-    let asked = cases.iter().filter(|case| case.later.is_none());
-    let wrong: Vec<_> = asked.flat_map(failures).collect();
+    let wrong: Vec<_> = cases.iter().flat_map(failures).collect();
     assert!(wrong.is_empty(), "{} of the corpus:\n{}", wrong.len(), wrong.join("\n"));
 }
 

@@ -16,10 +16,7 @@ fn path() -> PathBuf {
 
 /// The first columns of a row, which need no peer: name, what it stands for, forms, hotcell.
 fn ours(case: &Case) -> String {
-    let word = match case.later {
-        Some(what) => format!("later: {what}"),
-        None => case.expect.word().to_owned(),
-    };
+    let word = case.expect.word();
     format!("| {} | {} | {} | {word} |", case.name, case.stands_for, case.forms.len())
 }
 
@@ -33,7 +30,7 @@ pub fn check(corpus: &Corpus) {
     }
     let rows = page.lines().filter(|line| {
         let heads = line.starts_with("| case") || line.starts_with("|--");
-        (line.starts_with("| ") || line.starts_with("## ")) && !heads
+        (line.starts_with("| ") || line.starts_with("## ")) && !heads && *line != "## Notes"
     });
     let found: Vec<_> = rows
         .map(|row| match row.starts_with("## ") {
@@ -67,7 +64,7 @@ pub fn write(corpus: &Corpus) {
                 Peer::ALL.map(ask).map(|asked| asked.join().unwrap())
             });
             let words = played.map(|(peer, all)| column(peer, case, &all, &mut notes));
-            eprintln!("{}: {}", case.name, words.join(" | "));
+            println!("{}: {}", case.name, words.join(" | "));
             writeln!(tables, "{} {} |", ours(case), words.join(" | ")).unwrap();
         }
     }
@@ -93,7 +90,7 @@ pub fn write(corpus: &Corpus) {
 pub const PEER_FORMS: usize = 8;
 
 fn verdicts(peer: Peer, case: &Case) -> Vec<(&Form, Verdict)> {
-    if case.later.is_some() || matches!(case.peers, Peers::NotRun(_)) {
+    if matches!(case.peers, Peers::NotRun(_)) {
         return Vec::new();
     }
     let forms = case.forms.iter().take(PEER_FORMS);
@@ -115,9 +112,6 @@ fn column(
         });
         format!("<sup>{}</sup>", at + 1)
     };
-    if case.later.is_some() {
-        return "later".to_owned();
-    }
     if let Peers::NotRun(why) = case.peers {
         return format!("not run {}", noted(why.to_owned()));
     }

@@ -37,7 +37,7 @@ no('clone', 56, 0x10000011, 0, 0, 0, 0)
 no('clone3', 435, buffer, 88)",
             ))
             .modes(WRITABLE)
-            .no_peers("a bundle without a seccomp profile lets them")
+
         ,
         Case::new("other namespaces", "CAP_SYS_ADMIN")
             .form(python(
@@ -78,8 +78,7 @@ no('add_key', 248, b'user', b'x', b'y', 1, -4)
 no('request_key', 249, b'user', b'x', 0, 0)
 no('keyctl', 250, 0, -3, 0)",
             ))
-            .modes(WRITABLE)
-            .no_peers("a bundle without a seccomp profile lets them"),
+            .modes(WRITABLE),
         Case::new("eBPF, performance counters, kexec, modules", "CAP_BPF, CAP_PERFMON, CAP_SYS_BOOT")
             .form(python(
                 "
@@ -140,8 +139,7 @@ no('AF_VSOCK', 41, 40, 1, 0)
 no('AF_KEY', 41, 15, 3, 2)
 no('AF_RXRPC', 41, 33, 2, 2)",
             ))
-            .modes(WRITABLE)
-            .later("the default system call profile"),
+            .modes(WRITABLE),
         Case::new("raised limits and priorities", "CAP_SYS_RESOURCE, CAP_SYS_NICE")
             .form(python(
                 "
