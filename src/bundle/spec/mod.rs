@@ -36,9 +36,9 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
         return Err(Error::invalid("rootfs", path, "must be an absolute path in UTF-8"));
     };
     if let Some(name) = &config.hostname
-        && (name.is_empty() || name.len() > 64 || name.contains('\0'))
+        && (name.is_empty() || name.len() > 64 || name.contains(char::is_control))
     {
-        let why = "must have 1 to 64 bytes, none of them NUL";
+        let why = "must have 1 to 64 bytes, none of them a control character";
         return Err(Error::invalid("hostname", name, why));
     }
     let hostname = config.hostname.clone().unwrap_or_else(|| DEFAULT_HOSTNAME.to_owned());

@@ -78,7 +78,7 @@ fn outer_mounts_come_before_inner_ones() {
 #[test]
 fn nonsense_is_refused_with_the_value() {
     type Change = fn(&mut CellConfig);
-    let changes: [(Change, &str); 12] = [
+    let changes: [(Change, &str); 13] = [
         (|c| c.args[0].clear(), "command"),
         (|c| c.args.push("a\0b".into()), "argument"),
         (|c| c.cwd = "relative".into(), "relative"),
@@ -90,6 +90,7 @@ fn nonsense_is_refused_with_the_value() {
         (|c| c.env.push("A=s\0".into()), "environment variable \"A\": must be"),
         (|c| c.rootfs = "rootfs".into(), "rootfs"),
         (|c| c.hostname = Some("h".repeat(65)), "hostname"),
+        (|c| c.hostname = Some("a\nb".into()), "hostname"),
         (|c| c.tmpfs = vec![Tmpfs::new("/t"), Tmpfs::new("/a"), Tmpfs::new("/t/")], "taken"),
     ];
     for (change, text) in changes {

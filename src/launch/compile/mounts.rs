@@ -41,6 +41,7 @@ fn one(
     let target = target("mount destination", mount.destination())?;
     let kind = mount.typ().clone().unwrap_or_default();
     let options = options::parse(&target, &kind, mount.options().as_deref().unwrap_or_default())?;
+    only_proc(&target, &kind, options.bind, mount.source().as_deref())?;
     // An image decides what lies at these paths; a link there would redirect what is written to
     // them later.
     let own = ["/proc", "/sys", DEV];
@@ -65,6 +66,37 @@ fn one(
         how,
     })));
     Ok(())
+}
+
+/// What runtimes allow to be put over a file of /proc: what lxcfs and the like bring.
+const IN_PROC: [&str; 10] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+];
+
+/// Refuses a /proc that is none: programs believe what stands there, about their own rights too.
+fn only_proc(target: &str, kind: &str, bind: bool, source: Option<&Path>) -> Result<(), Error> {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    let is_proc = |source| {
+        rustix::fs::statfs(source).is_ok_and(|found| found.f_type as u64 == PROC_SUPER_MAGIC)
+    };
+    let why = match target.strip_prefix("/proc") {
+        Some("") if bind && !source.is_some_and(is_proc) => "must be a proc file system",
+        Some("") if !bind && kind != "proc" => "must be a proc file system",
+        Some(below) if below.starts_with('/') && !IN_PROC.contains(&target) => {
+            "lies in /proc, where only files such as /proc/meminfo may be replaced"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Invalid { field: format!("mount on {target}"), why: why.to_owned() })
 }
 
 /// A part of the host's tree. A relative source is the bundle's.
@@ -157,5 +189,29 @@ mod tests {
         let single = bound(&["bind", "ro", "rnoexec", "shared"]);
         assert_eq!((single.own, single.propagation), ([0, 0], MS_SHARED as u64 | all));
         assert_eq!(single.tree, [MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC, 0]);
+    }
+    #[test]
+    fn nothing_but_proc_stands_in_for_proc() {
+        let proc = Some(Path::new("/proc"));
+        let file = Some(Path::new("/etc"));
+        for (target, kind, bind, source) in [
+            ("/proc", "proc", false, None),
+            ("/proc", "bind", true, proc),
+            ("/proc/meminfo", "bind", true, file),
+            ("/process", "tmpfs", false, None),
+            ("/sys", "bind", true, file),
+        ] {
+            assert!(only_proc(target, kind, bind, source).is_ok(), "{target} {kind}");
+        }
+        for (target, kind, bind, source) in [
+            ("/proc", "bind", true, file),
+            ("/proc", "bind", true, None),
+            ("/proc", "tmpfs", false, None),
+            ("/proc/sys", "tmpfs", false, None),
+            ("/proc/self/attr", "bind", true, file),
+            ("/proc/x", "proc", false, None),
+        ] {
+            assert!(only_proc(target, kind, bind, source).is_err(), "{target} {kind}");
+        }
     }
 }
