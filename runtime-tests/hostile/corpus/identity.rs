@@ -116,9 +116,8 @@ pub fn cases() -> Vec<Case> {
             .modes(ONE)
             .no_peers("the bundle is refused before it is written")
             .refused("hostname"),
-        Case::new("a host name that says more", "injection into files and prompts").form(
-            Form::script("[ \"$(hostname | wc -l)\" = 2 ] || hostname")
-                .flags(["--hostname=a\n127.0.0.1 b $(touch {canary}/x)"]),
-        ),
+        Case::new("a host name that says more", "injection into files and prompts")
+            .form(Form::script("hostname").flags(["--hostname=a\n127.0.0.1 b $(touch {canary}/x)"]))
+            .refused("hostname"),
     ]
 }
