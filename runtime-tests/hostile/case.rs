@@ -75,6 +75,8 @@ pub enum Peers {
 pub struct Mode {
     pub init: bool,
     pub upper: Upper,
+    /// Whether its ids are its own.
+    pub own_ids: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,7 +87,7 @@ pub enum Upper {
 }
 
 const fn mode(init: bool, upper: Upper) -> Mode {
-    Mode { init, upper }
+    Mode { init, upper, own_ids: false }
 }
 
 /// With and without an init, on every kind of root.

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::{Command, Stdio as Pipes};
 
-use hotcell::bundle::{CellConfig, Upper as RootUpper, spec};
+use hotcell::bundle::{CellConfig, Upper as RootUpper, UserNamespace, spec};
 use hotcell::launch::{Exit, Stdio, Stream};
 use hotcell::native::Error;
 use serde_json::Value;
@@ -45,6 +45,7 @@ pub fn command(scene: &Scene, act: &Act) -> Vec<String> {
 pub fn words(scene: &Scene, form: &Form, mode: Mode) -> Vec<String> {
     let mut words = vec!["--rootfs".to_owned(), scene.root().to_str().unwrap().to_owned()];
     words.extend(mode.init.then(|| "--init".to_owned()));
+    words.extend(mode.own_ids.then(|| "--userns=auto".to_owned()));
     words.push(match mode.upper {
         Upper::Tmpfs => "--upper=tmpfs".to_owned(),
         Upper::Disk => "--upper=disk".to_owned(),
@@ -80,6 +81,9 @@ fn by_program(scene: &Scene, form: &Form, mode: Mode) -> Seen {
 fn in_process(scene: &Scene, form: &Form, mode: Mode, edit: &super::case::Edit) -> Seen {
     let mut config = CellConfig::new(scene.root(), command(scene, &form.act));
     config.init = mode.init;
+    if mode.own_ids {
+        config.user_namespace = UserNamespace::Auto;
+    }
     config.upper = match mode.upper {
         Upper::Tmpfs => RootUpper::Tmpfs,
         Upper::Disk => RootUpper::Disk,

@@ -78,7 +78,7 @@ impl Peer {
         for dir in ["peer", "peer/over", "peer/rootfs", "peer/state"] {
             fs::create_dir(scene.bed.path(dir)).unwrap();
         }
-        let mode = Mode { init: false, upper: Upper::Tmpfs };
+        let mode = Mode { init: false, upper: Upper::Tmpfs, own_ids: false };
         let written = write_bundle(&scene, form, mode)?;
         let copy = scene.bed.path("peer").join(self.name());
         fs::copy(self.program(), &copy).unwrap();
