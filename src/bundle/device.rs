@@ -10,7 +10,7 @@ use oci_spec::runtime::{
 };
 
 use super::Error;
-use super::grammar::absolute;
+use super::path::absolute;
 
 /// A device by its number. The cell gets a node of its own for it, never the host's.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,6 +1,5 @@
 //! The short forms people type for tmpfs, networks and limits. Unknown words are errors.
 
-use std::path::{Component, Path};
 use std::str::FromStr;
 
 use oci_spec::runtime::PosixRlimitType;
@@ -8,6 +7,7 @@ use oci_spec::runtime::PosixRlimitType;
 use super::Error;
 use super::config::{Network, Tmpfs};
 use super::limits::Rlimit;
+use super::path::absolute;
 use super::units::Bytes;
 
 impl FromStr for Tmpfs {
@@ -85,25 +85,6 @@ pub(super) fn octal_mode(what: &'static str, text: &str) -> Result<u32, Error> {
     let digits = text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o7777);
     mode.ok_or_else(|| Error::invalid(what, text, "must be an octal mode"))
-}
-
-/// An absolute path without "..", which may not be the root itself.
-pub(super) fn absolute(what: &'static str, path: &str) -> Result<String, Error> {
-    let refuse = |why: &str| Err(Error::invalid(what, path, why));
-    if !path.starts_with('/') {
-        return refuse("must be an absolute path");
-    }
-    if path.contains('\0') {
-        return refuse("must not hold a NUL byte");
-    }
-    let mut parts = Path::new(path).components();
-    if parts.clone().any(|part| part == Component::ParentDir) {
-        return refuse("must not hold \"..\"");
-    }
-    if parts.nth(1).is_none() {
-        return refuse("must not be the root");
-    }
-    Ok(path.to_owned())
 }
 
 #[cfg(test)]

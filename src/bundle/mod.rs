@@ -19,6 +19,7 @@ mod grammar;
 mod limits;
 mod mount_flag;
 mod name;
+mod path;
 mod spec;
 mod units;
 mod user;

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use super::Error;
 use super::config::Tmpfs;
-use super::grammar::{absolute, octal_mode};
+use super::grammar::octal_mode;
+use super::path::absolute;
 use super::volume::{Submounts, Volume};
 
 /// What `--mount` asks for.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::Error;
-use super::grammar::absolute;
+use super::path::absolute;
 
 /// A host directory or file inside the cell.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,5 +1,6 @@
 //! What the init holds while it builds the cell: the new root, and paths that lead nowhere else.
 
+use super::files;
 use super::kernel::{self, Fault, Fd, Outcome, Text};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
@@ -27,7 +28,7 @@ impl Cell {
 
     /// Takes the host directory `path` for the root.
     pub(crate) fn enter(&mut self, path: Text) -> Outcome {
-        self.root = kernel::open(path, O_PATH)?;
+        self.root = files::open(path, O_PATH)?;
         kernel::fchdir(&self.root)
     }
 
@@ -37,7 +38,7 @@ impl Cell {
 
     /// Opens `path` in root as a handle to mount on.
     pub(crate) fn locate(&self, path: Text, no_symlinks: bool) -> Outcome<Fd> {
-        kernel::open_in_root(&self.root, path, O_PATH, no_symlinks)
+        files::open_in_root(&self.root, path, O_PATH, no_symlinks)
     }
 
     /// The same, `None` when nothing is there.

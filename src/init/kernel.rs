@@ -56,7 +56,7 @@ impl Text {
         (pointer != 0).then_some(Text(pointer as *const u8))
     }
 
-    fn argument(self) -> usize {
+    pub(super) fn argument(self) -> usize {
         self.0 as usize
     }
 
@@ -86,7 +86,7 @@ pub(crate) unsafe fn call<const N: usize>(number: usize, args: [usize; N]) -> Ou
 }
 
 /// What goes into a register.
-trait Argument {
+pub(super) trait Argument {
     fn slot(&self) -> usize;
 }
 
@@ -131,7 +131,7 @@ macro_rules! plain_calls {
     };
 }
 
-const EMPTY: Text = Text(c"".as_ptr().cast());
+pub(super) const EMPTY: Text = Text(c"".as_ptr().cast());
 
 plain_calls! {
     fn unshare(flags: u64) = unshare [flags];
@@ -159,103 +159,6 @@ plain_calls! {
     fn duplicate_onto(fd: &Fd, number: usize) = dup3 [fd, number, 0];
     fn set_session() = setsid [];
     fn kill(pid: i32, signal: i32) = kill [pid, signal];
-}
-
-/// Opens `path` below `dir` and nowhere else: a symbolic link is followed inside `dir`, never
-/// through a magic link, and not at all with `no_symlinks`.
-pub(crate) fn open_in_root(dir: &Fd, path: Text, flags: usize, no_symlinks: bool) -> Outcome<Fd> {
-    let links = if no_symlinks { RESOLVE_NO_SYMLINKS } else { 0 };
-    let how = OpenHow {
-        flags: (flags | O_CLOEXEC) as u64,
-        mode: 0,
-        resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | links,
-    };
-    let mut tries = 0;
-    loop {
-        let args = [dir.0 as usize, path.argument(), &raw const how as usize, size_of_val(&how)];
-        // SAFETY: `how` outlives the call and its size is given.
-        match unsafe { call(nr::openat2, args) } {
-            // The kernel gives up when a rename elsewhere may have raced with "..".
-            Err(fault) if fault.is(Errno::EAGAIN) && tries < 128 => tries += 1,
-            other => return other.map(|fd| Fd(fd as i32)),
-        }
-    }
-}
-
-/// Opens `path` from the current directory, or the host's root when it is absolute.
-pub(crate) fn open(path: Text, flags: usize) -> Outcome<Fd> {
-    let args = [AT_FDCWD as usize, path.argument(), flags | O_CLOEXEC, 0];
-    // SAFETY: a NUL-terminated path and numbers.
-    unsafe { call(nr::openat, args) }.map(|fd| Fd(fd as i32))
-}
-
-/// A detached copy of the mount at `path` (from `dir` when relative or empty).
-pub(crate) fn clone_tree(dir: i32, path: Text, recursive: bool) -> Outcome<Fd> {
-    let mut flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
-    if recursive {
-        flags |= AT_RECURSIVE;
-    }
-    // SAFETY: a NUL-terminated path and numbers.
-    unsafe { call(nr::open_tree, [dir as usize, path.argument(), flags]) }.map(|fd| Fd(fd as i32))
-}
-
-/// Changes attributes and propagation of an open mount, or of its whole tree.
-pub(crate) fn set_attributes(mount: &Fd, attr: &MountAttr, recursive: bool) -> Outcome {
-    let flags = if recursive { AT_EMPTY_PATH | AT_RECURSIVE } else { AT_EMPTY_PATH };
-    let empty = c"".as_ptr() as usize;
-    let args =
-        [mount.0 as usize, empty, flags, core::ptr::from_ref(attr) as usize, size_of_val(attr)];
-    // SAFETY: `attr` outlives the call and its size is given.
-    unsafe { call(nr::mount_setattr, args) }.map(drop)
-}
-
-/// An empty memory file system that is mounted nowhere yet; its root has mode 755.
-pub(crate) fn detached_tmpfs(attributes: u64) -> Outcome<Fd> {
-    let text = |text: &'static core::ffi::CStr| text.as_ptr() as usize;
-    // SAFETY: NUL-terminated strings and numbers, here and below.
-    let context = unsafe { call(nr::fsopen, [text(c"tmpfs"), FSOPEN_CLOEXEC]) };
-    let context = Fd(context? as i32);
-    let args = [context.slot(), FSCONFIG_SET_STRING, text(c"mode"), text(c"755"), 0];
-    // SAFETY: as above.
-    unsafe { call(nr::fsconfig, args) }?;
-    // SAFETY: as above.
-    unsafe { call(nr::fsconfig, [context.slot(), FSCONFIG_CMD_CREATE, 0, 0, 0]) }?;
-    let args = [context.slot(), FSMOUNT_CLOEXEC, attributes as usize];
-    // SAFETY: as above.
-    unsafe { call(nr::fsmount, args) }.map(|fd| Fd(fd as i32))
-}
-
-/// What an open file is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Kind {
-    /// The type bits of its mode.
-    pub(crate) bits: u32,
-    /// The device that it stands for, if it is a node of one: major and minor number.
-    pub(crate) device: (u32, u32),
-}
-
-/// Looks at an open file.
-pub(crate) fn kind(fd: &Fd) -> Outcome<Kind> {
-    const STATX_TYPE: usize = 1;
-    const MODE_AT: usize = 28;
-    const DEVICE_AT: usize = 128;
-    let mut answer = [0u8; 256];
-    let args = [fd.slot(), EMPTY.slot(), AT_EMPTY_PATH, STATX_TYPE, answer.as_mut_ptr() as usize];
-    // SAFETY: `struct statx` is 256 bytes.
-    unsafe { call(nr::statx, args) }?;
-    let word = |at: usize| {
-        u32::from_ne_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]])
-    };
-    let mode = u32::from(u16::from_ne_bytes([answer[MODE_AT], answer[MODE_AT + 1]]));
-    Ok(Kind { bits: mode & S_IFMT, device: (word(DEVICE_AT), word(DEVICE_AT + 4)) })
-}
-
-/// Whether the current directory lies below the root: the kernel marks the others.
-pub(crate) fn inside_root() -> Outcome<bool> {
-    let mut path = [0u8; 4096];
-    // SAFETY: the kernel writes at most the length given.
-    let length = unsafe { call(nr::getcwd, [path.as_mut_ptr() as usize, path.len()]) }?;
-    Ok(length > 0 && path[0] == b'/')
 }
 
 pub(crate) fn write(fd: &Fd, bytes: &[u8]) -> Outcome<usize> {

@@ -17,6 +17,7 @@
 )]
 
 mod cell;
+mod files;
 mod kernel;
 mod mounts;
 mod plan;

@@ -8,7 +8,8 @@
 use core::ffi::CStr;
 
 use super::cell::Cell;
-use super::kernel::{self, Fault, Fd, Kind, Outcome, Text};
+use super::files::{self, Kind};
+use super::kernel::{self, Fault, Fd, Outcome, Text};
 use super::plan::Plan;
 use super::wire::{IN_TRAY, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, RECURSIVE, Step};
 use crate::sys::abi::*;
@@ -36,14 +37,14 @@ pub(crate) fn tree_here(plan: &mut Plan, step: &Step) -> Outcome {
     let tree = plan.tree(step.number[0])?;
     let name = plan.text(step.text[0])?;
     kernel::mkdir_at(AT_FDCWD, name, 0o700)?;
-    kernel::move_mount(&tree, &kernel::open(name, O_PATH)?)
+    kernel::move_mount(&tree, &files::open(name, O_PATH)?)
 }
 
 /// Attaches a mount that the parent made on a host directory and takes it for the root.
 pub(crate) fn tree_as_root(cell: &mut Cell, plan: &mut Plan, step: &Step) -> Outcome {
     let tree = plan.tree(step.number[0])?;
     let target = plan.text(step.text[0])?;
-    kernel::move_mount(&tree, &kernel::open(target, O_PATH)?)?;
+    kernel::move_mount(&tree, &files::open(target, O_PATH)?)?;
     cell.enter(target)
 }
 
@@ -64,10 +65,10 @@ pub(crate) fn overlay(target: Text, options: Text) -> Outcome {
 pub(crate) fn bind_root(plan: &Plan, step: &Step) -> Outcome {
     let [attr_set, propagation, _] = step.number;
     let recursive = step.flags & RECURSIVE != 0;
-    let tree = kernel::clone_tree(AT_FDCWD, plan.text(step.text[0])?, recursive)?;
+    let tree = files::clone_tree(AT_FDCWD, plan.text(step.text[0])?, recursive)?;
     let attr = MountAttr { attr_set, propagation, ..MountAttr::default() };
-    kernel::set_attributes(&tree, &attr, recursive)?;
-    kernel::move_mount(&tree, &kernel::open(plan.text(step.text[1])?, O_PATH)?)
+    files::set_attributes(&tree, &attr, recursive)?;
+    kernel::move_mount(&tree, &files::open(plan.text(step.text[1])?, O_PATH)?)
 }
 
 /// Opens the step's target in root, made first when the step says so.
@@ -76,7 +77,7 @@ fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
     if step.flags & IN_TRAY != 0 {
         let tray = cell.tray.as_ref().ok_or(Fault::new(nr::mkdirat, Errno::ENOENT))?;
         kernel::mkdir_at(tray.0, path, 0o755)?;
-        return kernel::open_in_root(tray, path, O_PATH, true);
+        return files::open_in_root(tray, path, O_PATH, true);
     }
     let no_symlinks = step.flags & NO_SYMLINKS != 0;
     match cell.locate(path, no_symlinks) {
@@ -103,7 +104,7 @@ pub(crate) fn mount(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
 /// Clones a host mount, settles its attributes while nobody sees it, and attaches it in root.
 pub(crate) fn bind(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
     let recursive = step.flags & RECURSIVE != 0;
-    let tree = kernel::clone_tree(AT_FDCWD, plan.text(step.text[1])?, recursive)?;
+    let tree = files::clone_tree(AT_FDCWD, plan.text(step.text[1])?, recursive)?;
     settle(&tree, step.number)?;
     kernel::move_mount(&tree, &target(cell, plan, step)?)
 }
@@ -120,7 +121,7 @@ fn settle(tree: &Fd, [own, all, propagation]: [u64; 3]) -> Outcome {
             userns_fd: 0,
         };
         if halves != 0 || attr.propagation != 0 {
-            kernel::set_attributes(tree, &attr, recursive)?;
+            files::set_attributes(tree, &attr, recursive)?;
         }
     }
     Ok(())
@@ -128,7 +129,7 @@ fn settle(tree: &Fd, [own, all, propagation]: [u64; 3]) -> Outcome {
 
 /// Mounts the tray, and keeps it open: a second look at its path could find another mount.
 pub(crate) fn tray(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
-    let tray = kernel::detached_tmpfs(BARE)?;
+    let tray = files::detached_tmpfs(BARE)?;
     kernel::move_mount(&tray, &target(cell, plan, step)?)?;
     cell.tray = Some(tray);
     Ok(())
@@ -138,7 +139,7 @@ pub(crate) fn tray(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
 pub(crate) fn seal_tray(cell: &mut Cell) -> Outcome {
     let tray = cell.tray.take().ok_or(Fault::new(nr::mount_setattr, Errno::ENOENT))?;
     let attr = MountAttr { attr_set: MOUNT_ATTR_RDONLY, ..MountAttr::default() };
-    kernel::set_attributes(&tray, &attr, false)
+    files::set_attributes(&tray, &attr, false)
 }
 
 /// Makes a device, FIFO or file. One that is there already stays, with its owner and its mode, but
@@ -149,7 +150,7 @@ pub(crate) fn node(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
     let name = plan.text(step.text[1])?;
     match kernel::mknod_at(parent.0, name, mode, device) {
         Err(fault) if fault.is(Errno::EEXIST) => {
-            let there = kernel::kind(&kernel::open_in_root(parent, name, O_PATH, true)?)?;
+            let there = files::kind(&files::open_in_root(parent, name, O_PATH, true)?)?;
             let asked = Kind { bits: mode as u32 & S_IFMT, device: split(device) };
             return if there == asked { Ok(()) } else { Err(fault) };
         }
@@ -188,11 +189,11 @@ pub(crate) fn mask(cell: &mut Cell, path: Text) -> Outcome {
     let Some(target) = cell.locate_existing(path)? else {
         return Ok(());
     };
-    let is_dir = kernel::kind(&target)?.bits == S_IFDIR;
+    let is_dir = files::kind(&target)?.bits == S_IFDIR;
     let cover = match (is_dir, &cell.empty_dir, &cell.null) {
         (true, Some(cover), _) | (false, _, Some(cover)) => cover,
         (true, None, _) => {
-            let empty = kernel::detached_tmpfs(BARE | MOUNT_ATTR_RDONLY)?;
+            let empty = files::detached_tmpfs(BARE | MOUNT_ATTR_RDONLY)?;
             kernel::move_mount(&empty, &target)?;
             cell.empty_dir = Some(empty);
             return Ok(());
@@ -202,14 +203,14 @@ pub(crate) fn mask(cell: &mut Cell, path: Text) -> Outcome {
             cell.null.insert(null)
         }
     };
-    let tree = kernel::clone_tree(cover.0, Text::literal(c""), false)?;
+    let tree = files::clone_tree(cover.0, Text::literal(c""), false)?;
     kernel::move_mount(&tree, &target)
 }
 
 /// Opens the cell's own null device. An image or a neighbour may have put something else there.
 fn null_device(cell: &Cell, flags: usize) -> Outcome<Fd> {
-    let null = kernel::open_in_root(cell.root(), Text::literal(c"/dev/null"), flags, true)?;
-    match kernel::kind(&null)? {
+    let null = files::open_in_root(cell.root(), Text::literal(c"/dev/null"), flags, true)?;
+    match files::kind(&null)? {
         NULL => Ok(null),
         _ => Err(Fault::new(nr::statx, Errno::ENXIO)),
     }
@@ -220,19 +221,19 @@ pub(crate) fn read_only(cell: &Cell, path: Text) -> Outcome {
     let Some(target) = cell.locate_existing(path)? else {
         return Ok(());
     };
-    let tree = kernel::clone_tree(target.0, Text::literal(c""), true)?;
+    let tree = files::clone_tree(target.0, Text::literal(c""), true)?;
     let attr = MountAttr {
         attr_set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
         ..MountAttr::default()
     };
-    kernel::set_attributes(&tree, &attr, true)?;
+    files::set_attributes(&tree, &attr, true)?;
     kernel::move_mount(&tree, &target)
 }
 
 /// Changes the attributes of the root mount.
 pub(crate) fn root_attributes(cell: &Cell, attr_set: u64) -> Outcome {
     let attr = MountAttr { attr_set, ..MountAttr::default() };
-    kernel::set_attributes(cell.root(), &attr, false)
+    files::set_attributes(cell.root(), &attr, false)
 }
 
 /// Makes the new root the root. The old one is stacked on "." by the pivot and let go at once, so
@@ -261,7 +262,7 @@ pub(crate) fn working_dir(cell: &Cell, path: Text) -> Outcome {
         found => found?,
     };
     kernel::fchdir(&dir)?;
-    match kernel::inside_root()? {
+    match files::inside_root()? {
         true => Ok(()),
         false => Err(Fault::new(nr::getcwd, Errno::ENOENT)),
     }

@@ -3,6 +3,7 @@
 //!
 //! All of these outlive exec, and none of them is the task's business.
 
+use super::files;
 use super::kernel::{self, Outcome, Text, call};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
@@ -70,7 +71,7 @@ fn ordinary_io() -> Outcome {
 
 /// Writes the score. One that is only wished for may be refused.
 pub(crate) fn set_oom_score(score: &[u8], required: bool) -> Outcome {
-    let file = match kernel::open(Text::literal(c"/proc/self/oom_score_adj"), O_RDWR) {
+    let file = match files::open(Text::literal(c"/proc/self/oom_score_adj"), O_RDWR) {
         // A kernel without the killer has no score.
         Err(fault) if fault.is(Errno::ENOENT) && !required => return Ok(()),
         file => file?,

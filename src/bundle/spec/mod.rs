@@ -17,7 +17,7 @@ use oci_spec::runtime::{
 use super::config::{CellConfig, Network, Seccomp, Upper};
 use super::device::Device;
 use super::user_namespace::{self, UserNamespace};
-use super::{Error, annotation, defaults, grammar};
+use super::{Error, annotation, defaults, path};
 use crate::seccomp::{self, Architecture, Kernel};
 
 /// The version of the runtime specification that is written.
@@ -45,7 +45,7 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
     let mut masked: Vec<String> = defaults::MASKED_PATHS.map(str::to_owned).into();
     masked.push(defaults::MASKED_POWER.to_owned());
     for path in &config.masked_paths {
-        masked.push(grammar::absolute("masked path", path)?);
+        masked.push(path::absolute("masked path", path)?);
     }
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(config)?)

@@ -8,7 +8,7 @@ use oci_spec::runtime::{Mount, MountBuilder};
 use super::super::config::{CellConfig, Network, Tmpfs};
 use super::super::user_namespace::UserNamespace;
 use super::super::volume::Volume;
-use super::super::{Error, grammar};
+use super::super::{Error, path};
 
 /// Docker's mounts, then the caller's; those above come before those below.
 pub(super) fn mounts(config: &CellConfig) -> Result<Vec<Mount>, Error> {
@@ -63,7 +63,7 @@ fn borrowed_sys(config: &CellConfig) -> bool {
 }
 
 fn mount(target: &str, kind: &str, source: &str, options: Vec<String>) -> Result<Mount, Error> {
-    let target = grammar::absolute("mount target", target)?;
+    let target = path::absolute("mount target", target)?;
     Ok(MountBuilder::default()
         .destination(target)
         .typ(kind)
