@@ -1,7 +1,8 @@
 //! What containment adds to a start, and what its system call filter costs by itself.
 //!
-//! One interleaved run of two cells, started in turn by this process: one with the default profile,
-//! capabilities dropped and paths masked, one with no filter, every capability and nothing masked.
+//! One interleaved run of cells, started in turn by this process: one with the default profile,
+//! capabilities dropped and paths masked, one with no filter, every capability and nothing masked (and
+//! that once more, as a null test), one contained with ids of its own.
 //! Then the kernel's price of loading filters (see `filter.c`), and the library's of having them at
 //! hand. Prints one JSON line for each figure; the ratio of medians comes with a bootstrap 95 %
 //! interval.
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio as Pipes};
 use std::time::{Duration, Instant};
 
-use hotcell::bundle::{CellConfig, Seccomp, spec};
+use hotcell::bundle::{CellConfig, Seccomp, UserNamespace, spec};
 use hotcell::launch::Stdio;
 use hotcell::native::{Instance, Options};
 use hotcell::oci_spec::runtime::{Capability, LinuxSeccomp};
@@ -47,8 +48,17 @@ fn all_capabilities() -> Vec<Capability> {
     held.iter().map(|cap| cap.to_string().trim_start_matches("CAP_").parse().unwrap()).collect()
 }
 
+/// How a cell is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Contained,
+    Bare,
+    OwnIds,
+}
+
 /// One start: create, run, wait, close.
-fn start(driver: &Instance, hardened: bool) -> f64 {
+fn start(driver: &Instance, held: Held) -> f64 {
+    let hardened = held != Held::Bare;
     let mut config = CellConfig::new(fixture("busybox"), ["/bin/true"]);
     config.init = false;
     config.limits.memory = Some("128m".parse().unwrap());
@@ -57,6 +67,9 @@ fn start(driver: &Instance, hardened: bool) -> f64 {
     if !hardened {
         config.seccomp = Seccomp::Unconfined;
         config.capabilities = all_capabilities();
+    }
+    if held == Held::OwnIds {
+        config.user_namespace = UserNamespace::Auto;
     }
     let begun = Instant::now();
     let mut spec = spec(&config).unwrap();
@@ -74,25 +87,25 @@ fn start(driver: &Instance, hardened: bool) -> f64 {
 
 fn starts(rounds: usize, spacing: Duration) {
     let driver = Instance::open(Options::default()).unwrap();
-    let (mut hard, mut bare, mut again) = (Vec::new(), Vec::new(), Vec::new());
+    const TURNS: [Held; 4] = [Held::Contained, Held::Bare, Held::Bare, Held::OwnIds];
+    let mut times = TURNS.map(|_| Vec::new());
     for round in 0..rounds + 5 {
-        let mut times = [0.0; 3];
-        for turn in 0..3 {
+        for turn in 0..TURNS.len() {
             // Nobody always runs behind the same neighbour.
-            let who = (turn + round) % 3;
+            let who = (turn + round) % TURNS.len();
             std::thread::sleep(spacing);
-            times[who] = start(&driver, who == 0);
-        }
-        // The first rounds warm the caches.
-        if round >= 5 {
-            hard.push(times[0]);
-            bare.push(times[1]);
-            again.push(times[2]);
+            let took = start(&driver, TURNS[who]);
+            // The first rounds warm the caches.
+            if round >= 5 {
+                times[who].push(took);
+            }
         }
     }
+    let [hard, bare, again, own_ids] = times;
     let spacing = spacing.as_millis();
     report(&format!("contained, {spacing} ms apart"), "us", &hard, Some(&bare));
     report(&format!("bare, {spacing} ms apart"), "us", &bare, None);
+    report(&format!("contained, own ids, {spacing} ms apart"), "us", &own_ids, Some(&hard));
     report(&format!("null test: bare again, {spacing} ms apart"), "us", &again, Some(&bare));
 }
 
