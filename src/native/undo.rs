@@ -99,11 +99,17 @@ impl Undo {
         self.made.push(made);
     }
 
-    /// Removes everything, the last thing first. A failure stops nothing; all are reported.
+    /// Removes everything, the last thing first. A failure stops nothing; all are reported. But ids
+    /// stay taken when anything is left: it may be a process that still has them.
     pub(super) fn run(&mut self) -> Result<(), Leftovers> {
         let mut left = Vec::new();
         while let Some(made) = self.made.pop() {
-            left.extend(made.unmake().err());
+            match made {
+                Made::Ids(_) if !left.is_empty() => {
+                    left.push(("the cell's ids".into(), "something of the cell is left".into()));
+                }
+                made => left.extend(made.unmake().err()),
+            }
         }
         if left.is_empty() {
             return Ok(());
@@ -140,5 +146,21 @@ mod tests {
         assert_eq!(leftovers.left.len(), 1, "a file is no directory");
         assert!(!outer.exists());
         assert!(leftovers.to_string().starts_with("could not remove "), "{leftovers}");
+    }
+
+    #[test]
+    fn ids_are_free_only_when_nothing_is_left_that_could_have_them() {
+        let at = tempfile::tempdir().unwrap();
+        let (link, file) = (at.path().join("7"), at.path().join("file"));
+        std::fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink("instance", &link).unwrap();
+        let mut undo = Undo::default();
+        undo.push(Made::Ids(link.clone()));
+        undo.push(Made::Dir(file));
+        assert_eq!(undo.run().unwrap_err().left.len(), 2);
+        assert!(link.symlink_metadata().is_ok() && undo.failed.load(Ordering::Acquire));
+        undo.push(Made::Ids(link.clone()));
+        undo.run().unwrap();
+        assert!(link.symlink_metadata().is_err());
     }
 }
