@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         test!(the_host_network_comes_with_the_hosts_sys, Cells, Busybox),
         test!(streams_can_be_opened_by_name, Cells, Busybox),
         test!(a_bundle_of_others_with_maps_runs, Cells, Busybox),
+        test!(a_proc_of_another_namespace_is_understood, Cells, Busybox),
         test!(what_makes_no_sense_is_refused, Busybox),
         test!(limits_hold, Cells, Busybox, Pids, Memory),
         test!(a_killed_drivers_ids_are_free_again, Cells, Busybox),
@@ -202,6 +203,17 @@ fn a_bundle_of_others_with_maps_runs(bed: &Bed) {
     assert_eq!(outcome.exit.shell_code(), 0);
     let made = std::fs::metadata(rootfs.join("made")).unwrap();
     assert_eq!((made.uid(), made.gid()), (400_000, 400_000));
+}
+
+/// In a PID namespace under the /proc of the one above, numbers there are not those that clone gives.
+fn a_proc_of_another_namespace_is_understood(bed: &Bed) {
+    let rootfs = fixture("busybox");
+    let args = ["--rootfs", rootfs.to_str().unwrap(), "--read-only", "--userns", "auto"];
+    let hotcell = bed.command("run", args.iter().chain(&["id", "-u"]));
+    let mut apart = std::process::Command::new("unshare");
+    apart.args(["--pid", "--fork"]).arg(hotcell.get_program()).args(hotcell.get_args());
+    apart.envs(hotcell.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    assert_eq!(crate::bed::Ran::from(apart.output().unwrap()).ok(), "0\n");
 }
 
 fn what_makes_no_sense_is_refused(bed: &Bed) {

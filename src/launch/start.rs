@@ -113,7 +113,7 @@ pub fn launch(
     let cell = Cell::new(spawned.pidfd, spawned.pid, control, plan.stay);
     let begun = match &plan.ids {
         None => Ok(sent),
-        Some(maps) => user_namespace::settle(spawned.pid, maps, &plan)
+        Some(maps) => user_namespace::settle(&cell, maps, &plan)
             .and_then(|trees| send_with(cell.control(), &bytes, &trees)),
     };
     let settled = begun

@@ -1,61 +1,78 @@
 //! What the parent does for a cell with ids of its own, between the birth of its init and the plan:
 //! the maps, and the mounts that the init can't reach.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, open, openat};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use super::Error;
 use super::mount_plan::{Mapped, Tree};
 use super::plan::{IdMaps, Plan, Step};
+use super::{Cell, Error};
 use crate::init::wire::MOST_TREES;
 use crate::sys::abi::{MOUNT_ATTR_IDMAP, MS_REC, MountAttr};
 use crate::sys::limits::raise_hard;
 use crate::sys::mount::set_attributes;
 
-/// Gives the namespace of process `pid` its maps, and opens what the plan sends along.
-///
-/// The process is this one's own child and blocked, so its number is its own.
-pub(super) fn settle(pid: i32, maps: &IdMaps, plan: &Plan) -> Result<Vec<OwnedFd>, Error> {
+/// Gives the cell's user namespace its maps, and opens what the plan sends along. The cell's init
+/// waits for it.
+pub(super) fn settle(cell: &Cell, maps: &IdMaps, plan: &Plan) -> Result<Vec<OwnedFd>, Error> {
     let count = plan.trees().count();
     if count > MOST_TREES {
         let detail = format!(": {count} with ids of their own, {MOST_TREES} at most");
         return Err(Error::Unsupported { field: "mounts".to_owned(), detail });
     }
-    let proc = Path::new("/proc").join(pid.to_string());
-    write_map(&proc.join("uid_map"), &maps.uid)?;
-    write_map(&proc.join("gid_map"), &maps.gid)?;
+    let proc = in_proc(cell)?;
+    write_map(&proc, "uid_map", &maps.uid)?;
+    write_map(&proc, "gid_map", &maps.gid)?;
     for step in &plan.steps {
         if let Step::Rlimit { resource, hard, .. } = step {
             // Root of the namespace may lower its limits only. What this process may not raise
             // either fails at the step, which says so.
-            let _ = raise_hard(pid, *resource, *hard);
+            let _ = raise_hard(cell.pid(), *resource, *hard);
         }
     }
-    let namespace = File::open(proc.join("ns/user"))
-        .map_err(|error| Error::system("open the user namespace", error))?;
-    plan.trees().map(|tree| open(tree, namespace.as_fd())).collect()
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let namespace = openat(&proc, "ns/user", flags, Mode::empty())
+        .map_err(|errno| Error::system("open the user namespace", errno))?;
+    plan.trees().map(|tree| detach(tree, namespace.as_fd())).collect()
 }
 
-fn write_map(path: &Path, map: &str) -> Result<(), Error> {
-    use std::io::Write;
+/// The directory of the cell's first process in the /proc that is mounted here, by the number that
+/// it has there: /proc may be that of a PID namespace further up.
+fn in_proc(cell: &Cell) -> Result<OwnedFd, Error> {
+    let failed = |error: io::Error| Error::system("find the cell's init in /proc", error);
+    let path = format!("/proc/self/fdinfo/{}", cell.pidfd().as_raw_fd());
+    let info = std::fs::read_to_string(path).map_err(failed)?;
+    let number = info.lines().find_map(|line| line.strip_prefix("Pid:")).map(str::trim);
+    // -1 is one who has gone, 0 one whom that /proc doesn't show.
+    let number = number.and_then(|number| number.parse::<u32>().ok()).filter(|number| *number > 0);
+    let number = number.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = open(format!("/proc/{number}"), flags, Mode::empty());
+    let proc = proc.map_err(|errno| failed(errno.into()))?;
+    // What was opened while it lived stays its own; its number doesn't.
+    match cell.has_ended() {
+        true => Err(failed(Errno::SRCH.into())),
+        false => Ok(proc),
+    }
+}
+
+fn write_map(proc: &OwnedFd, name: &str, map: &str) -> Result<(), Error> {
+    let file = openat(proc, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
     // One write call: the kernel takes a map whole or not at all.
-    let written = File::options().write(true).open(path).and_then(|mut file| {
-        match file.write(map.as_bytes())? {
-            count if count == map.len() => Ok(()),
-            _ => Err(io::ErrorKind::WriteZero.into()),
-        }
+    let written = file.and_then(|file| rustix::io::write(file, map.as_bytes()));
+    let whole = written.map_err(io::Error::from).and_then(|count| match count == map.len() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::WriteZero.into()),
     });
-    written.map_err(|source| Error::Maps { map: map.trim_end().replace('\n', ", "), source })
+    whole.map_err(|source| Error::Maps { map: map.trim_end().replace('\n', ", "), source })
 }
 
 /// A copy of the tree that is mounted nowhere, with its attributes settled while nobody sees it.
-fn open(tree: &Tree, namespace: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+fn detach(tree: &Tree, namespace: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
     let failed = |call, hint, source: io::Error| Error::Mount {
         path: tree.path.clone(),
         call,
