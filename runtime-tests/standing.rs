@@ -25,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         test!(io_priorities_stay_outside, Cells, Busybox),
         test!(timer_slack_stays_outside, Cells, Busybox),
         test!(personalities_stay_outside, Cells, Busybox),
+        test!(a_dislike_of_huge_pages_stays_outside, Cells, Busybox),
         test!(chosen_cpus_stay_outside, Cells, Busybox),
         test!(chosen_memory_nodes_stay_outside, Cells, Busybox),
         test!(a_umask_stays_outside, Cells, Busybox),
@@ -37,6 +38,7 @@ pub fn tests() -> Vec<Test> {
         test!(inherited_capabilities_stay_outside, Cells, Busybox),
         test!(a_wish_for_core_files_stays_outside, Cells, Busybox),
         test!(a_session_keyring_stays_outside, Cells, Debian),
+        test!(a_keyring_that_cannot_be_left_is_told, Cells, Busybox),
         test!(all_habits_at_once_stay_outside, Cells, Busybox),
     ]
 }
@@ -48,7 +50,7 @@ type Habit = (&'static str, fn(), &'static str, &'static str);
 const SCHEDULING: &str = "cut -d' ' -f19,40,41 /proc/self/stat";
 const ORDINARY: &str = "0 0 0\n";
 
-const HABITS: [Habit; 18] = [
+const HABITS: [Habit; 19] = [
     ("nice", || nice(10), SCHEDULING, ORDINARY),
     ("eager", || nice(-5), SCHEDULING, ORDINARY),
     ("fifo", || schedule(libc::SCHED_FIFO, 5), SCHEDULING, ORDINARY),
@@ -58,6 +60,7 @@ const HABITS: [Habit; 18] = [
     ("slack", || control(libc::PR_SET_TIMERSLACK, 7_000_000), SLACK, "50000\n"),
     // No address randomization, and a kernel of long ago.
     ("old", || call(libc::SYS_personality, [0x006_0000, 0, 0]), PERSONALITY, "00000000\n"),
+    ("small-pages", || control(libc::PR_SET_THP_DISABLE, 1), HUGE_PAGES, "THP_enabled:\t1\n"),
     // "all" stands for the CPUs that the test itself may use.
     ("one-cpu", || call(libc::SYS_sched_setaffinity, [0, 8, &raw const CPU as i64]), CPUS, "all"),
     ("one-node", || call(libc::SYS_set_mempolicy, [2, &raw const CPU as i64, 64]), NODES, NODE),
@@ -82,6 +85,7 @@ const SLACK: &str = "cat /proc/self/timerslack_ns";
 const PERSONALITY: &str = "cat /proc/self/personality";
 const CPUS: &str = "grep ^Cpus_allowed_list: /proc/self/status";
 const NODES: &str = "cut -d' ' -f2 /proc/self/numa_maps | sort -u";
+const HUGE_PAGES: &str = "grep ^THP_enabled: /proc/self/status";
 const NODE: &str = "default\n";
 const OOM: &str = "cat /proc/self/oom_score_adj";
 const SIGNALS: &str = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n";
@@ -184,6 +188,18 @@ pub fn play(habit: &str, open: impl FnOnce() -> Instance) {
             ask(&open(), "core", "ulimit -c; ulimit -Hc");
         }
         "keyring" => keyring(open),
+        "no-keys" | "no-more-keys" => {
+            let driver = open();
+            refuse_keyctl(if habit == "no-keys" { libc::ENOSYS } else { libc::EDQUOT });
+            let run = || -> Result<Exit, hotcell::native::Error> {
+                let mut running =
+                    driver.create(None, &script("true"), None)?.run(Stdio::default())?;
+                let exit = running.wait(None)?.unwrap().exit;
+                running.close()?;
+                Ok(exit)
+            };
+            println!("{:?}", run());
+        }
         "all" => {
             HABITS.iter().filter(|habit| !LATE.contains(&habit.0)).for_each(|habit| habit.1());
             let driver = open();
@@ -288,6 +304,10 @@ fn personalities_stay_outside(bed: &Bed) {
     stays_outside(bed, "old");
 }
 
+fn a_dislike_of_huge_pages_stays_outside(bed: &Bed) {
+    stays_outside(bed, "small-pages");
+}
+
 fn chosen_cpus_stay_outside(bed: &Bed) {
     stays_outside(bed, "one-cpu");
 }
@@ -346,6 +366,28 @@ fn a_session_keyring_stays_outside(bed: &Bed) {
     };
     assert!(own.parse::<i32>().unwrap() > 0 && serial.parse::<i32>().unwrap() > 0, "{said}");
     assert_eq!((found, own == serial), ("-126", false), "ENOKEY in a keyring of its own: {said}");
+}
+
+/// A kernel without keyrings has none to leave. One that has no room for another would leave the
+/// embedder's in the cell.
+fn a_keyring_that_cannot_be_left_is_told(bed: &Bed) {
+    assert_eq!(played(bed, "habit-no-keys"), "Ok(Code(0))\n");
+    let said = played(bed, "habit-no-more-keys");
+    let parts = ["keyctl", "122", "index: 0", "leave the embedder's standing"];
+    assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+}
+
+/// Answers every keyctl of this process and its children.
+fn refuse_keyctl(errno: i32) {
+    let rules = format!(
+        r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {{"names": ["keyctl"], "action": "SCMP_ACT_ERRNO", "errnoRet": {errno}}}]}}"#
+    );
+    let program = hotcell::seccomp::program(&serde_json::from_str(&rules).unwrap()).unwrap();
+    let code = program.instructions();
+    let program =
+        libc::sock_fprog { len: code.len() as u16, filter: code.as_ptr().cast_mut().cast() };
+    call(libc::SYS_seccomp, [1, 0, (&raw const program) as i64]);
 }
 
 #[allow(unsafe_code, reason = "keyrings need libc")]

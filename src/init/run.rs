@@ -4,7 +4,7 @@ use super::cell::Cell;
 use super::kernel::{self, Fault, Fd, Filter, Outcome};
 use super::plan::Plan;
 use super::task::{Task, become_task, report};
-use super::wire::{CONTROL_FD, Kind, Op, Step};
+use super::wire::{BEFORE_STEPS, CONTROL_FD, Kind, Op, Step};
 use super::{mounts, privilege, standing, supervise};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
@@ -15,7 +15,7 @@ const SETUP_FAILED: i32 = 127;
 /// The whole life of the init.
 pub fn run() -> ! {
     let control = Fd(CONTROL_FD as i32);
-    let mut index = 0;
+    let mut index = BEFORE_STEPS;
     let fault = match prepare(&control, &mut index) {
         Ok(task) if task.stay => supervise::supervise(&control, &task),
         Ok(task) => become_task(&task),
@@ -30,17 +30,18 @@ pub fn abort() -> ! {
     kernel::exit(SETUP_FAILED)
 }
 
-/// Receives the plan and does every step; `index` is left at the step that failed.
+/// Receives the plan and does every step; `index` is left at the step that failed, and as it was
+/// before the first.
 fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
+    kernel::prctl(PR_SET_DUMPABLE, 0, 0)?;
     // What the embedder ignores would stay ignored here and in the task: SIGCHLD above all.
     kernel::default_signals();
-    // First: who isn't dumpable does not own its files in /proc.
     standing::leave()?;
-    kernel::prctl(PR_SET_DUMPABLE, 0, 0)?;
     kernel::set_session()?;
     kernel::umask(0)?;
     let mut plan = Plan::receive(control)?;
     let mut cell = Cell::new();
+    *index = 0;
     while *index < plan.header.steps {
         let step = plan.step(*index);
         perform(control, &mut plan, &mut cell, &step)?;

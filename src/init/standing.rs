@@ -1,5 +1,6 @@
 //! What the embedder's own standing would give the cell, given up: its keyring, its CPUs and memory
-//! nodes, its priorities, its personality, its place before the out-of-memory killer.
+//! nodes, its priorities, its personality, its dislike of huge pages, its place before the
+//! out-of-memory killer.
 //!
 //! All of these outlive exec, and none of them is the task's business.
 
@@ -14,9 +15,12 @@ const TIMER_SLACK: usize = 50_000;
 /// Starts over as an ordinary process.
 pub(crate) fn leave() -> Outcome {
     const JOIN_SESSION_KEYRING: usize = 1;
-    // SAFETY: no name, so the kernel makes an anonymous keyring. A kernel without keyrings has
-    // nothing to leave.
-    let _ = unsafe { call(nr::keyctl, [JOIN_SESSION_KEYRING, 0]) };
+    // SAFETY: no name, so the kernel makes an anonymous keyring.
+    match unsafe { call(nr::keyctl, [JOIN_SESSION_KEYRING, 0]) } {
+        // No keyrings in this kernel, or a filter in front of them that binds the task as well.
+        Err(fault) if fault.is(Errno::ENOSYS) || fault.is(Errno::EPERM) => {}
+        joined => joined.map(drop)?,
+    }
     let all = [u8::MAX; 1024];
     // SAFETY: the kernel reads the mask only.
     unsafe { call(nr::sched_setaffinity, [0, all.len(), all.as_ptr() as usize]) }?;
@@ -26,6 +30,7 @@ pub(crate) fn leave() -> Outcome {
     ordinary_io()?;
     // After the scheduling class: a real-time process has no slack to set.
     kernel::prctl(PR_SET_TIMERSLACK, TIMER_SLACK, 0)?;
+    kernel::prctl(PR_SET_THP_DISABLE, 0, 0)?;
     // SAFETY: a number only.
     unsafe { call(nr::personality, [0]) }.map(drop)
 }

@@ -202,6 +202,9 @@ impl Kind {
     }
 }
 
+/// In [`Report::step`]: nothing of the plan has been done yet.
+pub const BEFORE_STEPS: u32 = u32::MAX;
+
 /// One record from the init, written in one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Report {

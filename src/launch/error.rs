@@ -83,7 +83,7 @@ pub enum Error {
     /// A step of the cell's set-up failed.
     #[error("set-up step {index} of {count}, {step}: {call}")]
     Step {
-        /// The step's number, from 1.
+        /// The step's number, from 1; 0 for what comes before the first.
         index: usize,
         /// How many there are.
         count: usize,

@@ -18,7 +18,7 @@ use super::program::init_program;
 use super::{Cell, Error, Plan, Step, exit, report, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
-use crate::init::wire::{Kind, MOST_TREES, Report};
+use crate::init::wire::{BEFORE_STEPS, Kind, MOST_TREES, Report};
 use crate::sys::raw;
 use crate::sys::spawn::{Spawn, SpawnError, spawn};
 
@@ -213,9 +213,11 @@ fn failed(plan: &Plan, report: &Report) -> Error {
             Error::Exec { command: plan.argv.first().cloned().unwrap_or_default(), source }
         }
         step => {
-            let text = step.map_or_else(|| "start the task".to_owned(), ToString::to_string);
+            let before = report.step == BEFORE_STEPS;
+            let other = if before { "leave the embedder's standing" } else { "start the task" };
+            let text = step.map_or_else(|| other.to_owned(), ToString::to_string);
             Error::Step {
-                index: (report.step as usize + 1).min(plan.steps.len()),
+                index: if before { 0 } else { plan.steps.len().min(report.step as usize + 1) },
                 count: plan.steps.len(),
                 step: format!("{text}{}", step.map_or("", step_hint)),
                 call,

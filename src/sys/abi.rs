@@ -213,6 +213,7 @@ constants! {
     PR_SET_SECUREBITS: usize = 28,
     PR_SET_TIMERSLACK: usize = 29,
     PR_SET_NO_NEW_PRIVS: usize = 38,
+    PR_SET_THP_DISABLE: usize = 41,
     PR_CAP_AMBIENT: usize = 47,
     PR_CAP_AMBIENT_RAISE: usize = 2,
     PR_CAP_AMBIENT_CLEAR_ALL: usize = 4,

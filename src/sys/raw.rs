@@ -26,6 +26,7 @@ impl Errno {
     pub const EINVAL: Errno = Errno(22);
     pub const EPIPE: Errno = Errno(32);
     pub const ENAMETOOLONG: Errno = Errno(36);
+    pub const ENOSYS: Errno = Errno(38);
     pub const ELOOP: Errno = Errno(40);
 }
 
