@@ -155,12 +155,12 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ),
 ];
 
-/// What needs a capability: any of those named.
+/// What needs a capability. Calls that several give stand at each.
 #[rustfmt::skip]
-const WITH_A_CAPABILITY: [(&[Capability], &[&str]); 13] = [
-    (&[Capability::DacReadSearch], &["open_by_handle_at"]),
+const WITH_A_CAPABILITY: [(Capability, &[&str]); 14] = [
+    (Capability::DacReadSearch, &["open_by_handle_at"]),
     (
-        &[Capability::SysAdmin],
+        Capability::SysAdmin,
         &[
             "bpf", "clone", "clone3", "fanotify_init", "fanotify_mark", "fsconfig", "fsmount",
             "fsopen", "fspick", "lsm_get_self_attr", "lsm_list_modules", "lsm_set_self_attr",
@@ -169,20 +169,21 @@ const WITH_A_CAPABILITY: [(&[Capability], &[&str]); 13] = [
             "unshare",
         ],
     ),
-    (&[Capability::SysBoot], &["reboot"]),
-    (&[Capability::SysChroot], &["chroot"]),
-    (&[Capability::SysModule], &["delete_module", "init_module", "finit_module"]),
-    (&[Capability::SysPacct], &["acct"]),
-    (&[Capability::SysPtrace], &["kcmp", "pidfd_getfd", "process_madvise"]),
-    (&[Capability::SysRawio], &["iopl", "ioperm"]),
-    (&[Capability::SysTime], &["settimeofday", "clock_settime"]),
-    (&[Capability::SysTtyConfig], &["vhangup"]),
+    (Capability::SysBoot, &["reboot"]),
+    (Capability::SysChroot, &["chroot"]),
+    (Capability::SysModule, &["delete_module", "init_module", "finit_module"]),
+    (Capability::SysPacct, &["acct"]),
+    (Capability::SysPtrace, &["kcmp", "pidfd_getfd", "process_madvise"]),
+    (Capability::SysRawio, &["iopl", "ioperm"]),
+    (Capability::SysTime, &["settimeofday", "clock_settime"]),
+    (Capability::SysTtyConfig, &["vhangup"]),
     (
-        &[Capability::SysNice],
+        Capability::SysNice,
         &["get_mempolicy", "mbind", "set_mempolicy", "set_mempolicy_home_node"],
     ),
-    (&[Capability::Syslog], &["syslog"]),
-    (&[Capability::Perfmon], &["perf_event_open"]),
+    (Capability::Syslog, &["syslog"]),
+    (Capability::Perfmon, &["perf_event_open"]),
+    (Capability::Bpf, &["bpf"]),
 ];
 
 const AF_UNIX: u64 = 1;
@@ -214,10 +215,9 @@ impl Profile {
 fn build() -> Profile {
     let everybody: Vec<&str> = ALLOWED.iter().flat_map(|(_, names)| *names).copied().collect();
     let mut rules = vec![allow(&everybody, vec![])];
-    for (capabilities, names) in WITH_A_CAPABILITY {
-        rules.push(with(capabilities, allow(names, vec![])));
+    for (capability, names) in WITH_A_CAPABILITY {
+        rules.push(with(capability, allow(names, vec![])));
     }
-    rules.push(with(&[Capability::Bpf], allow(&["bpf"], vec![])));
     // The flags of the one lie in a register, those of the other in memory, where no filter looks;
     // every libc takes the first when there is no second.
     rules.push(without(Capability::SysAdmin, allow(&["clone"], vec![no_bits(NAMESPACES)])));
@@ -231,10 +231,10 @@ fn build() -> Profile {
         rules.push(allow(&["socket"], vec![equal(0, AF_NETLINK), equal(2, protocol)]));
     }
     let audit = allow(&["socket"], vec![equal(0, AF_NETLINK), equal(2, NETLINK_AUDIT)]);
-    rules.push(with(&[Capability::AuditWrite], audit));
+    rules.push(with(Capability::AuditWrite, audit));
     for family in [AF_NETLINK, AF_PACKET] {
         let socket = allow(&["socket"], vec![equal(0, family)]);
-        rules.push(with(&[Capability::NetAdmin], socket));
+        rules.push(with(Capability::NetAdmin, socket));
     }
     rules.push(allow(&["socketpair"], vec![equal(0, AF_UNIX)]));
     for personality in PERSONALITIES {
@@ -261,8 +261,8 @@ fn allow(names: &[&str], args: Vec<LinuxSeccompArg>) -> Rule {
     Rule { rule, includes: Conditions::default(), excludes: Conditions::default() }
 }
 
-fn with(capabilities: &[Capability], mut rule: Rule) -> Rule {
-    rule.includes.capabilities = capabilities.to_vec();
+fn with(capability: Capability, mut rule: Rule) -> Rule {
+    rule.includes.capabilities = vec![capability];
     rule
 }
 
