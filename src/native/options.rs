@@ -20,8 +20,8 @@ pub struct Options {
     /// containers.
     pub own_place: OwnPlace,
     /// Whose ids the tasks of a [`NativeDriver`](super::NativeDriver) have: the host's, as under
-    /// fn's agent, or 65536 of their own for each. A cell made of a
-    /// [`CellConfig`](crate::bundle::CellConfig) says so itself.
+    /// fn's agent, or 65536 of their own for each. A range that is given is that of all tasks. A
+    /// cell made of a [`CellConfig`](crate::bundle::CellConfig) says so itself.
     pub user_namespace: UserNamespace,
 }
 
