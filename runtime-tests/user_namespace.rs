@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         test!(the_host_network_comes_with_the_hosts_sys, Cells, Busybox),
         test!(streams_can_be_opened_by_name, Cells, Busybox),
         test!(a_bundle_of_others_with_maps_runs, Cells, Busybox),
+        test!(a_fifo_is_the_cells_own, Cells, Busybox),
         test!(a_proc_of_another_namespace_is_understood, Cells, Busybox),
         test!(what_makes_no_sense_is_refused, Busybox),
         test!(limits_hold, Cells, Busybox, Pids, Memory),
@@ -203,6 +204,22 @@ fn a_bundle_of_others_with_maps_runs(bed: &Bed) {
     assert_eq!(outcome.exit.shell_code(), 0);
     let made = std::fs::metadata(rootfs.join("made")).unwrap();
     assert_eq!((made.uid(), made.gid()), (400_000, 400_000));
+}
+
+/// Devices are the host's there. A FIFO is none, whatever the host has under its name.
+fn a_fifo_is_the_cells_own(bed: &Bed) {
+    let mut config = script("[ -p /dev/fifo ] && [ $(stat -c %u:%g:%a /dev/fifo) = 5:6:640 ]");
+    config.upper = hotcell::bundle::Upper::ReadOnly;
+    config.user_namespace = UserNamespace::Range(IdRange::new(300_000, 65_536).unwrap());
+    let mut spec = hotcell::bundle::spec(&config).unwrap();
+    let fifo = r#"[{"path":"/dev/fifo","type":"p","fileMode":416,"uid":5,"gid":6}]"#;
+    let devices = serde_json::from_str(fifo).unwrap();
+    spec.linux_mut().as_mut().unwrap().set_devices(Some(devices));
+    let driver = bed.driver();
+    let created = driver.create_from_spec(None, spec, None).unwrap();
+    let mut running = created.run(hotcell::launch::Stdio::default()).unwrap();
+    assert_eq!(running.wait(None).unwrap().unwrap().exit.shell_code(), 0);
+    running.close().unwrap();
 }
 
 /// In a PID namespace under the /proc of the one above, numbers there are not those that clone gives.

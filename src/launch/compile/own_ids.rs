@@ -68,8 +68,9 @@ pub(super) fn refuse_mapped(steps: &[Step]) -> Result<(), Error> {
 pub(super) fn adapt(steps: &mut [Step], place: &Place) -> Result<(), Error> {
     for step in steps {
         match step {
-            Step::Node { dir, name, mode, device, .. } => {
-                let path = format!("{dir}/{name}");
+            // A FIFO is no device: everybody may make one, and the host's is nobody else's.
+            Step::Node { dir, name, mode, device, .. } if *mode & S_IFMT != S_IFIFO => {
+                let path = format!("{}/{name}", dir.trim_end_matches('/'));
                 *step = device_of_the_host(path, *mode, *device)?;
             }
             Step::Bind(bind) if !is_view(bind, place) => {
