@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Test> {
         test!(the_six_work_and_no_other, Cells, Busybox),
         test!(dev_is_made_by_us_alone, Cells, Busybox),
         test!(a_device_works_with_the_accesses_given, Cells, Busybox),
+        test!(a_device_may_stand_in_the_root_itself, Cells, Busybox),
         test!(no_node_comes_to_stand_in_a_volume, Cells, Busybox),
         test!(a_rule_grants_without_a_node, Cells, Busybox),
         test!(what_is_no_device_is_refused_in_one_line, Cells, Busybox),
@@ -63,6 +64,16 @@ fn dev_is_made_by_us_alone(bed: &Bed) {
         "/dev: fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero  \
          /dev/shm: character special file 1:3 666 0:0\npts/ptmx\n"
     );
+}
+
+fn a_device_may_stand_in_the_root_itself(bed: &Bed) {
+    let devices = ["--device", "/dev/zero:/zero", "--device", "/dev/full:/more/full"];
+    for flags in [&["--upper", "disk"][..], &["--upper", "tmpfs"], &["--read-only"]] {
+        let flags: Vec<_> = flags.iter().chain(&devices).copied().collect();
+        let script = "head -c 1 /zero | wc -c; stat -c '%F %t:%T' /zero /more/full";
+        let file = "character special file";
+        assert_eq!(bed.sh(&flags, script).ok(), format!("1\n{file} 1:5\n{file} 1:7\n"));
+    }
 }
 
 /// A node on the host's side; nobody opens it there.

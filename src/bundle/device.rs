@@ -12,7 +12,8 @@ use oci_spec::runtime::{
 use super::Error;
 use super::path::absolute;
 
-/// A device by its number. The cell gets a node of its own for it, never the host's.
+/// A device by its number. The cell gets a node of its own for it; only one with ids of its own,
+/// which can make none, gets the host's, with the host's mode and owner.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Device {
     /// Where the node stands in the cell: absolute.

@@ -78,6 +78,8 @@ impl Cell {
     /// mean to the task.
     fn make_each(&self, path: &[u8]) -> Outcome {
         let make = |parent: &Fd, name| kernel::mkdir_at(parent.0, name, 0o755);
+        // The root itself is there.
+        let path = if path == b"/" { b"" } else { path };
         let mut end = path.len();
         while end > 0 {
             let slash = last_slash(&path[..end]);

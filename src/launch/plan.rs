@@ -89,6 +89,7 @@ impl fmt::Display for Step {
             Step::Tray { target, .. } => write!(f, "mount tmpfs at {target} for other mounts"),
             Step::SealTray => f.write_str("make the tmpfs for other mounts read-only"),
             Step::Node { dir, name, mode, device, .. } => {
+                let dir = dir.trim_end_matches('/');
                 write!(f, "make node {dir}/{name} (mode {mode:o}, device {device:#x})")
             }
             Step::Link { dir, name, content } => write!(f, "link {dir}/{name} to {content}"),

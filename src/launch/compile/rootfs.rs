@@ -197,14 +197,19 @@ pub(crate) fn tmpfs_keeps_attributes() -> bool {
     })
 }
 
-/// Whether every mount finds its target in the directory as it is. Targets below another mount's
-/// are made on that mount.
+/// Whether every mount finds its target in the directory as it is, and no device has to be made in
+/// it. Targets below another mount's are made on that mount.
 fn has_mount_points(rootfs: &Path, spec: &Spec) -> bool {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let Ok(root) = rustix::fs::open(rootfs, flags | OFlags::DIRECTORY, Mode::empty()) else {
         return false;
     };
     let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let on_a_mount = |path: &Path| mounts.iter().any(|mount| path.starts_with(mount.destination()));
+    let devices = spec.linux().as_ref().and_then(|linux| linux.devices().as_deref());
+    if !devices.unwrap_or_default().iter().all(|device| on_a_mount(device.path())) {
+        return false;
+    }
     mounts.iter().enumerate().all(|(at, mount)| {
         let target = mount.destination();
         mounts[..at].iter().any(|above| target.starts_with(above.destination()))
