@@ -246,7 +246,8 @@ static void init_files(void) {
 void probe_files(void) {
     static const char *interesting[] = {
         "/proc/acpi", "/proc/asound", "/proc/bus/pci", "/proc/cmdline", "/proc/config.gz",
-        "/proc/consoles", "/proc/driver", "/proc/fs", "/proc/interrupts", "/proc/iomem", "/proc/ioports",
+        "/proc/consoles", "/proc/driver", "/proc/dynamic_debug", "/proc/fs", "/proc/interrupts",
+        "/proc/iomem", "/proc/ioports",
         "/proc/irq", "/proc/kallsyms", "/proc/kcore", "/proc/key-users", "/proc/keys", "/proc/kmsg",
         "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats",
         "/proc/mdstat", "/proc/modules", "/proc/mtrr", "/proc/pagetypeinfo", "/proc/partitions",

@@ -28,9 +28,10 @@ const DEVICES: [&str; 11] =
     ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2", "136:0", "136:1", "136:2", "136:3"];
 
 /// What has to look empty where it exists at all.
-const HIDDEN: [&str; 16] = [
+const HIDDEN: [&str; 17] = [
     "/proc/acpi",
     "/proc/asound",
+    "/proc/dynamic_debug",
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",

@@ -26,10 +26,12 @@ pub const CAPABILITIES: [Capability; 14] = [
     Capability::AuditWrite,
 ];
 
-/// Hidden because they tell of the host or of other cells.
-pub const MASKED_PATHS: [&str; 11] = [
+/// Hidden because they tell of the host or of other cells; the switches of the kernel's debugging
+/// messages because the root of a cell could set them, and Docker leaves them to AppArmor.
+pub const MASKED_PATHS: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
+    "/proc/dynamic_debug",
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",

@@ -43,8 +43,8 @@ pub fn cases() -> Vec<Case> {
         Case::new("what is hidden", "CVE-2025-31133, CVE-2025-62161")
             .form(script(
                 "for f in /proc/kcore /proc/keys /proc/timer_list /proc/sched_debug \
-                    /proc/latency_stats /proc/interrupts /proc/acpi /proc/scsi /sys/firmware \
-                    /sys/devices/virtual/powercap; do
+                    /proc/latency_stats /proc/interrupts /proc/acpi /proc/scsi \
+                    /proc/dynamic_debug /sys/firmware /sys/devices/virtual/powercap; do
                     [ -e $f ] || continue
                     [ -z \"$(head -c 1 $f 2>/dev/null)$(ls -A $f 2>/dev/null | grep -v ^/)\" ] ||
                         echo $f tells
