@@ -169,7 +169,7 @@ fn mount(target: &str, value: &str) -> String {
             _ => option,
         })
         .collect();
-    let hidden = ["lowerdir=", "upperdir=", "workdir=", "uuid=", "fsync=", "inode64"];
+    let hidden = ["lowerdir=", "upperdir=", "workdir=", "uuid=", "fsync=", "volatile", "inode64"];
     let (options, propagation) = rest.rsplit_once(',').unwrap();
     let overlay = mount[0] == "overlay" || mount[0] == "tmpfs";
     // Of somebody's disk there is nothing to compare.
