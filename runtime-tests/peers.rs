@@ -47,9 +47,10 @@ impl Peer {
         let mut command = match self {
             Peer::Runc => Command::new("runc"),
             Peer::Crun => {
-                // In a mount namespace of its own the host may look unified.
-                let script = "mount --make-rprivate / && mount -t cgroup2 none /sys/fs/cgroup && \
-                              exec crun \"$@\"";
+                // In a mount namespace of its own a hybrid host may look unified.
+                let script = "mount --make-rprivate / && \
+                              { [ -e /sys/fs/cgroup/cgroup.controllers ] || \
+                                mount -t cgroup2 none /sys/fs/cgroup; } && exec crun \"$@\"";
                 let mut command = Command::new("unshare");
                 command.args(["-m", "sh", "-c", script, "crun"]);
                 command

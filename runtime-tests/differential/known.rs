@@ -38,7 +38,7 @@ fn like(pattern: &str, text: &str) -> bool {
 }
 
 /// All of them.
-pub const KNOWN: [Known; 12] = [
+pub const KNOWN: [Known; 13] = [
     Known {
         peer: None,
         bundles: &[],
@@ -62,6 +62,14 @@ pub const KNOWN: [Known; 12] = [
         ours: "character-1:3,read-write",
         theirs: "pipe,read",
         why: "runc copies its own standard input through a pipe; here it is the null device",
+    },
+    Known {
+        peer: Some(Peer::Runc),
+        bundles: &[],
+        key: "limit NOFILE",
+        ours: "host",
+        theirs: "*",
+        why: "Go raises its own soft limit to the hard one, and runc 1.1 hands that on",
     },
     Known {
         peer: None,
@@ -112,12 +120,12 @@ pub const KNOWN: [Known; 12] = [
         why: "crun makes the mount read-only, hotcell its file system as well",
     },
     Known {
-        peer: Some(Peer::Crun),
+        peer: None,
         bundles: &[],
         key: "device /dev/core",
         ours: "not there",
         theirs: "link:/proc/kcore",
-        why: "kcore is masked",
+        why: "both make the link where the kernel has kcore, which is masked",
     },
     Known {
         peer: Some(Peer::Crun),

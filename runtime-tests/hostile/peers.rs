@@ -37,7 +37,7 @@ mount -t proc proc /proc
 mount --bind $scene $scene
 mount -o remount,bind,ro /
 # crun knows no hybrid host.
-[ $peer = runc ] || mount -t cgroup2 none /sys/fs/cgroup
+[ $peer = runc ] || [ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 none /sys/fs/cgroup
 if [ $base != copy ]; then
     mount -t tmpfs tmpfs $scene/peer/over
     mkdir $scene/peer/over/upper $scene/peer/over/work
