@@ -16,7 +16,7 @@ use oci_spec::runtime::{
 
 use super::config::{CellConfig, Network, Seccomp, Upper};
 use super::device::Device;
-use super::user_namespace::{self, UserNamespace};
+use super::user_namespace::{self, IdRange, UserNamespace};
 use super::{Error, annotation, defaults, path};
 use crate::seccomp::{self, Architecture, Kernel};
 
@@ -66,7 +66,7 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
         .build()?;
     spec.set_hostname(Some(hostname));
     if let UserNamespace::Range(range) = config.user_namespace {
-        user_namespace::map_ids(&mut spec, range)?;
+        user_namespace::map_ids(&mut spec, IdRange::new(range.first, range.count)?)?;
     }
     Ok(spec)
 }

@@ -19,6 +19,16 @@ fn the_shared_root_is_read_only_to_others_and_annotated_for_us() {
 }
 
 #[test]
+fn a_range_of_ids_is_checked_however_it_was_made() {
+    let mut config = config();
+    for (first, count) in [(0, 65_536), (100_000, 1), (u32::MAX - 65_535, 65_536)] {
+        config.user_namespace = UserNamespace::Range(IdRange { first, count });
+        let error = spec(&config).unwrap_err().to_string();
+        assert!(error.contains(&format!("{first}:{count}")), "{error}");
+    }
+}
+
+#[test]
 fn the_last_variable_of_a_name_wins_over_defaults_too() {
     let mut config = config();
     config.env = ["A=1", "PATH=/x", "A=2=3"].map(str::to_owned).into();
