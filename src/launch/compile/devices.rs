@@ -85,6 +85,10 @@ fn device(dir: &str, name: &str, mode: u32, device: u64, uid: u32, gid: u32) -> 
 
 /// One of `linux.devices`; `None` for one that is there anyway.
 fn node(entry: &LinuxDevice) -> Result<Option<Step>, Error> {
+    if !entry.path().is_absolute() {
+        let field = format!("linux.devices: {}", entry.path().display());
+        return Err(Error::Invalid { field, why: "must be an absolute path".to_owned() });
+    }
     let path = target("linux.devices", entry.path())?;
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", &path));
     let bad = |what: &str, why: &str| Error::Invalid {
@@ -143,6 +147,7 @@ mod tests {
         assert!(entry("/dev/null", "c", 1, 3).unwrap().is_none());
         assert!(entry("/dev/null", "c", 1, 5).is_err());
         assert!(entry("/dev/null", "b", 1, 3).is_err());
+        assert!(entry("dev/x", "c", 1, 3).unwrap_err().to_string().contains("absolute"));
     }
 
     #[test]
