@@ -24,9 +24,11 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "cli")]
+pub(crate) use pipes::Owner;
 pub(crate) use {
     deliver::GRACE,
     feed::Feed,
-    pipes::{Owner, input_pipe, output_pipe},
+    pipes::{input_pipe, output_pipe},
     pump::Pump,
 };
