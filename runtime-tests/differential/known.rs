@@ -38,15 +38,7 @@ fn like(pattern: &str, text: &str) -> bool {
 }
 
 /// All of them.
-pub const KNOWN: [Known; 13] = [
-    Known {
-        peer: None,
-        bundles: &[],
-        key: "process Seccomp",
-        ours: "2",
-        theirs: "0",
-        why: "a bundle without a filter gets hotcell's own",
-    },
+pub const KNOWN: [Known; 12] = [
     Known {
         peer: None,
         bundles: &[],
