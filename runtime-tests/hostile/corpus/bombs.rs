@@ -1,5 +1,7 @@
 //! Using up what there is, and games with the process tree.
 
+use hotcell::cgroup::{Controller, Hierarchies};
+
 use super::super::case::{Case, EVERY, Form, WITH_INIT, WRITABLE};
 
 const NO_LIMITS: &str = "they can't set the limit on this host's cgroups";
@@ -50,6 +52,8 @@ pub fn cases() -> Vec<Case> {
                     .flags(["--memory=24m"]),
             )
             .modes(WITH_INIT)
+            // A unified hierarchy kills the cell as one, the old one the writer alone.
+            .code(if killed_as_one() { 137 } else { 0 })
             .no_peers(NO_LIMITS),
         Case::new("limits that nothing can run in", "hostile rlimits")
             .forms(
@@ -109,4 +113,9 @@ pub fn cases() -> Vec<Case> {
             Form::script("head -c 20000000 /dev/zero >&2; head -c 100000 /dev/urandom >&2; true"),
         ),
     ]
+}
+
+/// Whether a cell that meets its memory limit ends as a whole (`memory.oom.group`).
+fn killed_as_one() -> bool {
+    Hierarchies::detect().is_ok_and(|host| !host.v1.contains_key(&Controller::Memory))
 }
