@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Test> {
         test!(the_cell_looks_as_without_one, Cells, Busybox),
         test!(writes_stay_inside_and_removed_stays_removed, Cells, Busybox),
         test!(nothing_of_the_host_is_left_to_be_seen, Cells, Busybox),
+        test!(a_shared_root_stays_as_it_is, Cells, Busybox),
         test!(volumes_keep_the_ids_they_have_on_the_host, Cells, Busybox),
         test!(the_host_network_comes_with_the_hosts_sys, Cells, Busybox),
         test!(streams_can_be_opened_by_name, Cells, Busybox),
@@ -128,6 +129,16 @@ fn nothing_of_the_host_is_left_to_be_seen(bed: &Bed) {
             "{ran:?}"
         );
     }
+}
+
+/// Whoever may mount in a namespace can make its read-only mounts writable again.
+fn a_shared_root_stays_as_it_is(bed: &Bed) {
+    let before = listing(&fixture("busybox"));
+    let script = "mount -o remount,bind,rw / 2>&1; mount -o remount,rw / 2>&1; touch /new; exit 0";
+    bed.sh(&["--userns", "auto", "--cap-add", "SYS_ADMIN", "--read-only"], script).ok();
+    assert_eq!(listing(&fixture("busybox")), before);
+    let ran = bed.sh(&["--userns", "auto", "--group-add", "65536"], "true");
+    assert!(ran.code == Some(125) && ran.err.contains("group \"65536\": is beyond"), "{ran:?}");
 }
 
 /// A file that 1234 has on the host is 1234's inside, and nobody else's ids come in.

@@ -112,6 +112,11 @@ pub(crate) fn map_ids(spec: &mut Spec, range: IdRange) -> Result<(), Error> {
         linux.set_uid_mappings(Some(vec![mapping]));
         linux.set_gid_mappings(Some(vec![mapping]));
     }
+    let groups = spec.process().as_ref().and_then(|p| p.user().additional_gids().as_deref());
+    if let Some(group) = groups.unwrap_or_default().iter().find(|gid| **gid >= range.count) {
+        let why = format!("is beyond the {} ids of the cell's user namespace", range.count);
+        return Err(Error::invalid("group", group.to_string(), why));
+    }
     match owner(spec) {
         Some(_) => Ok(()),
         None => {

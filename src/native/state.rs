@@ -20,6 +20,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
@@ -67,9 +68,11 @@ impl Record {
         let mut text = String::new();
         let file = std::fs::File::options()
             .read(true)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+            // A FIFO would keep a reader waiting for ever.
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
             .open(dir.join(RECORD))
-            .ok()?;
+            .ok()
+            .filter(|file| file.metadata().is_ok_and(|found| found.is_file()))?;
         file.take(RECORD_MAX).read_to_string(&mut text).ok()?;
         let record: Record = serde_json::from_str(&text).ok()?;
         record.cgroup_parent.parse::<CellName>().ok()?;
@@ -161,6 +164,11 @@ mod tests {
             std::fs::write(at.path().join(RECORD), bad).unwrap();
             assert_eq!(Record::read(at.path()), None, "{bad}");
         }
+        let record = at.path().join(RECORD);
+        std::fs::remove_file(&record).unwrap();
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &record, fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(Record::read(at.path()), None, "a FIFO");
     }
 
     #[test]

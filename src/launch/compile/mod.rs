@@ -79,11 +79,19 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     if namespaces & CLONE_NEWNET != 0 {
         steps.push(Step::Loopback);
     }
-    if let Some(name) = spec.hostname().as_ref().filter(|name| !name.is_empty()) {
-        steps.push(Step::Hostname(name.clone()));
-    }
-    if let Some(name) = spec.domainname().as_ref().filter(|name| !name.is_empty()) {
-        steps.push(Step::Domainname(name.clone()));
+    for (field, name, step) in [
+        ("hostname", spec.hostname(), Step::Hostname as fn(String) -> Step),
+        ("domainname", spec.domainname(), Step::Domainname),
+    ] {
+        let Some(name) = name.as_ref().filter(|name| !name.is_empty()) else {
+            continue;
+        };
+        if namespaces & CLONE_NEWUTS == 0 {
+            // It would be the host's.
+            let why = "needs a uts namespace".to_owned();
+            return Err(Error::Invalid { field: field.to_owned(), why });
+        }
+        steps.push(step(name.clone()));
     }
     if root.read_only_at_last {
         steps.push(Step::RootAttributes(MOUNT_ATTR_RDONLY));
@@ -212,6 +220,23 @@ mod tests {
         linux.set_namespaces(Some(vec![]));
         spec.set_linux(Some(linux));
         assert!(matches!(namespaces(&spec), Err(Error::Invalid { .. })));
+    }
+
+    #[test]
+    fn the_hosts_name_stays_the_hosts() {
+        let mut config = CellConfig::new("/", ["true"]);
+        config.hostname = Some("cell".into());
+        config.upper = Upper::Tmpfs;
+        let mut spec = spec(&config).unwrap();
+        let mut linux = spec.linux().clone().unwrap();
+        let mut kept = linux.namespaces().clone().unwrap();
+        kept.retain(|namespace| namespace.typ() != LinuxNamespaceType::Uts);
+        linux.set_namespaces(Some(kept));
+        spec.set_linux(Some(linux));
+        let at = tempfile::tempdir().unwrap();
+        let bundle = Bundle::create(at.path(), spec).unwrap();
+        let error = compile(&bundle, &place()).unwrap_err().to_string();
+        assert!(error.contains("hostname: needs a uts namespace"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Capability, Spec};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::super::mount_plan::{Mapped, Tree};
@@ -55,11 +55,16 @@ pub(super) fn compile(
             Ok(root(read_only))
         }
         // Through an overlay the host's own sockets and FIFOs are dead; through a bind they live.
-        Some(annotation::SHARED) if rootfs != Path::new("/") && has_mount_points(&rootfs, spec) => {
+        Some(annotation::SHARED)
+            if rootfs != Path::new("/")
+                && !(own_ids && may_mount(spec))
+                && has_mount_points(&rootfs, spec) =>
+        {
             bind(path, own_place, MOUNT_ATTR_RDONLY, (propagation.0, false), steps);
             Ok(root(false))
         }
-        // A mount point has to be made, in a layer above the shared directory.
+        // A mount point has to be made, in a layer above the shared directory. Or the cell may change
+        // the mounts of its own namespace: a mount made read-only there it can make writable again.
         Some(annotation::SHARED) => {
             overlay_in_memory(&path, mode, own_place, steps);
             Ok(root(true))
@@ -195,6 +200,13 @@ pub(crate) fn tmpfs_keeps_attributes() -> bool {
         let set = |file| fsetxattr(file, "user.hotcell", b"1", XattrFlags::empty());
         file.and_then(set).is_ok()
     })
+}
+
+/// Whether a process of the cell can come to hold `CAP_SYS_ADMIN`.
+fn may_mount(spec: &Spec) -> bool {
+    let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().as_ref());
+    let bounding = capabilities.and_then(|sets| sets.bounding().as_ref());
+    bounding.is_some_and(|set| set.contains(&Capability::SysAdmin))
 }
 
 /// Whether every mount finds its target in the directory as it is, and no device has to be made in
