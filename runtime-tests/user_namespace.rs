@@ -247,9 +247,15 @@ fn a_proc_of_another_namespace_is_understood(bed: &Bed) {
 fn what_makes_no_sense_is_refused(bed: &Bed) {
     for (flags, text) in [
         (&["--userns", "0:65536"][..], "65536"),
-        (&["--userns", "auto", "-u", "65536:0", "--read-only"], "65536:0"),
+        (&["--userns", "auto", "-u", "65536:0", "--read-only"], "user \"65536\""),
         (&["--userns", "100000:100"], "100000:100"),
         (&["--userns", "keep-id"], "keep-id"),
+        (&["--userns", "100000:65536", "--group-add", "70000", "--read-only"], "70000"),
+        (
+            &["--userns", "auto", "--read-only", "--cap-add", "SYS_ADMIN", "-v", "/etc:/data:ro"],
+            "/data read-only",
+        ),
+        (&["--userns", "auto", "-v", "/etc:/sys/firmware"], "hidden from cells"),
     ] {
         let ran = bed.sh(flags, "true");
         assert!(ran.code == Some(125) && ran.err.contains(text), "{ran:?}");

@@ -41,5 +41,5 @@ pub use spec::spec;
 pub use units::{Bytes, MilliCpu};
 pub use user::{Principal, User, UserSpec};
 pub use user_namespace::{IdRange, UserNamespace};
-pub(crate) use user_namespace::{map_ids, owner, wants_ids};
+pub(crate) use user_namespace::{map_ids, owner, wants_ids, without_id};
 pub use volume::{Propagation, Submounts, Volume};

@@ -112,20 +112,26 @@ pub(crate) fn map_ids(spec: &mut Spec, range: IdRange) -> Result<(), Error> {
         linux.set_uid_mappings(Some(vec![mapping]));
         linux.set_gid_mappings(Some(vec![mapping]));
     }
-    let groups = spec.process().as_ref().and_then(|p| p.user().additional_gids().as_deref());
-    if let Some(group) = groups.unwrap_or_default().iter().find(|gid| **gid >= range.count) {
-        let why = format!("is beyond the {} ids of the cell's user namespace", range.count);
-        return Err(Error::invalid("group", group.to_string(), why));
-    }
-    match owner(spec) {
-        Some(_) => Ok(()),
-        None => {
-            let user = spec.process().as_ref().map(|process| process.user().clone());
-            let user = user.unwrap_or_default();
-            let text = format!("{}:{}", user.uid(), user.gid());
+    match without_id(spec) {
+        None => Ok(()),
+        Some((what, id)) => {
             let why = format!("is beyond the {} ids of the cell's user namespace", range.count);
-            Err(Error::invalid("user", text, why))
+            Err(Error::invalid(what, id.to_string(), why))
         }
+    }
+}
+
+/// The first user or group of the task, its supplementary ones included, that has no id on the host.
+pub(crate) fn without_id(spec: &Spec) -> Option<(&'static str, u32)> {
+    let user = spec.process().as_ref()?.user();
+    let linux = spec.linux().as_ref()?;
+    let map = |list: &Option<Vec<LinuxIdMapping>>| list.clone().unwrap_or_default();
+    let (uids, gids) = (map(linux.uid_mappings()), map(linux.gid_mappings()));
+    let groups = user.additional_gids().iter().flatten().copied();
+    let lacks = |gid: &u32| outside(&gids, *gid).is_none();
+    match outside(&uids, user.uid()) {
+        None => Some(("user", user.uid())),
+        Some(_) => std::iter::once(user.gid()).chain(groups).find(lacks).map(|gid| ("group", gid)),
     }
 }
 

@@ -190,6 +190,10 @@ pub(crate) fn receive(socket: &Fd, bytes: &mut [u8], fds: &mut [i32]) -> Outcome
     let args = [socket.0 as usize, &raw mut message as usize, MSG_CMSG_CLOEXEC];
     // SAFETY: all buffers outlive the call, and their sizes are given.
     let count = unsafe { call(nr::recvmsg, args) }?;
+    if message.flags & MSG_CTRUNC != 0 {
+        // A limit on descriptors cut them off.
+        return Err(Fault::new(nr::recvmsg, Errno::EMFILE));
+    }
     if message.control_length < HEAD {
         return Ok((count, 0));
     }

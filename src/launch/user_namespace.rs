@@ -11,7 +11,6 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use super::mount_plan::{Mapped, Tree};
 use super::plan::{IdMaps, Plan, Step};
 use super::{Cell, Error};
-use crate::init::wire::MOST_TREES;
 use crate::sys::abi::{MOUNT_ATTR_IDMAP, MS_REC, MountAttr};
 use crate::sys::limits::raise_hard;
 use crate::sys::mount::set_attributes;
@@ -19,16 +18,14 @@ use crate::sys::mount::set_attributes;
 /// Gives the cell's user namespace its maps, and opens what the plan sends along. The cell's init
 /// waits for it.
 pub(super) fn settle(cell: &Cell, maps: &IdMaps, plan: &Plan) -> Result<Vec<OwnedFd>, Error> {
-    let count = plan.trees().count();
-    if count > MOST_TREES {
-        let detail = format!(": {count} with ids of their own, {MOST_TREES} at most");
-        return Err(Error::Unsupported { field: "mounts".to_owned(), detail });
-    }
     let proc = in_proc(cell)?;
     write_map(&proc, "uid_map", &maps.uid)?;
     write_map(&proc, "gid_map", &maps.gid)?;
     for step in &plan.steps {
-        if let Step::Rlimit { resource, hard, .. } = step {
+        // By number, for there is no other way: so only while the number is its own.
+        if let Step::Rlimit { resource, hard, .. } = step
+            && !cell.has_ended()
+        {
             // Root of the namespace may lower its limits only. What this process may not raise
             // either fails at the step, which says so.
             let _ = raise_hard(cell.pid(), *resource, *hard);

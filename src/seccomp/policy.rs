@@ -98,6 +98,10 @@ impl Policy {
         let answer = Answer::of(&format!("{place}.action"), rule.action(), rule.errno_ret())?;
         let cases = cases(place, rule.args().as_deref().unwrap_or_default())?;
         for name in rule.names() {
+            if !table::is_known(name) && !answer.lets_pass() && self.default.lets_pass() {
+                let why = format!("{name:?} is no system call, so to refuse it protects nothing");
+                return Err(Error::invalid(format!("{place}.names"), why));
+            }
             if !table::is_known(name) {
                 tracing::warn!(name, "seccomp: no architecture has this system call; ignored");
                 continue;

@@ -302,8 +302,12 @@ fn conditions(place: &str, raw: Option<raw::Conditions>) -> Result<Conditions, E
 }
 
 fn kernel_version(place: &str, text: &str) -> Result<Kernel, Error> {
+    let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => text.parse().ok(),
+        false => None,
+    };
     let parts = text.split_once('.');
-    let version = parts.and_then(|(a, b)| Some(Kernel(a.parse().ok()?, b.parse().ok()?)));
+    let version = parts.and_then(|(a, b)| Some(Kernel(number(a)?, number(b)?)));
     version.ok_or_else(|| Error::invalid(place, format!("{text:?} must be MAJOR.MINOR")))
 }
 

@@ -234,6 +234,7 @@ pub const SIOCSIFFLAGS: usize = 0x8914;
 pub const IFF_UP: u16 = 1;
 /// `recvmsg`: descriptors that come along are closed on exec. And what their message is called.
 pub const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
+pub const MSG_CTRUNC: usize = 0x8;
 pub const SOL_SOCKET: i32 = 1;
 pub const SCM_RIGHTS: i32 = 1;
 pub const POLLIN: i16 = 1;

@@ -8,7 +8,7 @@ use oci_spec::runtime::{Mount, MountBuilder};
 use super::super::config::{CellConfig, Network, Tmpfs};
 use super::super::user_namespace::UserNamespace;
 use super::super::volume::Volume;
-use super::super::{Error, path};
+use super::super::{Error, defaults, path};
 
 /// Docker's mounts, then the caller's; those above come before those below.
 pub(super) fn mounts(config: &CellConfig) -> Result<Vec<Mount>, Error> {
@@ -30,7 +30,8 @@ pub(super) fn mounts(config: &CellConfig) -> Result<Vec<Mount>, Error> {
     let mut mounts = Vec::new();
     for (target, kind, source, options) in fixed {
         if target == "/sys" && borrowed_sys(config) {
-            let options = ["rbind", "rprivate", "nosuid", "noexec", "nodev", "rro"];
+            // Not what is mounted below: the cell gets its own view of its cgroup there.
+            let options = ["bind", "rprivate", "nosuid", "noexec", "nodev", "ro"];
             mounts.push(mount(target, "bind", target, options.map(str::to_owned).into())?);
             continue;
         }
@@ -49,12 +50,22 @@ pub(super) fn mounts(config: &CellConfig) -> Result<Vec<Mount>, Error> {
     for mount in &own {
         let target: PathBuf = mount.destination().components().collect();
         let text = target.to_string_lossy().into_owned();
+        if let Some(hidden) = hidden(config).find(|hidden| target.starts_with(hidden)) {
+            let why = format!("lies in {hidden}, which is hidden from cells");
+            return Err(Error::invalid("mount target", text, why));
+        }
         if !seen.insert(target) {
             return Err(Error::invalid("mount target", text, "is taken"));
         }
     }
     mounts.extend(own);
     Ok(mounts)
+}
+
+/// What will be hidden when all is mounted.
+fn hidden(config: &CellConfig) -> impl Iterator<Item = &str> {
+    let own = config.masked_paths.iter().map(String::as_str);
+    defaults::MASKED_PATHS.into_iter().chain([defaults::MASKED_POWER]).chain(own)
 }
 
 /// A sysfs of its own needs a network namespace of its own, in the eyes of a user namespace.

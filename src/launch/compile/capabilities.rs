@@ -118,10 +118,13 @@ pub(in super::super) fn check_held(plan: &Plan, namespaces: u64) -> Result<(), E
     }
 }
 
-/// All capabilities that this thread can hand to a cell: those in its bounding set.
+/// All capabilities that this thread can hand to a cell: those it is permitted, and has in its
+/// bounding set.
 #[must_use]
 pub fn held_capabilities() -> Vec<Capability> {
-    let held = (0..=last_capability()).filter(|at| in_bounding_set(*at));
+    let permitted = capabilities(None).map_or(0, |sets| sets.permitted.bits());
+    let held =
+        (0..=last_capability()).filter(|at| permitted >> at & 1 == 1 && in_bounding_set(*at));
     let name = |at| caps::all().into_iter().find(|one| u32::from(one.index()) == at);
     let known = |one: caps::Capability| one.to_string().parse::<CapabilityName>().ok();
     held.filter_map(name)

@@ -23,7 +23,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use super::{Error, Plan, Step};
 use crate::bundle::{Bundle, annotation};
 use crate::cgroup::{Controller, View};
-use crate::init::wire::CONTROL_FD;
+use crate::init::wire::{CONTROL_FD, MOST_TREES};
 use crate::sys::abi::*;
 
 /// What the plan needs to know about this host and this cell, besides the bundle.
@@ -73,7 +73,7 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     let root = rootfs::compile(bundle, place, ids.is_some(), &mut steps)?;
     mounts::compile(bundle, place, &mut steps)?;
     match ids {
-        Some(_) => own_ids::adapt(&mut steps, place)?,
+        Some(_) => own_ids::adapt(&mut steps, place, own_ids::may_mount(spec))?,
         None => own_ids::refuse_mapped(&steps)?,
     }
     if namespaces & CLONE_NEWNET != 0 {
@@ -107,6 +107,13 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     let mut plan = process::compile(spec, steps)?;
     plan.steps.push(Step::AllClear);
     plan.ids = ids;
+    if plan.trees().count() > MOST_TREES {
+        let why = format!(
+            "{} are the host's, and a cell with ids of its own takes {MOST_TREES} at most",
+            plan.trees().count()
+        );
+        return Err(Error::Invalid { field: "mounts".to_owned(), why });
+    }
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
     // The cgroup namespace is unshared by the init, from inside the cgroup.
     Ok((plan, namespaces & !CLONE_NEWCGROUP))

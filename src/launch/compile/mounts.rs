@@ -26,7 +26,9 @@ pub(super) fn compile(bundle: &Bundle, place: &Place, steps: &mut Vec<Step>) -> 
     devices.after(None, steps);
     let list = |paths: &Option<Vec<String>>| paths.clone().unwrap_or_default();
     if let Some(linux) = linux {
-        steps.extend(list(linux.masked_paths()).into_iter().map(Step::Mask));
+        for path in list(linux.masked_paths()) {
+            steps.push(Step::Mask(target("linux.maskedPaths", Path::new(&path))?));
+        }
         steps.extend(list(linux.readonly_paths()).into_iter().map(Step::ReadOnly));
     }
     Ok(())

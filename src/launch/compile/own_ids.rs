@@ -3,17 +3,22 @@
 //! The init of such a cell is root in its namespace and nobody on the host. What it can't open, it is
 //! given as a mount that the driver made; what it can't make, it takes from the host.
 
-use oci_spec::runtime::{LinuxIdMapping, Spec};
+use oci_spec::runtime::{Capability, LinuxIdMapping, Spec};
 
 use super::super::mount_plan::{Bind, Mapped, Tree};
 use super::super::plan::IdMaps;
 use super::super::{Error, Step};
 use super::Place;
+use crate::bundle::without_id;
 use crate::init::wire::{MAKE_FILE, NO_SYMLINKS, RECURSIVE};
 use crate::sys::abi::*;
 
 /// The maps that the specification gives the namespace.
 pub(super) fn maps(spec: &Spec) -> Result<IdMaps, Error> {
+    if let Some((what, id)) = without_id(spec) {
+        let why = format!("{what} {id} is nobody in linux.uidMappings and gidMappings");
+        return Err(Error::Invalid { field: "process.user".to_owned(), why });
+    }
     let linux = spec.linux().as_ref();
     let text = |field: &str, mappings: Option<&Vec<LinuxIdMapping>>| {
         let invalid = |why: &str| Error::Invalid { field: field.to_owned(), why: why.to_owned() };
@@ -65,15 +70,20 @@ pub(super) fn refuse_mapped(steps: &[Step]) -> Result<(), Error> {
 /// Turns what such an init may not do into what it may: a device is the host's own node, and a part
 /// of the host's tree comes along with the plan. What is there to be seen of the cgroup is open to
 /// everybody.
-pub(super) fn adapt(steps: &mut [Step], place: &Place) -> Result<(), Error> {
+pub(super) fn adapt(steps: &mut [Step], place: &Place, may_mount: bool) -> Result<(), Error> {
     for step in steps {
         match step {
             // A FIFO is no device: everybody may make one, and the host's is nobody else's.
-            Step::Node { dir, name, mode, device, .. } if *mode & S_IFMT != S_IFIFO => {
+            Step::Node { dir, name, mode, device, uid, gid } if *mode & S_IFMT != S_IFIFO => {
                 let path = format!("{}/{name}", dir.trim_end_matches('/'));
-                *step = device_of_the_host(path, *mode, *device)?;
+                *step = device_of_the_host(path, *device, (*mode, *uid, *gid))?;
             }
             Step::Bind(bind) if !is_view(bind, place) => {
+                if may_mount && read_only(bind) && bind.mapped != Mapped::No {
+                    let field = format!("mounts: {} read-only", bind.target);
+                    let detail = ": with ids of its own and CAP_SYS_ADMIN the cell could undo it";
+                    return Err(Error::Unsupported { field, detail: detail.to_owned() });
+                }
                 *step = Step::Tree {
                     tree: Box::new(Tree {
                         path: bind.source.clone(),
@@ -93,14 +103,32 @@ pub(super) fn adapt(steps: &mut [Step], place: &Place) -> Result<(), Error> {
     Ok(())
 }
 
+fn read_only(bind: &Bind) -> bool {
+    (bind.own[0] | bind.tree[0]) & MOUNT_ATTR_RDONLY != 0
+}
+
+/// Whether a process of the cell can come to hold `CAP_SYS_ADMIN`, and so change the mounts of its own
+/// namespace.
+pub(super) fn may_mount(spec: &Spec) -> bool {
+    let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().as_ref());
+    let bounding = capabilities.and_then(|sets| sets.bounding().as_ref());
+    bounding.is_some_and(|set| set.contains(&Capability::SysAdmin))
+}
+
 fn is_view(bind: &Bind, place: &Place) -> bool {
     place.views.iter().any(|view| view.path.as_os_str() == bind.source.as_str())
 }
 
 /// The host's node of the same name, or the one that its device manager names after the number, as
-/// long as it is the same device.
-fn device_of_the_host(path: String, mode: u32, device: u64) -> Result<Step, Error> {
+/// long as it is the same device. It comes with the host's owner and mode, and read-only: that is the
+/// node's times and not what can be written to the device.
+fn device_of_the_host(
+    path: String,
+    device: u64,
+    (mode, uid, gid): (u32, u32, u32),
+) -> Result<Step, Error> {
     use std::os::unix::fs::MetadataExt;
+    const PLAIN: (u32, u32, u32) = (0o666, 0, 0);
     let kind = if mode & S_IFMT == S_IFBLK { "block" } else { "char" };
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let named = [path.clone(), format!("/dev/{kind}/{major}:{minor}")];
@@ -117,11 +145,18 @@ fn device_of_the_host(path: String, mode: u32, device: u64) -> Result<Step, Erro
         );
         return Err(Error::Invalid { field, why });
     };
+    let asked = (mode & 0o7777, uid, gid);
+    let given = |found: std::fs::Metadata| (found.mode() & 0o7777, found.uid(), found.gid());
+    if asked != PLAIN && !std::fs::metadata(source).is_ok_and(|found| given(found) == asked) {
+        let field = format!("linux.devices: {path}: fileMode, uid and gid");
+        let why = "must be the host's in a cell with ids of its own".to_owned();
+        return Err(Error::Invalid { field, why });
+    }
     Ok(Step::Bind(Box::new(Bind {
         source: source.clone(),
         target: path,
         own: [0, 0],
-        tree: [MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0],
+        tree: [MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0],
         propagation: (MS_PRIVATE | MS_REC) as u64,
         how: MAKE_FILE | NO_SYMLINKS,
         mapped: Mapped::No,

@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use oci_spec::runtime::{Capability, Spec};
+use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::super::mount_plan::{Mapped, Tree};
 use super::super::{Error, Step, options};
-use super::{Place, annotated};
+use super::{Place, annotated, own_ids};
 use crate::bundle::{Bundle, annotation};
 use crate::sys::abi::*;
 
@@ -57,7 +57,7 @@ pub(super) fn compile(
         // Through an overlay the host's own sockets and FIFOs are dead; through a bind they live.
         Some(annotation::SHARED)
             if rootfs != Path::new("/")
-                && !(own_ids && may_mount(spec))
+                && !(own_ids && own_ids::may_mount(spec))
                 && has_mount_points(&rootfs, spec) =>
         {
             bind(path, own_place, MOUNT_ATTR_RDONLY, (propagation.0, false), steps);
@@ -200,13 +200,6 @@ pub(crate) fn tmpfs_keeps_attributes() -> bool {
         let set = |file| fsetxattr(file, "user.hotcell", b"1", XattrFlags::empty());
         file.and_then(set).is_ok()
     })
-}
-
-/// Whether a process of the cell can come to hold `CAP_SYS_ADMIN`.
-fn may_mount(spec: &Spec) -> bool {
-    let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().as_ref());
-    let bounding = capabilities.and_then(|sets| sets.bounding().as_ref());
-    bounding.is_some_and(|set| set.contains(&Capability::SysAdmin))
 }
 
 /// Whether every mount finds its target in the directory as it is, and no device has to be made in
