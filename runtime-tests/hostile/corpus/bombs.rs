@@ -2,7 +2,7 @@
 
 use hotcell::cgroup::{Controller, Hierarchies};
 
-use super::super::case::{Case, EVERY, Form, WITH_INIT, WRITABLE};
+use super::super::case::{Case, EVERY, Form, ONE, WITH_INIT, WRITABLE};
 
 const NO_LIMITS: &str = "they can't set the limit on this host's cgroups";
 
@@ -62,6 +62,8 @@ pub fn cases() -> Vec<Case> {
                         Form::script("true").named(limit).flags([format!("--ulimit={limit}")])
                     }),
             )
+            // An init needs a descriptor more, and is refused by name without.
+            .modes(ONE)
             .no_peers("limits that they need themselves"),
         Case::new("a cell without memory to start in", "memory.max")
             .form(Form::script("").flags(["--memory=4096"]))
