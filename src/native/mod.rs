@@ -16,6 +16,7 @@ mod ids;
 mod instance;
 mod lock;
 mod options;
+mod prepare;
 pub mod recover;
 pub mod run;
 mod state;
