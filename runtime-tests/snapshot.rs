@@ -95,7 +95,7 @@ fn descriptors(lines: &mut BTreeSet<String>) {
             continue;
         };
         // Kept for the life of the process, on purpose.
-        let kept = ["/dev/null", "hotcell-init", "/proc/"];
+        let kept = ["/dev/null", "hotcell-init", "mnt:[", "/proc/"];
         let target = target.display().to_string();
         if !kept.iter().any(|kept| target.contains(kept)) && !target.contains("bpf-prog") {
             lines.insert(format!("descriptor {target}"));

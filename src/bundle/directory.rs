@@ -1,4 +1,4 @@
-//! A bundle on disk: a directory with `config.json`.
+//! A bundle: a specification, and mostly a directory with it as `config.json`.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
@@ -12,14 +12,21 @@ use super::Error;
 /// The name every runtime looks for.
 pub(crate) const CONFIG: &str = "config.json";
 
-/// An OCI bundle: the specification, and the directory it stands in.
+/// An OCI bundle: the specification, and the directory it stands in if it was ever written.
 #[derive(Clone, Debug)]
 pub struct Bundle {
-    dir: PathBuf,
+    dir: Option<PathBuf>,
     spec: Spec,
 }
 
 impl Bundle {
+    /// A bundle that no other runtime is going to read: nothing is written, and its paths on the
+    /// host must be absolute.
+    #[must_use]
+    pub fn in_memory(spec: Spec) -> Bundle {
+        Bundle { dir: None, spec }
+    }
+
     /// Writes `config.json` into `dir`, which is made when missing. Only the owner can read it:
     /// the environment may hold secrets. A bundle that is there already is not overwritten.
     ///
@@ -41,7 +48,7 @@ impl Bundle {
             .open(&path)
             .and_then(|mut file| file.write_all(&text))
             .map_err(io("write", &path))?;
-        Ok(Bundle { dir: dir.to_owned(), spec })
+        Ok(Bundle { dir: Some(dir.to_owned()), spec })
     }
 
     /// Reads the bundle in `dir`.
@@ -56,13 +63,13 @@ impl Bundle {
             source,
         })?;
         let spec = serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })?;
-        Ok(Bundle { dir: dir.to_owned(), spec })
+        Ok(Bundle { dir: Some(dir.to_owned()), spec })
     }
 
-    /// The directory.
+    /// The directory, if there is one.
     #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
     }
 
     /// The specification.
@@ -74,7 +81,17 @@ impl Bundle {
     /// `root.path` as an absolute path.
     #[must_use]
     pub fn rootfs(&self) -> Option<PathBuf> {
-        Some(self.dir.join(self.spec.root().as_ref()?.path()))
+        self.on_host(self.spec.root().as_ref()?.path())
+    }
+
+    /// A path of the specification on the host: a relative one starts at the bundle's directory, and
+    /// leads nowhere without one.
+    #[must_use]
+    pub fn on_host(&self, path: &Path) -> Option<PathBuf> {
+        match &self.dir {
+            Some(dir) => Some(dir.join(path)),
+            None => path.is_absolute().then(|| path.to_owned()),
+        }
     }
 }
 
@@ -93,5 +110,13 @@ mod tests {
         assert_eq!(read.spec(), &spec);
         assert_eq!(read.rootfs().unwrap(), Path::new("/srv/rootfs"));
         assert!(Bundle::create(&dir, spec).is_err());
+        assert_eq!(read.on_host(Path::new("a")).unwrap(), dir.join("a"));
+    }
+
+    #[test]
+    fn without_a_directory_a_relative_path_leads_nowhere() {
+        let bundle = Bundle::in_memory(Spec::default());
+        assert_eq!((bundle.dir(), bundle.on_host(Path::new("a"))), (None, None));
+        assert_eq!(bundle.on_host(Path::new("/a")).unwrap(), Path::new("/a"));
     }
 }

@@ -32,7 +32,6 @@ pub use config::{CellConfig, Network, Seccomp, Tmpfs, Upper};
 pub use defaults::{CAPABILITIES, MASKED_PATHS, PATH, READONLY_PATHS};
 pub use device::{Device, DeviceAccess, DeviceFlag, DeviceKind, DeviceRule};
 pub use directory::Bundle;
-pub(crate) use directory::CONFIG;
 pub use error::Error;
 pub use limits::{Limits, Rlimit};
 pub use mount_flag::MountFlag;

@@ -72,7 +72,9 @@ impl Hierarchies {
         let table = Path::new("/proc/self/mountinfo");
         let text =
             std::fs::read_to_string(table).map_err(|error| Error::io("read", table, error))?;
-        Hierarchies::from_mountinfo(&text)
+        let mut found = Hierarchies::from_mountinfo(&text)?;
+        found.v1.retain(|controller, mount| *controller != Controller::Io || counts_disk(mount));
+        Ok(found)
     }
 
     /// The same from the text of a mount table, as `/proc/PID/mountinfo` gives it.
@@ -114,6 +116,14 @@ impl Hierarchies {
     pub fn offers(&self, controller: Controller) -> bool {
         self.v2.contains(&controller) || self.v1.contains_key(&controller)
     }
+}
+
+/// Whether a `blkio` hierarchy counts the bytes of every cgroup. From Linux 6.10 on it does so only
+/// where a limit of its kind was ever set: then nothing has been counted since boot, and joining it
+/// would cost a start two directories to learn nothing.
+fn counts_disk(mount: &Path) -> bool {
+    std::fs::read_to_string(mount.join("blkio.throttle.io_service_bytes_recursive"))
+        .is_ok_and(|text| text.lines().any(|line| line != "Total 0"))
 }
 
 /// The part of a mount table line that matters here.

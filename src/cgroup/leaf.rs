@@ -162,6 +162,12 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Opens what [`sample`](Cgroup::sample) and [`oom_events`](Cgroup::oom_events) read, so that they
+    /// find it open. What can't be opened is opened then, and its error told.
+    pub fn prepare_samples(&self) {
+        self.sampler.prepare(&self.unified, &self.v1);
+    }
+
     /// What the cell has used so far.
     ///
     /// # Errors

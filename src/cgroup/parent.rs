@@ -115,7 +115,13 @@ impl Parent {
         // Whatever a cell finds a way to, its place in the tree stays one directory.
         unified.write("cgroup.max.descendants", "0")?;
         let mut v1: BTreeMap<Controller, Dir> = BTreeMap::new();
+        let limited = |c| settings.iter().any(|setting: &Setting| setting.controller == c);
         for (controller, parent) in &self.v1 {
+            // Each costs a start as much as several mounts. Without a limit, counting processes
+            // gains nothing; memory is measured, and a share of the CPU is for the whole cell.
+            if *controller == Controller::Pids && !limited(Controller::Pids) {
+                continue;
+            }
             // Two controllers may be mounted together: then their leaf is one.
             let made = v1.values().any(|dir| dir.path().parent() == Some(parent.path()));
             let dir = if made { parent.enter(name)? } else { parent.make(name)? };

@@ -58,6 +58,8 @@ struct Files {
     memory: Option<OwnedFd>,
     memory_peak: Option<OwnedFd>,
     pids: Option<OwnedFd>,
+    /// Where nothing counts them: a line for each.
+    threads: Option<OwnedFd>,
     io: Option<OwnedFd>,
 }
 
@@ -85,40 +87,64 @@ impl Files {
     fn open(unified: &Dir, v1: &V1) -> Result<Files, Error> {
         let file = |controller, names| open(unified, v1, controller, names);
         let memory = Controller::Memory;
+        let pids = file(Controller::Pids, ["pids.current", "pids.current"])?;
         Ok(Files {
             cpu: unified.file("cpu.stat", OFlags::RDONLY)?,
             memory: file(memory, ["memory.usage_in_bytes", "memory.current"])?,
             memory_peak: file(memory, ["memory.max_usage_in_bytes", "memory.peak"])?,
-            pids: file(Controller::Pids, ["pids.current", "pids.current"])?,
+            threads: match pids {
+                Some(_) => None,
+                None => Some(unified.file("cgroup.threads", OFlags::RDONLY)?),
+            },
+            pids,
             io: file(Controller::Io, ["blkio.throttle.io_service_bytes_recursive", "io.stat"])?,
         })
     }
 }
 
 impl Sampler {
+    /// Opens everything; what fails is tried again when it is read.
+    pub(super) fn prepare(&self, unified: &Dir, v1: &V1) {
+        let _ = self.files(unified, v1);
+        let _ = self.oom(unified, v1);
+    }
+
+    fn files(&self, unified: &Dir, v1: &V1) -> Result<&Files, Error> {
+        if let Some(files) = self.files.get() {
+            return Ok(files);
+        }
+        let opened = Files::open(unified, v1)?;
+        Ok(self.files.get_or_init(|| opened))
+    }
+
+    fn oom(&self, unified: &Dir, v1: &V1) -> Result<Option<&OwnedFd>, Error> {
+        if self.oom.get().is_none() {
+            // Kept only once it is known: a failure to open says nothing about the file.
+            let names = ["memory.oom_control", "memory.events"];
+            let opened = open(unified, v1, Controller::Memory, names)?;
+            let _ = self.oom.set(opened);
+        }
+        Ok(self.oom.get().and_then(Option::as_ref))
+    }
+
     pub(super) fn sample(&self, unified: &Dir, v1: &V1) -> Result<Sample, Error> {
         let brief = self.sample_brief(unified, v1)?;
-        let Some(files) = self.files.get() else {
-            return Ok(brief);
-        };
+        let files = self.files(unified, v1)?;
         let number = |file: &Option<OwnedFd>| number(unified, file);
-        let (memory_peak_bytes, pids) = (number(&files.memory_peak)?, number(&files.pids)?);
+        let memory_peak_bytes = number(&files.memory_peak)?;
+        let pids = match &files.threads {
+            Some(file) => Some(pages(unified, file)?.lines().count() as u64),
+            None => number(&files.pids)?,
+        };
         Ok(Sample { memory_peak_bytes, pids, ..brief })
     }
 
     /// What changes from second to second, in fewer reads.
     pub(super) fn sample_brief(&self, unified: &Dir, v1: &V1) -> Result<Sample, Error> {
-        let files = match self.files.get() {
-            Some(files) => files,
-            None => {
-                let opened = Files::open(unified, v1)?;
-                self.files.get_or_init(|| opened)
-            }
-        };
+        let files = self.files(unified, v1)?;
         let cpu = read(unified, &files.cpu)?;
         let time = |key| Duration::from_micros(keyed(&cpu, key).unwrap_or(0));
-        let io = files.io.as_ref().map(|file| read_pages(file.as_fd())).transpose();
-        let io = io.map_err(|error| Error::io("read", unified.path(), error))?;
+        let io = files.io.as_ref().map(|file| pages(unified, file)).transpose()?;
         let io = io.map(|text| disk_bytes(&text));
         Ok(Sample {
             cpu_total: time("usage_usec"),
@@ -133,16 +159,7 @@ impl Sampler {
     }
 
     pub(super) fn oom_events(&self, unified: &Dir, v1: &V1) -> Result<OomEvents, Error> {
-        let names = ["memory.oom_control", "memory.events"];
-        let file = match self.oom.get() {
-            Some(file) => file,
-            None => {
-                // Kept only once it is known: a failure to open says nothing about the file.
-                let opened = open(unified, v1, Controller::Memory, names)?;
-                self.oom.get_or_init(|| opened)
-            }
-        };
-        let Some(file) = file else {
+        let Some(file) = self.oom(unified, v1)? else {
             return Ok(OomEvents::default());
         };
         let text =
@@ -153,6 +170,10 @@ impl Sampler {
 
 fn read(unified: &Dir, file: &OwnedFd) -> Result<String, Error> {
     read_page(file.as_fd()).map_err(|error| Error::io("read", unified.path(), error))
+}
+
+fn pages(unified: &Dir, file: &OwnedFd) -> Result<String, Error> {
+    read_pages(file.as_fd()).map_err(|error| Error::io("read", unified.path(), error))
 }
 
 fn number(unified: &Dir, file: &Option<OwnedFd>) -> Result<Option<u64>, Error> {

@@ -17,18 +17,27 @@ pub(crate) struct Cell {
     /// What hides directories and files, once the first has been hidden.
     pub(crate) empty_dir: Option<Fd>,
     pub(crate) null: Option<Fd>,
+    /// The null device, open as a stream.
+    pub(crate) null_stream: Option<Fd>,
     /// The memory file system that other mounts stand in.
     pub(crate) tray: Option<Fd>,
 }
 
 impl Cell {
     pub(crate) fn new() -> Cell {
-        Cell { root: Fd(-1), parent: (0, Fd(-1)), empty_dir: None, null: None, tray: None }
+        Cell {
+            root: Fd(-1),
+            parent: (0, Fd(-1)),
+            empty_dir: None,
+            null: None,
+            null_stream: None,
+            tray: None,
+        }
     }
 
-    /// Takes the host directory `path` for the root.
-    pub(crate) fn enter(&mut self, path: Text) -> Outcome {
-        self.root = files::open(path, O_PATH)?;
+    /// Takes the open directory for the root.
+    pub(crate) fn enter(&mut self, root: Fd) -> Outcome {
+        self.root = root;
         kernel::fchdir(&self.root)
     }
 

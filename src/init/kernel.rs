@@ -30,8 +30,10 @@ pub(crate) struct Fd(pub(crate) i32);
 
 impl Drop for Fd {
     fn drop(&mut self) {
-        // SAFETY: the number is this value's own; nobody uses it after the drop.
-        let _ = unsafe { raw::syscall(nr::close, [self.0 as usize]) };
+        if self.0 >= 0 {
+            // SAFETY: the number is this value's own; nobody uses it after the drop.
+            let _ = unsafe { raw::syscall(nr::close, [self.0 as usize]) };
+        }
     }
 }
 
@@ -135,6 +137,8 @@ pub(super) const EMPTY: Text = Text(c"".as_ptr().cast());
 
 plain_calls! {
     fn unshare(flags: u64) = unshare [flags];
+    fn enter_namespace(fd: &Fd, kind: u64) = setns [fd, kind];
+    fn chroot(path: Text) = chroot [path];
     fn chdir(path: Text) = chdir [path];
     fn fchdir(fd: &Fd) = fchdir [fd];
     fn umask(mask: u64) = umask [mask];
@@ -150,6 +154,9 @@ plain_calls! {
     /// Attaches the detached tree on top of the open target.
     fn move_mount(tree: &Fd, target: &Fd)
         = move_mount [tree, EMPTY, target, EMPTY, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH];
+    /// The same, the target being a path below the open directory `dir`.
+    fn move_mount_at(tree: &Fd, dir: i32, target: Text)
+        = move_mount [tree, EMPTY, dir, target, MOVE_MOUNT_F_EMPTY_PATH];
     fn set_hostname(name: Text) = sethostname [name, name.bytes().len()];
     fn set_domainname(name: Text) = setdomainname [name, name.bytes().len()];
     fn set_gids(gid: u64) = setresgid [gid, gid, gid];

@@ -11,7 +11,7 @@ use super::cell::Cell;
 use super::files::{self, Kind};
 use super::kernel::{self, Fault, Fd, Outcome, Text};
 use super::plan::Plan;
-use super::wire::{IN_TRAY, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, RECURSIVE, Step};
+use super::wire::{IN_TRAY, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, Step};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
@@ -19,6 +19,12 @@ const HERE: &CStr = c".";
 /// What nobody needs on a file system that holds nothing.
 const BARE: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 const NULL: Kind = Kind { bits: S_IFCHR, device: (1, 3) };
+
+/// Enters the namespace that holds nothing of the host's, and leaves it for a copy.
+pub(crate) fn enter_cradle(cradle: Fd) -> Outcome {
+    kernel::enter_namespace(&cradle, CLONE_NEWNS)?;
+    kernel::unshare(CLONE_NEWNS)
+}
 
 /// Sets the propagation of the mount at `path`, with `MS_REC` of all below it too.
 pub(crate) fn set_propagation(path: &'static CStr, propagation: u64) -> Outcome {
@@ -37,21 +43,26 @@ pub(crate) fn tree_here(plan: &mut Plan, step: &Step) -> Outcome {
     let tree = plan.tree(step.number[0])?;
     let name = plan.text(step.text[0])?;
     kernel::mkdir_at(AT_FDCWD, name, 0o700)?;
-    kernel::move_mount(&tree, &files::open(name, O_PATH)?)
+    kernel::move_mount_at(&tree, AT_FDCWD, name)
 }
 
-/// Attaches a mount that the parent made on a host directory and takes it for the root.
+/// Attaches a mount that the parent made on a directory of this namespace and takes it for the root.
 pub(crate) fn tree_as_root(cell: &mut Cell, plan: &mut Plan, step: &Step) -> Outcome {
     let tree = plan.tree(step.number[0])?;
-    let target = plan.text(step.text[0])?;
-    kernel::move_mount(&tree, &files::open(target, O_PATH)?)?;
-    cell.enter(target)
+    kernel::move_mount_at(&tree, AT_FDCWD, plan.text(step.text[0])?)?;
+    cell.enter(tree)
 }
 
-/// Attaches a mount that the parent made in root.
+/// Attaches a mount that the parent made in root, or in the tray, where all names are ours.
 pub(crate) fn tree(cell: &Cell, plan: &mut Plan, step: &Step) -> Outcome {
     let tree = plan.tree(step.number[0])?;
-    kernel::move_mount(&tree, &target(cell, plan, step)?)
+    if step.flags & IN_TRAY == 0 {
+        return kernel::move_mount(&tree, &target(cell, plan, step)?);
+    }
+    let tray = cell.tray.as_ref().ok_or(Fault::new(nr::mkdirat, Errno::ENOENT))?;
+    let name = plan.text(step.text[0])?;
+    kernel::mkdir_at(tray.0, name, 0o755)?;
+    kernel::move_mount_at(&tree, tray.0, name)
 }
 
 /// Mounts an overlay; relative paths in its options start at the current directory.
@@ -60,25 +71,9 @@ pub(crate) fn overlay(target: Text, options: Text) -> Outcome {
     kernel::mount(overlay, target, overlay, 0, options)
 }
 
-/// Makes a host directory a mount of its own, so that the namespace can pivot to it. Not on top of
-/// itself: were it "/", nobody could name what lies on top.
-pub(crate) fn bind_root(plan: &Plan, step: &Step) -> Outcome {
-    let [attr_set, propagation, _] = step.number;
-    let recursive = step.flags & RECURSIVE != 0;
-    let tree = files::clone_tree(AT_FDCWD, plan.text(step.text[0])?, recursive)?;
-    let attr = MountAttr { attr_set, propagation, ..MountAttr::default() };
-    files::set_attributes(&tree, &attr, recursive)?;
-    kernel::move_mount(&tree, &files::open(plan.text(step.text[1])?, O_PATH)?)
-}
-
 /// Opens the step's target in root, made first when the step says so.
 fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
     let path = plan.text(step.text[0])?;
-    if step.flags & IN_TRAY != 0 {
-        let tray = cell.tray.as_ref().ok_or(Fault::new(nr::mkdirat, Errno::ENOENT))?;
-        kernel::mkdir_at(tray.0, path, 0o755)?;
-        return files::open_in_root(tray, path, O_PATH, true);
-    }
     let no_symlinks = step.flags & NO_SYMLINKS != 0;
     match cell.locate(path, no_symlinks) {
         Err(fault) if fault.is(Errno::ENOENT) && step.flags & MAKE_DIR != 0 => {
@@ -99,32 +94,6 @@ pub(crate) fn mount(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
     kernel::fchdir(&target(cell, plan, step)?)?;
     let flags = step.number[0] as usize;
     kernel::mount(source, Text::literal(HERE), kind, flags, plan.text(step.text[3])?)
-}
-
-/// Clones a host mount, settles its attributes while nobody sees it, and attaches it in root.
-pub(crate) fn bind(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
-    let recursive = step.flags & RECURSIVE != 0;
-    let tree = files::clone_tree(AT_FDCWD, plan.text(step.text[1])?, recursive)?;
-    settle(&tree, step.number)?;
-    kernel::move_mount(&tree, &target(cell, plan, step)?)
-}
-
-/// Changes the mount itself, then all that came along below it: the later is the stronger.
-fn settle(tree: &Fd, [own, all, propagation]: [u64; 3]) -> Outcome {
-    let everywhere = propagation & MS_REC as u64 != 0;
-    let propagation = propagation & !(MS_REC as u64);
-    for (halves, recursive) in [(own, false), (all, true)] {
-        let attr = MountAttr {
-            attr_set: halves >> 32,
-            attr_clr: halves & u64::from(u32::MAX),
-            propagation: if recursive == everywhere { propagation } else { 0 },
-            userns_fd: 0,
-        };
-        if halves != 0 || attr.propagation != 0 {
-            files::set_attributes(tree, &attr, recursive)?;
-        }
-    }
-    Ok(())
 }
 
 /// Mounts the tray, and keeps it open: a second look at its path could find another mount.
@@ -246,10 +215,23 @@ pub(crate) fn pivot(cell: &Cell) -> Outcome {
     kernel::chdir(Text::literal(c"/"))
 }
 
-/// Opens the cell's own null device as a standard stream: the host's inode must not be reachable
+/// Makes the new root the root without letting go of the old, which takes the kernel long: it lies
+/// below, with nothing of the host's in it but a read-only copy of the cell's own root. Nobody gets
+/// there who may not change mounts.
+pub(crate) fn cover(cell: &Cell) -> Outcome {
+    kernel::move_mount_at(cell.root(), AT_FDCWD, Text::literal(c"/"))?;
+    kernel::fchdir(cell.root())?;
+    kernel::chroot(Text::literal(HERE))
+}
+
+/// Makes the cell's own null device a standard stream: the host's inode must not be reachable
 /// through /proc/self/fd, where root could change its mode.
-pub(crate) fn null_stream(cell: &Cell, number: u64) -> Outcome {
-    kernel::duplicate_onto(&null_device(cell, O_RDWR)?, number as usize)
+pub(crate) fn null_stream(cell: &mut Cell, number: u64) -> Outcome {
+    let null = match &cell.null_stream {
+        Some(null) => null,
+        None => cell.null_stream.insert(null_device(cell, O_RDWR)?),
+    };
+    kernel::duplicate_onto(null, number as usize)
 }
 
 /// Enters the task's working directory and makes sure that it is below the root.

@@ -34,22 +34,30 @@ fn read_whole(control: &Fd, bytes: &mut [u8]) -> Outcome {
     Ok(())
 }
 
+/// Reads the plan's header from the control socket.
+pub(crate) fn receive_header(control: &Fd) -> Outcome<Header> {
+    let mut head = [0u8; size_of::<Header>()];
+    read_whole(control, &mut head)?;
+    // SAFETY: `Header` is plain integers, any bytes are one, and the sizes are equal.
+    let header = unsafe { head.as_ptr().cast::<Header>().read_unaligned() };
+    let size = header.size as usize;
+    if header.magic != MAGIC || size <= head.len() || size > LARGEST {
+        return Err(malformed());
+    }
+    Ok(header)
+}
+
 impl Plan {
-    /// Reads the plan from the control socket.
-    pub(crate) fn receive(control: &Fd) -> Outcome<Plan> {
-        let mut head = [0u8; size_of::<Header>()];
+    /// Reads what follows the header from the control socket.
+    pub(crate) fn receive(control: &Fd, header: Header) -> Outcome<Plan> {
+        let bytes = allocate(header.size as usize)?;
+        let body = &mut bytes[size_of::<Header>()..];
         let mut trees = [-1; MOST_TREES];
-        let (came, _) = receive(control, &mut head, &mut trees)?;
-        read_whole(control, &mut head[came..])?;
-        // SAFETY: `Header` is plain integers, any bytes are one, and the sizes are equal.
-        let header = unsafe { head.as_ptr().cast::<Header>().read_unaligned() };
-        let size = header.size as usize;
-        if header.magic != MAGIC || size < head.len() || size > LARGEST {
-            return Err(malformed());
+        let (came, _) = receive(control, body, &mut trees)?;
+        if came == 0 {
+            return Err(Fault::new(nr::recvmsg, Errno::EPIPE));
         }
-        let bytes = allocate(size)?;
-        bytes[..head.len()].copy_from_slice(&head);
-        read_whole(control, &mut bytes[head.len()..])?;
+        read_whole(control, &mut body[came..])?;
         Plan::over(bytes, header, trees)
     }
 

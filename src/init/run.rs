@@ -2,10 +2,10 @@
 
 use super::cell::Cell;
 use super::kernel::{self, Fault, Fd, Filter, Outcome};
-use super::plan::Plan;
+use super::plan::{self, Plan};
 use super::task::{Task, become_task, report};
 use super::wire::{BEFORE_STEPS, CONTROL_FD, Kind, Op, Step};
-use super::{mounts, privilege, standing, supervise};
+use super::{files, mounts, privilege, standing, supervise};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
@@ -39,7 +39,12 @@ fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
     standing::leave()?;
     kernel::set_session()?;
     kernel::umask(0)?;
-    let mut plan = Plan::receive(control)?;
+    let header = plan::receive_header(control)?;
+    if header.unshare != 0 {
+        // The parent needs as long for the rest.
+        kernel::unshare(u64::from(header.unshare))?;
+    }
+    let mut plan = Plan::receive(control, header)?;
     let mut cell = Cell::new();
     *index = 0;
     while *index < plan.header.steps {
@@ -67,19 +72,17 @@ fn perform(control: &Fd, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Outco
     match Op::from_number(step.op).ok_or(Fault::new(nr::read, Errno::EINVAL))? {
         Op::JoinTasks => kernel::write(&Fd(a as i32), b"0").map(drop),
         Op::UnshareCgroup => kernel::unshare(CLONE_NEWCGROUP),
+        Op::Cradle => mounts::enter_cradle(Fd(a as i32)),
         Op::Propagation => mounts::set_propagation(c"/", a),
         Op::Scratch => mounts::scratch(text(0)?, text(1)?),
-        Op::HostDir => kernel::chdir(text(0)?),
         Op::MakeHere => kernel::mkdir_at(AT_FDCWD, text(0)?, a),
         Op::Overlay => mounts::overlay(text(0)?, text(1)?),
-        Op::BindRoot => mounts::bind_root(plan, step),
-        Op::EnterRoot => cell.enter(text(0)?),
+        Op::EnterRoot => cell.enter(files::open(text(0)?, O_PATH)?),
         Op::BecomeRoot => privilege::become_root(),
         Op::TreeHere => mounts::tree_here(plan, step),
         Op::TreeAsRoot => mounts::tree_as_root(cell, plan, step),
         Op::Tree => mounts::tree(cell, plan, step),
         Op::Mount => mounts::mount(cell, plan, step),
-        Op::Bind => mounts::bind(cell, plan, step),
         Op::Tray => mounts::tray(cell, plan, step),
         Op::SealTray => mounts::seal_tray(cell),
         Op::Node => mounts::node(cell, plan, step),
@@ -88,6 +91,7 @@ fn perform(control: &Fd, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Outco
         Op::ReadOnly => mounts::read_only(cell, text(0)?),
         Op::RootAttributes => mounts::root_attributes(cell, a),
         Op::Pivot => mounts::pivot(cell),
+        Op::Cover => mounts::cover(cell),
         Op::Hostname => kernel::set_hostname(text(0)?),
         Op::Domainname => kernel::set_domainname(text(0)?),
         Op::Loopback => kernel::loopback_up(),

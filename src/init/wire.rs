@@ -2,18 +2,24 @@
 //! the records that come back.
 //!
 //! ```text
-//! parent ──► Header │ Step × n │ argv slots │ envp slots │ path slots │ strings ──► init
+//! parent ──► Header ┆ Step × n │ argv slots │ envp slots │ path slots │ strings ──► init
 //! parent ◄── Report (16 bytes): AllClear, Failed, Started, Exited              ◄── init
 //! ```
+//!
+//! The header comes first and alone: the init makes a namespace or two while the parent sees to the
+//! rest, along with which come the mounts that the init can't make.
 //!
 //! Everything is a fixed-size record or a NUL-terminated string named by its offset from the first
 //! byte, so the init parses nothing: it checks bounds and looks.
 
 /// First word of every plan; a mismatch means that the two halves were not built together.
-pub const MAGIC: u32 = 0x686f_7405;
+pub const MAGIC: u32 = 0x686f_7406;
 
 /// The control socket's number in the child. Standard input, output and error are 0 to 2.
 pub const CONTROL_FD: usize = 3;
+
+/// The number of the mount namespace that a cell builds its own in ([`Op::Cradle`]).
+pub const CRADLE_FD: usize = 4;
 
 /// The most mounts that can come along with a plan: what one message carries.
 pub const MOST_TREES: usize = 250;
@@ -41,6 +47,9 @@ pub struct Header {
     /// Capabilities that a staying init gives up when the task runs: the low half of the set, the
     /// high half.
     pub borrowed: [u32; 2],
+    /// `CLONE_NEW*` flags: namespaces to make while the parent still works at the rest.
+    pub unshare: u32,
+    pub reserved: u32,
 }
 
 /// One thing for the init to do. What the slots mean is told at each [`Op`].
@@ -61,10 +70,8 @@ pub const NO_SYMLINKS: u16 = 1;
 pub const MAKE_DIR: u16 = 2;
 /// In [`Step::flags`]: make the target, an empty file, when it is missing.
 pub const MAKE_FILE: u16 = 4;
-/// In [`Step::flags`]: take along what is mounted below the source.
-pub const RECURSIVE: u16 = 8;
 /// In [`Step::flags`]: the target is a name in the tray ([`Op::Tray`]), not a path in root.
-pub const IN_TRAY: u16 = 16;
+pub const IN_TRAY: u16 = 8;
 
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
@@ -88,90 +95,85 @@ ops! {
     JoinTasks = 1,
     /// Makes the cgroup just joined the root of this process's view.
     UnshareCgroup = 2,
+    /// Enters the mount namespace open as descriptor `number[0]` and takes a copy of it for its own.
+    Cradle = 3,
     /// Sets the propagation `number[0]` on `/`: with `MS_REC` on every mount below it too.
-    Propagation = 3,
-    /// Mounts a tmpfs on the host path `text[0]` with the options `text[1]`, in this namespace only.
-    Scratch = 4,
-    /// Changes to the host directory `text[0]`.
-    HostDir = 5,
+    Propagation = 4,
+    /// Mounts a tmpfs on the host path `text[0]` with the options `text[1]`, in this namespace only,
+    /// and enters it.
+    Scratch = 5,
     /// Makes the directory `text[0]` below the current one with mode `number[0]`.
     MakeHere = 6,
     /// Mounts an overlay on `text[0]` with the options `text[1]`.
     Overlay = 7,
-    /// Clones the mounts at host path `text[0]` onto the host directory `text[1]`, in this namespace
-    /// only: attributes `number[0]` set, propagation `number[1]`; [`RECURSIVE`] takes what is mounted
-    /// below along.
-    BindRoot = 8,
-    /// Takes the host directory `text[0]` for the root that later steps resolve in.
-    EnterRoot = 9,
+    /// Takes the directory `text[0]` for the root that later steps resolve in.
+    EnterRoot = 8,
     /// Becomes root of the user namespace this process was born in; its ids are mapped by now.
-    BecomeRoot = 10,
+    BecomeRoot = 9,
     /// Makes the directory `text[0]` below the current one and attaches the mount `number[0]` that
     /// came along there.
-    TreeHere = 11,
-    /// Attaches the mount `number[0]` that came along on the host directory `text[0]`, in this
-    /// namespace only, and takes it for the root.
-    TreeAsRoot = 12,
+    TreeHere = 10,
+    /// Attaches the mount `number[0]` that came along on the directory `text[0]`, in this namespace
+    /// only, and takes it for the root.
+    TreeAsRoot = 11,
     /// Attaches the mount `number[0]` that came along on `text[0]` in root.
-    Tree = 13,
+    Tree = 12,
     /// Mounts file system type `text[2]` from source `text[1]` on `text[0]` in root with the
     /// options `text[3]` and mount flags `number[0]`.
-    Mount = 14,
-    /// Clones the mount at host path `text[1]` onto `text[0]` in root. `number[0]`: attributes to
-    /// set (high half) and to clear (low half) on the mount itself; `number[1]`: the same for all
-    /// that comes along below it; `number[2]`: propagation, with `MS_REC` for the whole tree.
-    Bind = 15,
+    Mount = 13,
     /// Mounts an empty tmpfs on `text[0]` in root and keeps it at hand: the tray, for other mounts
     /// to stand in.
-    Tray = 16,
+    Tray = 14,
     /// Makes the tray read-only.
-    SealTray = 17,
+    SealTray = 15,
     /// Makes the node `text[1]` in the directory `text[0]` in root: mode and type `number[0]`,
     /// device `number[1]`, owner `number[2]` (uid in the high half, gid in the low one). The same
     /// device may be there already; then it stays as it is.
-    Node = 18,
+    Node = 16,
     /// Makes the symbolic link `text[1]` in the directory `text[0]` in root with the content
     /// `text[2]`, unless something is there.
-    Link = 19,
+    Link = 17,
     /// Hides `text[0]` in root, if it exists, behind an empty file or directory.
-    Mask = 20,
+    Mask = 18,
     /// Makes `text[0]` in root, if it exists, read-only.
-    ReadOnly = 21,
+    ReadOnly = 19,
     /// Sets the attributes `number[0]` on the root mount itself.
-    RootAttributes = 22,
+    RootAttributes = 20,
     /// Swaps the root of the namespace for the new one and lets go of the old.
-    Pivot = 23,
+    Pivot = 21,
+    /// Moves the new root on top of the namespace's own and makes it the root.
+    Cover = 22,
     /// Sets the host name to `text[0]`.
-    Hostname = 24,
+    Hostname = 23,
     /// Sets the NIS domain name to `text[0]`.
-    Domainname = 25,
+    Domainname = 24,
     /// Brings the loopback interface up.
-    Loopback = 26,
+    Loopback = 25,
     /// Sets resource limit `number[0]` to soft `number[1]`, hard `number[2]`.
-    Rlimit = 27,
+    Rlimit = 26,
     /// Replaces descriptor `number[0]` with the new root's own null device.
-    NullStream = 28,
+    NullStream = 27,
     /// Drops every capability outside the set `number[0]` from the bounding set; `number[1]` is
     /// the last capability this kernel knows.
-    Bounding = 29,
+    Bounding = 28,
     /// Sets uid `number[0]`, gid `number[1]` and the supplementary groups: `number[2]` times
     /// 4 bytes at `text[0]`.
-    Identity = 30,
+    Identity = 29,
     /// Sets effective `number[0]`, permitted `number[1]`, inheritable `number[2]` capabilities.
-    Capabilities = 31,
+    Capabilities = 30,
     /// Raises the capabilities of the set `number[0]` to ambient.
-    Ambient = 32,
+    Ambient = 31,
     /// Changes to the directory `text[0]` in root, made when missing.
-    WorkingDir = 33,
+    WorkingDir = 32,
     /// Sets the file mode creation mask `number[0]`.
-    Umask = 34,
+    Umask = 33,
     /// No exec from here on may gain privileges.
-    NoNewPrivileges = 35,
+    NoNewPrivileges = 34,
     /// Writes the `number[0]` bytes at `text[0]` to the process's `oom_score_adj`; a refusal of the
     /// kernel's fails the step unless `number[1]` is 0.
-    OomScore = 36,
+    OomScore = 35,
     /// Reports that nothing is left but to execute the task.
-    AllClear = 37,
+    AllClear = 36,
 }
 
 /// What a record on the control socket tells the parent.

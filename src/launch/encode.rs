@@ -45,6 +45,8 @@ impl Plan {
             flags,
             self.borrowed as u32,
             (self.borrowed >> 32) as u32,
+            self.unshare as u32,
+            0,
         ];
         for (at, value) in header.into_iter().enumerate() {
             fixed[4 * at..4 * at + 4].copy_from_slice(&value.to_ne_bytes());
@@ -120,17 +122,13 @@ fn encode_step<'a>(
         }
         Step::JoinTasks { descriptor, .. } => (Op::JoinTasks, [""; 4], [*descriptor as u64, 0, 0]),
         Step::UnshareCgroup => (Op::UnshareCgroup, [""; 4], [0; 3]),
+        Step::Cradle => (Op::Cradle, [""; 4], [wire::CRADLE_FD as u64, 0, 0]),
         Step::Propagation(to) => (Op::Propagation, [""; 4], [*to, 0, 0]),
-        Step::Scratch { target, options } => (Op::Scratch, [target, options, "", ""], [0; 3]),
-        Step::HostDir(path) => (Op::HostDir, [path, "", "", ""], [0; 3]),
+        Step::Scratch(target) => (Op::Scratch, [target, "mode=700", "", ""], [0; 3]),
         Step::MakeHere { name, mode } => {
             (Op::MakeHere, [name, "", "", ""], [u64::from(*mode), 0, 0])
         }
         Step::Overlay { target, options } => (Op::Overlay, [target, options, "", ""], [0; 3]),
-        Step::BindRoot { path, target, set, propagation, recursive } => {
-            flags = if *recursive { wire::RECURSIVE } else { 0 };
-            (Op::BindRoot, [path, target, "", ""], [*set, *propagation, 0])
-        }
         Step::EnterRoot(path) => (Op::EnterRoot, [path, "", "", ""], [0; 3]),
         Step::BecomeRoot => (Op::BecomeRoot, [""; 4], [0; 3]),
         Step::TreeHere { name, .. } => (Op::TreeHere, [name, "", "", ""], [next_tree(), 0, 0]),
@@ -144,12 +142,6 @@ fn encode_step<'a>(
         Step::Mount(m) => {
             flags = m.how;
             (Op::Mount, [&m.target, &m.source, &m.kind, &m.data], [m.flags, 0, 0])
-        }
-        Step::Bind(b) => {
-            flags = b.how;
-            let halves = |[set, clear]: [u64; 2]| set << 32 | clear;
-            let numbers = [halves(b.own), halves(b.tree), b.propagation];
-            (Op::Bind, [&b.target, &b.source, "", ""], numbers)
         }
         Step::Tray { target, how } => {
             flags = *how;
@@ -165,6 +157,7 @@ fn encode_step<'a>(
         Step::ReadOnly(path) => (Op::ReadOnly, [path, "", "", ""], [0; 3]),
         Step::RootAttributes(set) => (Op::RootAttributes, [""; 4], [*set, 0, 0]),
         Step::Pivot => (Op::Pivot, [""; 4], [0; 3]),
+        Step::Cover => (Op::Cover, [""; 4], [0; 3]),
         Step::Hostname(name) => (Op::Hostname, [name, "", "", ""], [0; 3]),
         Step::Domainname(name) => (Op::Domainname, [name, "", "", ""], [0; 3]),
         Step::Loopback => (Op::Loopback, [""; 4], [0; 3]),

@@ -12,6 +12,7 @@
 
 mod cell;
 mod compile;
+mod cradle;
 mod encode;
 mod error;
 mod exit;
@@ -22,6 +23,7 @@ mod plan;
 mod program;
 mod report;
 mod start;
+mod trees;
 mod user_namespace;
 
 pub use cell::Cell;
@@ -30,6 +32,6 @@ pub(crate) use compile::tmpfs_keeps_attributes;
 pub use compile::{Place, compile, held_capabilities};
 pub use error::Error;
 pub use exit::Exit;
-pub use mount_plan::{Bind, Mapped, Mount, Tree};
+pub use mount_plan::{Mapped, Mount, Tree};
 pub use plan::{IdMaps, Plan, Step};
 pub use start::{Launched, Stdio, Stream, launch};

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::init::wire;
 use crate::sys::abi::{MOUNT_ATTR_RDONLY, MS_RDONLY};
 
 /// A new file system.
@@ -18,34 +17,21 @@ pub struct Mount {
     pub how: u16,
 }
 
-/// A part of the host's tree.
+/// A part of the host's tree. The parent opens it, settles its attributes while nobody sees it and
+/// sends it along: the init has nothing of the host's in its mount namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the fields are the arguments of mount_setattr(2)")]
-pub struct Bind {
-    pub source: String,
-    pub target: String,
+pub struct Tree {
+    pub path: String,
     /// `MOUNT_ATTR_*` to set and to clear on the mount itself.
     pub own: [u64; 2],
     /// The same for the mount and all that comes along below it.
     pub tree: [u64; 2],
     /// `MS_PRIVATE`, …; with `MS_REC` for the whole tree.
     pub propagation: u64,
-    /// How the target is found and made: the flags of a step on the wire.
-    pub how: u16,
-    /// Whose ids the files have, in a cell with ids of its own.
-    pub mapped: Mapped,
-}
-
-/// A part of the host's tree that the parent opens, settles and sends along: a cell with ids of its
-/// own can't reach it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "the fields are those of a bind")]
-pub struct Tree {
-    pub path: String,
-    pub own: [u64; 2],
-    pub tree: [u64; 2],
-    pub propagation: u64,
+    /// Whether what is mounted below it comes along.
     pub recursive: bool,
+    /// Whose ids the files have, in a cell with ids of its own.
     pub mapped: Mapped,
 }
 
@@ -78,15 +64,6 @@ impl fmt::Display for Tree {
     }
 }
 
-impl fmt::Display for Bind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ro =
-            if (self.own[0] | self.tree[0]) & MOUNT_ATTR_RDONLY != 0 { "read-only " } else { "" };
-        write!(f, "bind {ro}{} at {}", self.source, self.target)?;
-        if self.how & wire::IN_TRAY != 0 { f.write_str(" in the tmpfs") } else { Ok(()) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Step;
@@ -94,15 +71,15 @@ mod tests {
 
     #[test]
     fn steps_read_like_sentences_with_their_arguments() {
-        let bind = Bind {
-            source: "/img/lib".into(),
-            target: "/lib".into(),
+        let tree = Tree {
+            path: "/img/lib".into(),
             own: [0, 0],
             tree: [MOUNT_ATTR_RDONLY, 0],
             propagation: 0,
-            how: 0,
+            recursive: false,
             mapped: Mapped::No,
         };
-        assert_eq!(Step::Bind(Box::new(bind)).to_string(), "bind read-only /img/lib at /lib");
+        let step = Step::Tree { tree: Box::new(tree), target: "/lib".into(), how: 0 };
+        assert_eq!(step.to_string(), "bind read-only /img/lib at /lib");
     }
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::mount_plan::{Bind, Mount, Tree};
+use super::mount_plan::{Mount, Tree};
 use crate::cgroup::Controller;
+use crate::init::wire::IN_TRAY;
 use crate::seccomp::Program;
 
 /// One step. Sources and what comes before the root is entered are paths of the host; targets after
@@ -16,19 +17,17 @@ pub enum Step {
     OomScore { adjust: i32, required: bool },
     JoinTasks { controller: Controller, descriptor: usize },
     UnshareCgroup,
+    Cradle,
     Propagation(u64),
-    Scratch { target: String, options: String },
-    HostDir(String),
-    MakeHere { name: String, mode: u32 },
-    Overlay { target: String, options: String },
-    BindRoot { path: String, target: String, set: u64, propagation: u64, recursive: bool },
-    EnterRoot(String),
+    Scratch(&'static str),
+    MakeHere { name: &'static str, mode: u32 },
+    Overlay { target: &'static str, options: String },
+    EnterRoot(&'static str),
     BecomeRoot,
     TreeHere { tree: Box<Tree>, name: &'static str },
     TreeAsRoot { tree: Box<Tree>, target: &'static str },
     Tree { tree: Box<Tree>, target: String, how: u16 },
     Mount(Box<Mount>),
-    Bind(Box<Bind>),
     Tray { target: String, how: u16 },
     SealTray,
     Node { dir: String, name: String, mode: u32, device: u64, uid: u32, gid: u32 },
@@ -37,6 +36,7 @@ pub enum Step {
     ReadOnly(String),
     RootAttributes(u64),
     Pivot,
+    Cover,
     Hostname(String),
     Domainname(String),
     Loopback,
@@ -71,21 +71,20 @@ impl fmt::Display for Step {
             }
             Step::JoinTasks { controller, .. } => write!(f, "join the {controller} cgroup"),
             Step::UnshareCgroup => f.write_str("unshare the cgroup namespace"),
+            Step::Cradle => f.write_str("enter an empty mount namespace"),
             Step::Propagation(flags) => write!(f, "set mount propagation {flags:#x} on /"),
-            Step::Scratch { target, options } => write!(f, "mount tmpfs at {target} ({options})"),
-            Step::HostDir(path) => write!(f, "enter {path}"),
+            Step::Scratch(target) => write!(f, "mount tmpfs at {target}"),
             Step::MakeHere { name, mode } => write!(f, "make directory {name} (mode {mode:o})"),
             Step::Overlay { target, options } => write!(f, "mount overlay at {target} ({options})"),
-            Step::BindRoot { path, target, set, .. } => {
-                write!(f, "bind {path} as root at {target} (set {set:#x})")
-            }
             Step::EnterRoot(path) => write!(f, "enter the new root {path}"),
             Step::BecomeRoot => f.write_str("become root of the user namespace"),
             Step::TreeHere { tree, name } => write!(f, "{tree} at {name}"),
             Step::TreeAsRoot { tree, target } => write!(f, "{tree} as root at {target}"),
-            Step::Tree { tree, target, .. } => write!(f, "{tree} at {target}"),
+            Step::Tree { tree, target, how } => {
+                let tray = if how & IN_TRAY != 0 { " in the tmpfs" } else { "" };
+                write!(f, "{tree} at {target}{tray}")
+            }
             Step::Mount(mount) => mount.fmt(f),
-            Step::Bind(bind) => bind.fmt(f),
             Step::Tray { target, .. } => write!(f, "mount tmpfs at {target} for other mounts"),
             Step::SealTray => f.write_str("make the tmpfs for other mounts read-only"),
             Step::Node { dir, name, mode, device, .. } => {
@@ -97,6 +96,7 @@ impl fmt::Display for Step {
             Step::ReadOnly(path) => write!(f, "make {path} read-only"),
             Step::RootAttributes(set) => write!(f, "change attributes of / (set {set:#x})"),
             Step::Pivot => f.write_str("pivot to the new root"),
+            Step::Cover => f.write_str("cover the old root with the new one"),
             Step::Hostname(name) => write!(f, "set host name {name:?}"),
             Step::Domainname(name) => write!(f, "set domain name {name:?}"),
             Step::Loopback => f.write_str("bring the loopback interface up"),
@@ -136,6 +136,8 @@ pub struct Plan {
     pub envp: Vec<String>,
     /// Whether the init stays as PID 1.
     pub stay: bool,
+    /// Namespaces (`CLONE_NEW*`) that the init makes while the parent sees to the rest.
+    pub unshare: u64,
     /// The maps of the cell's own user namespace, if it has one.
     pub ids: Option<IdMaps>,
     /// The task's system call filter.

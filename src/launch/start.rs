@@ -14,11 +14,12 @@ use rustix::net::{
 };
 
 use super::compile::{Place, check_held, compile};
+use super::cradle::cradle;
 use super::program::init_program;
-use super::{Cell, Error, Plan, Step, exit, report, user_namespace};
+use super::{Cell, Error, Plan, Step, exit, report, trees, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
-use crate::init::wire::{BEFORE_STEPS, Kind, MOST_TREES, Report};
+use crate::init::wire::{BEFORE_STEPS, Header, Kind, MOST_TREES, Report};
 use crate::sys::raw;
 use crate::sys::spawn::{Spawn, SpawnError, spawn};
 
@@ -63,23 +64,25 @@ pub struct Launched {
     pub set_up: Duration,
 }
 
-/// Starts the bundle's process in the cgroup and returns when the task has been executed.
+/// Starts the bundle's process in the cgroup and returns when the task has been executed. While the
+/// cell builds itself, this thread does what it would have to do later: `meanwhile`.
 ///
 /// # Errors
 /// Whatever failed, with its arguments. Then no process is left; the directories and the cgroup
 /// are the caller's.
 pub fn launch(
-    bundle: &Bundle,
+    bundle: Bundle,
     cgroup: &Cgroup,
     stdio: Stdio,
     mut place: Place,
+    meanwhile: impl FnOnce(),
 ) -> Result<Launched, Error> {
     let started = Instant::now();
     let tasks = cgroup.tasks_files()?;
     place.joins = tasks.iter().map(|(controller, _)| *controller).collect();
     place.views = cgroup.views();
     place.null_streams = stdio.each().map(|stream| matches!(stream, Stream::Null));
-    let (plan, namespaces) = compile(bundle, &place)?;
+    let (plan, namespaces) = compile(&bundle, &place)?;
     check_held(&plan, namespaces)?;
     let bytes = plan.encode()?;
     let compiled = Instant::now();
@@ -93,13 +96,15 @@ pub fn launch(
         });
     }
     descriptors.push(childs_end.as_fd());
+    if plan.ids.is_none() {
+        descriptors.push(cradle()?);
+    }
     descriptors.extend(tasks.iter().map(|(_, file)| file.as_fd()));
-    // What fits is there before the child looks; the rest follows while it reads. A child without
-    // an id waits for that first.
-    let sent = match plan.ids {
-        None => send_start(&control, &bytes)?,
-        Some(_) => 0,
-    };
+    let (header, body) = bytes.split_at(size_of::<Header>());
+    // There before the child looks; without ids it waits for that first.
+    if plan.ids.is_none() {
+        send_all(&control, header)?;
+    }
     let spawned = spawn(&Spawn {
         program: init_program()?,
         descriptors: &descriptors,
@@ -111,13 +116,19 @@ pub fn launch(
     // Only the child holds its end and its streams now: their end is the cell's end.
     drop((childs_end, stdio, tasks));
     let cell = Cell::new(spawned.pidfd, spawned.pid, control, plan.stay);
-    let begun = match &plan.ids {
-        None => Ok(sent),
+    let trees = match &plan.ids {
+        None => trees::detach_all(&plan, None),
         Some(maps) => user_namespace::settle(&cell, maps, &plan)
-            .and_then(|trees| send_with(cell.control(), &bytes, &trees)),
+            .and_then(|trees| send_all(cell.control(), header).map(|()| trees)),
     };
+    let begun = trees.and_then(|trees| send_with(cell.control(), body, &trees));
     let settled = begun
-        .and_then(|sent| send_rest(&cell, &bytes[sent..]))
+        .and_then(|sent| send_all(cell.control(), &body[sent..]))
+        .map(|()| {
+            // A specification is a thousand small pieces of memory.
+            drop((bundle, place));
+            meanwhile();
+        })
         .and_then(|()| settle(&cell, &plan, executed, cgroup));
     match settled {
         Ok(()) => Ok(Launched {
@@ -150,13 +161,6 @@ fn host_null() -> Result<BorrowedFd<'static>, Error> {
     NULL.get().map(AsFd::as_fd).ok_or_else(|| Error::system("open /dev/null", Errno::NXIO))
 }
 
-fn send_start(control: &OwnedFd, bytes: &[u8]) -> Result<usize, Error> {
-    match send(control, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-        Err(Errno::AGAIN) => Ok(0),
-        sent => sent.map_err(|errno| Error::system("send the plan", errno)),
-    }
-}
-
 /// Sends as much as fits, and the mounts that come along.
 fn send_with(control: &OwnedFd, bytes: &[u8], trees: &[OwnedFd]) -> Result<usize, Error> {
     let borrowed: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
@@ -175,9 +179,9 @@ fn send_with(control: &OwnedFd, bytes: &[u8], trees: &[OwnedFd]) -> Result<usize
     }
 }
 
-fn send_rest(cell: &Cell, mut bytes: &[u8]) -> Result<(), Error> {
+fn send_all(control: &OwnedFd, mut bytes: &[u8]) -> Result<(), Error> {
     while !bytes.is_empty() {
-        match send(cell.control(), bytes, SendFlags::NOSIGNAL) {
+        match send(control, bytes, SendFlags::NOSIGNAL) {
             Ok(count) => bytes = &bytes[count..],
             Err(Errno::INTR) => {}
             // The child has gone; its report or its status says why.
@@ -214,7 +218,11 @@ fn failed(plan: &Plan, report: &Report) -> Error {
         }
         step => {
             let before = report.step == BEFORE_STEPS;
-            let other = if before { "leave the embedder's standing" } else { "start the task" };
+            let other = if before {
+                "leave the embedder's standing and namespaces"
+            } else {
+                "start the task"
+            };
             let text = step.map_or_else(|| other.to_owned(), ToString::to_string);
             Error::Step {
                 index: if before { 0 } else { plan.steps.len().min(report.step as usize + 1) },

@@ -2,18 +2,14 @@
 //! the maps, and the mounts that the init can't reach.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, open, openat};
+use rustix::fs::{Mode, OFlags, open, openat};
 use rustix::io::Errno;
-use rustix::mount::{OpenTreeFlags, open_tree};
 
-use super::mount_plan::{Mapped, Tree};
 use super::plan::{IdMaps, Plan, Step};
-use super::{Cell, Error};
-use crate::sys::abi::{MOUNT_ATTR_IDMAP, MS_REC, MountAttr};
+use super::{Cell, Error, trees};
 use crate::sys::limits::raise_hard;
-use crate::sys::mount::set_attributes;
 
 /// Gives the cell's user namespace its maps, and opens what the plan sends along. The cell's init
 /// waits for it.
@@ -34,7 +30,7 @@ pub(super) fn settle(cell: &Cell, maps: &IdMaps, plan: &Plan) -> Result<Vec<Owne
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let namespace = openat(&proc, "ns/user", flags, Mode::empty())
         .map_err(|errno| Error::system("open the user namespace", errno))?;
-    plan.trees().map(|tree| detach(tree, namespace.as_fd())).collect()
+    trees::detach_all(plan, Some(namespace.as_fd()))
 }
 
 /// The directory of the cell's first process in the /proc that is mounted here, by the number that
@@ -66,39 +62,4 @@ fn write_map(proc: &OwnedFd, name: &str, map: &str) -> Result<(), Error> {
         false => Err(io::ErrorKind::WriteZero.into()),
     });
     whole.map_err(|source| Error::Maps { map: map.trim_end().replace('\n', ", "), source })
-}
-
-/// A copy of the tree that is mounted nowhere, with its attributes settled while nobody sees it.
-fn detach(tree: &Tree, namespace: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
-    let failed = |call, hint, source: io::Error| Error::Mount {
-        path: tree.path.clone(),
-        call,
-        hint,
-        source,
-    };
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    flags.set(OpenTreeFlags::AT_RECURSIVE, tree.recursive);
-    let mount = open_tree(CWD, tree.path.as_str(), flags)
-        .map_err(|errno| failed("open_tree", "", errno.into()))?;
-    let set = |attr, recursive| set_attributes(mount.as_fd(), &attr, recursive);
-    let everywhere = tree.propagation & MS_REC as u64 != 0;
-    let propagation = tree.propagation & !(MS_REC as u64);
-    // The mount itself, then all that came along below it: the later is the stronger.
-    for ([attr_set, attr_clr], recursive) in [(tree.own, false), (tree.tree, true)] {
-        let propagation = if recursive == everywhere { propagation } else { 0 };
-        let attr = MountAttr { attr_set, attr_clr, propagation, userns_fd: 0 };
-        set(attr, recursive).map_err(|error| failed("mount_setattr", "", error))?;
-    }
-    if tree.mapped != Mapped::No {
-        let userns_fd = namespace.as_raw_fd() as u64;
-        let attr = MountAttr { attr_set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
-        set(attr, tree.mapped == Mapped::All).map_err(|error| {
-            let hint = match Errno::from_io_error(&error) {
-                Some(Errno::INVAL) => " (can this kernel map ids on the file system?)",
-                _ => "",
-            };
-            failed("mount_setattr(MOUNT_ATTR_IDMAP)", hint, error)
-        })?;
-    }
-    Ok(mount)
 }

@@ -1,8 +1,7 @@
 //! The sweep: what drivers that were killed have left, found by name and removed.
 //!
-//! There is no log to replay. An instance's directory exists before anything else of it, a cell's
-//! directory before anything of the cell, and everything is named after them; so a free lock and a
-//! name are all it takes, at whatever instant the driver died. Processes are born in their cgroup,
+//! There is no log to replay. An instance's directory exists before anything else of it, and what its
+//! cells have is named after it; so a free lock and a name are all it takes, at whatever instant the driver died. Processes are born in their cgroup,
 //! mounts and network namespaces die with the processes. What is found is not trusted: names are
 //! checked, links are not followed, and a record that can't be read means the defaults.
 

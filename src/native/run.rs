@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use super::hidden::hide;
 use super::instance::{Instance, Shared, door};
 use super::lock::FileLock;
-use super::prepare::{hide_state, make_dir, make_layer, place_in_cgroup, rootfs_to_launch};
+use super::prepare::{hide_state, make_layer, place_in_cgroup, rootfs_to_launch};
 use super::undo::{Made, Undo};
 use super::{Error, ids, state};
 use crate::bundle::{self, Bundle, CellConfig, CellName, annotation};
@@ -144,10 +144,6 @@ impl Instance {
         let leaf = state::leaf_name(&shared.id, name.as_str());
         place_in_cgroup(&mut spec, &shared.options.cgroup_parent, &leaf);
 
-        // The directory is the journal's entry: from here on a sweep knows of the cell.
-        let dir = shared.dir().join(name.as_str());
-        make_dir(&dir)?;
-        undo.push(Made::Dir(dir.clone()));
         let annotations = spec.annotations().as_ref();
         let upper = annotations.and_then(|all| all.get(annotation::ROOTFS));
         let disk = match upper.map(String::as_str) {
@@ -162,17 +158,14 @@ impl Instance {
             bundle::map_ids(&mut spec, range)?;
         }
         let limits = spec.linux().as_ref().and_then(|linux| linux.resources().clone());
-        let bundle = Bundle::create(keep_bundle.unwrap_or(&dir), spec)?;
+        let bundle = match keep_bundle {
+            Some(dir) => Bundle::create(dir, spec)?,
+            None => Bundle::in_memory(spec),
+        };
         undo.push(Made::Cgroup(Arc::clone(&shared.parent), leaf.clone()));
         let cgroup = shared.parent.create(&leaf, &limits.unwrap_or_default())?;
 
-        let place = Place {
-            scratch: dir,
-            disk,
-            joins: Vec::new(),
-            views: Vec::new(),
-            null_streams: [false; 3],
-        };
+        let place = Place { disk, joins: Vec::new(), views: Vec::new(), null_streams: [false; 3] };
         let timings = Timings { create: start.elapsed(), ..Timings::default() };
         let _instance = Arc::clone(shared);
         Ok(Created { name, bundle, place, cgroup, timings, undo, _instance })
@@ -204,7 +197,9 @@ impl Created {
     /// # Errors
     /// [`Error::Launch`] with the step that failed. Then nothing of the cell is left.
     pub fn run(mut self, stdio: Stdio) -> Result<Running, Error> {
-        let launched = launch::launch(&self.bundle, &self.cgroup, stdio, self.place)?;
+        let cgroup = &self.cgroup;
+        let meanwhile = || cgroup.prepare_samples();
+        let launched = launch::launch(self.bundle, cgroup, stdio, self.place, meanwhile)?;
         self.timings.compile = launched.compile;
         self.timings.spawn = launched.spawn;
         self.timings.set_up = launched.set_up;

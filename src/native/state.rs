@@ -9,8 +9,6 @@
 //!   ids/N -> INSTANCE    while a cell of INSTANCE has the range N of ids
 //!   INSTANCE/.lock       locked while the instance lives
 //!   INSTANCE/.instance.json
-//!   INSTANCE/CELL/       the intent to make CELL: written before anything of it exists
-//!   INSTANCE/CELL/config.json
 //! DATA/INSTANCE/CELL/    writable layers on disk
 //! cgroup PARENT/INSTANCE-CELL
 //! ```

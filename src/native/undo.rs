@@ -1,14 +1,12 @@
 //! The undo stack of a cell: making a thing pushes its removal, and close runs them backwards.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::lock::FileLock;
 use super::trash::Trash;
-use crate::bundle;
 use crate::cgroup::Parent;
 
 /// A thing that was made and must go.
@@ -16,8 +14,6 @@ use crate::cgroup::Parent;
 pub(super) enum Made {
     /// The name, and the lock that keeps it.
     Name(FileLock),
-    /// The cell's directory, with what is in it.
-    Dir(PathBuf),
     /// The cell's directory on disk; emptying it takes long, so it only moves here.
     DiskDir(PathBuf, Arc<Trash>),
     /// The link that keeps the cell's ids.
@@ -32,15 +28,6 @@ impl Made {
     fn unmake(self) -> Result<(), (String, Cause)> {
         match self {
             Made::Name(lock) => lock.remove().map_err(|error| ("the name".into(), error.into())),
-            // Mostly it holds the bundle's one file, and this needs no descriptor.
-            Made::Dir(path) => {
-                match remove_bundle(&path).or_else(|_| std::fs::remove_dir_all(&path)) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        Err((path.display().to_string(), error.into()))
-                    }
-                    _ => Ok(()),
-                }
-            }
             Made::Ids(path) => {
                 std::fs::remove_file(path).map_err(|error| ("the cell's ids".into(), error.into()))
             }
@@ -52,14 +39,6 @@ impl Made {
             }
         }
     }
-}
-
-fn remove_bundle(dir: &Path) -> io::Result<()> {
-    match std::fs::remove_file(dir.join(bundle::CONFIG)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    std::fs::remove_dir(dir)
 }
 
 /// What could not be removed, and why.
@@ -131,32 +110,34 @@ impl Drop for Undo {
 mod tests {
     use super::*;
 
+    /// A layer that can't be moved, because the trash has no place to be in.
+    fn stuck(at: &std::path::Path) -> Made {
+        let layer = at.join("layer");
+        std::fs::create_dir_all(&layer).unwrap();
+        Made::DiskDir(layer, Arc::new(Trash::new(at.join("no/where"))))
+    }
+
     #[test]
-    fn the_last_is_removed_first_and_a_failure_stops_nothing() {
+    fn a_failure_stops_nothing_and_is_told() {
         let at = tempfile::tempdir().unwrap();
-        let (outer, inner) = (at.path().join("a"), at.path().join("a/b"));
-        std::fs::create_dir_all(&inner).unwrap();
-        let file = at.path().join("file");
-        std::fs::write(&file, "").unwrap();
+        let path = at.path().join("name");
         let mut undo = Undo::default();
-        undo.push(Made::Dir(outer.clone()));
-        undo.push(Made::Dir(file));
-        undo.push(Made::Dir(inner));
+        undo.push(Made::Name(FileLock::try_acquire(&path).unwrap().unwrap()));
+        undo.push(stuck(at.path()));
         let leftovers = undo.run().unwrap_err();
-        assert_eq!(leftovers.left.len(), 1, "a file is no directory");
-        assert!(!outer.exists());
+        assert_eq!(leftovers.left.len(), 1);
+        assert!(!path.exists());
         assert!(leftovers.to_string().starts_with("could not remove "), "{leftovers}");
     }
 
     #[test]
     fn ids_are_free_only_when_nothing_is_left_that_could_have_them() {
         let at = tempfile::tempdir().unwrap();
-        let (link, file) = (at.path().join("7"), at.path().join("file"));
-        std::fs::write(&file, "").unwrap();
+        let link = at.path().join("7");
         std::os::unix::fs::symlink("instance", &link).unwrap();
         let mut undo = Undo::default();
         undo.push(Made::Ids(link.clone()));
-        undo.push(Made::Dir(file));
+        undo.push(stuck(at.path()));
         assert_eq!(undo.run().unwrap_err().left.len(), 2);
         assert!(link.symlink_metadata().is_ok() && undo.failed.load(Ordering::Acquire));
         undo.push(Made::Ids(link.clone()));

@@ -148,12 +148,12 @@ fn ordinary_root() -> Result<(), Errno> {
 
 /// Blocks every signal of the calling thread while alive, so that no handler of the embedder runs
 /// in the child. libc's own function would leave two of them open.
-struct SignalsBlocked {
+pub(crate) struct SignalsBlocked {
     before: u64,
 }
 
 impl SignalsBlocked {
-    fn new() -> SignalsBlocked {
+    pub(crate) fn new() -> SignalsBlocked {
         let (all, mut before) = (u64::MAX, 0u64);
         let args = [SIG_SETMASK, &raw const all as usize, &raw mut before as usize, 8];
         // SAFETY: both sets are 8 bytes, which is the size given. It cannot fail.

@@ -23,15 +23,12 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use super::{Error, Plan, Step};
 use crate::bundle::{Bundle, annotation};
 use crate::cgroup::{Controller, View};
-use crate::init::wire::{CONTROL_FD, MOST_TREES};
+use crate::init::wire::{CONTROL_FD, CRADLE_FD, MOST_TREES};
 use crate::sys::abi::*;
 
 /// What the plan needs to know about this host and this cell, besides the bundle.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// A host directory of the cell's own: its root, or the layers above it, are mounted over it, in
-    /// the cell's mount namespace only.
-    pub scratch: PathBuf,
     /// A host directory of the cell's own on a disk, for [`annotation::COPY_ON_WRITE_DISK`]; it
     /// holds empty `upper`, `work` and `root`.
     pub disk: Option<PathBuf>,
@@ -54,27 +51,30 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     let mut steps = Vec::with_capacity(64);
     steps.push(process::oom_score(spec)?);
 
+    let own_ids = namespaces & CLONE_NEWUSER != 0;
+    let first = if own_ids { CONTROL_FD } else { CRADLE_FD } + 1;
     for (at, controller) in place.joins.iter().enumerate() {
-        let descriptor = CONTROL_FD + 1 + at;
+        let descriptor = first + at;
         steps.push(Step::JoinTasks { controller: *controller, descriptor });
     }
     if namespaces & CLONE_NEWCGROUP != 0 {
         // Only now: the namespace's root is where the process is when it is made.
         steps.push(Step::UnshareCgroup);
     }
-    let ids = match namespaces & CLONE_NEWUSER != 0 {
+    let ids = match own_ids {
         true => Some(own_ids::maps(spec)?),
         false => own_ids::refuse_maps(spec).map(|()| None)?,
     };
-    steps.extend(ids.is_some().then_some(Step::BecomeRoot));
-    // Nothing mounted here reaches the host, and what the host mounts from now on still may reach
-    // a volume that asks for it.
-    steps.push(Step::Propagation((MS_SLAVE | MS_REC) as u64));
-    let root = rootfs::compile(bundle, place, ids.is_some(), &mut steps)?;
+    match own_ids {
+        // Born with a copy of the host's mounts: nothing mounted here reaches the host.
+        true => steps.extend([Step::BecomeRoot, Step::Propagation((MS_SLAVE | MS_REC) as u64)]),
+        false => steps.push(Step::Cradle),
+    }
+    let root = rootfs::compile(bundle, place, own_ids, &mut steps)?;
     mounts::compile(bundle, place, &mut steps)?;
-    match ids {
-        Some(_) => own_ids::adapt(&mut steps, place, own_ids::may_mount(spec))?,
-        None => own_ids::refuse_mapped(&steps)?,
+    match own_ids {
+        true => own_ids::adapt(&mut steps, own_ids::may_mount(spec))?,
+        false => own_ids::refuse_mapped(&steps)?,
     }
     if namespaces & CLONE_NEWNET != 0 {
         steps.push(Step::Loopback);
@@ -96,7 +96,10 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     if root.read_only_at_last {
         steps.push(Step::RootAttributes(MOUNT_ATTR_RDONLY));
     }
-    steps.push(Step::Pivot);
+    // Who may change mounts could get below a cover; and a namespace of its own lets nobody move
+    // what came with it.
+    let pivot = own_ids || own_ids::may_mount(spec);
+    steps.push(if pivot { Step::Pivot } else { Step::Cover });
     // Private or a slave it is already; a shared root could not be pivoted to.
     steps.extend(root.propagation_at_last.map(Step::Propagation));
     for (number, null) in (0..).zip(place.null_streams) {
@@ -108,15 +111,19 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     plan.steps.push(Step::AllClear);
     plan.ids = ids;
     if plan.trees().count() > MOST_TREES {
-        let why = format!(
-            "{} are the host's, and a cell with ids of its own takes {MOST_TREES} at most",
-            plan.trees().count()
-        );
+        let count = plan.trees().count();
+        let why = format!("{count} are the host's, and a cell takes {MOST_TREES} of them at most");
         return Err(Error::Invalid { field: "mounts".to_owned(), why });
     }
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
     // The cgroup namespace is unshared by the init, from inside the cgroup.
-    Ok((plan, namespaces & !CLONE_NEWCGROUP))
+    let mut born = namespaces & !CLONE_NEWCGROUP;
+    if !own_ids {
+        // It takes longest to make, and the mounts come from the cradle.
+        plan.unshare = born & CLONE_NEWNET;
+        born &= !(CLONE_NEWNET | CLONE_NEWNS);
+    }
+    Ok((plan, born))
 }
 
 /// An absolute path without ".", ".." and empty parts, so that it resolves in root component by
@@ -192,7 +199,6 @@ mod tests {
 
     fn place() -> Place {
         Place {
-            scratch: "/run/hotcell/i/cells/c".into(),
             disk: None,
             joins: vec![],
             views: vec![View { name: "", path: "/sys/fs/cgroup/hotcell/c".into() }],

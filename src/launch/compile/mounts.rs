@@ -4,13 +4,13 @@ use std::path::Path;
 
 use oci_spec::runtime::Mount as SpecMount;
 
-use super::super::mount_plan::{Bind, Mount};
+use super::super::mount_plan::{Mount, Tree};
 use super::super::options::{self, Attributes, MountOptions};
 use super::super::{Error, Step};
 use super::devices::{DEV, Devices};
 use super::{Place, target};
 use crate::bundle::Bundle;
-use crate::init::wire::{IN_TRAY, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, RECURSIVE};
+use crate::init::wire::{IN_TRAY, MAKE_DIR, MAKE_FILE, NO_SYMLINKS};
 use crate::sys::abi::*;
 
 /// The steps for `mounts`, `linux.devices`, `linux.maskedPaths` and `linux.readonlyPaths`.
@@ -116,25 +116,30 @@ fn bind(
     if source.as_os_str().is_empty() {
         return Err(missing(&source, std::io::ErrorKind::InvalidInput.into()));
     }
-    let source = bundle.dir().join(source);
+    let Some(source) = bundle.on_host(&source) else {
+        let field = format!("mounts: source {}", source.display());
+        let why = "must be absolute: the bundle has no directory".to_owned();
+        return Err(Error::Invalid { field, why });
+    };
     let metadata = std::fs::metadata(&source).map_err(|error| missing(&source, error))?;
     let how = how | if metadata.is_dir() { MAKE_DIR } else { MAKE_FILE };
     Ok(attach(text(&source), target, options, how))
 }
 
 /// The step for a bind mount: as few changes to it as say what `options` say.
-fn attach(source: String, target: String, options: &MountOptions, how: u16) -> Step {
+fn attach(path: String, target: String, options: &MountOptions, how: u16) -> Step {
     let halves = |attributes: Attributes| [attributes.set, attributes.clear];
     let private = (MS_PRIVATE | MS_REC) as u64;
     let propagation = if options.propagation == 0 { private } else { options.propagation };
-    let (own, tree, how) = match options.recursive {
-        true => (halves(options.own), halves(options.tree), how | RECURSIVE),
+    let recursive = options.recursive;
+    let (own, tree) = match recursive {
+        true => (halves(options.own), halves(options.tree)),
         // Nothing comes along, so the mount itself is the whole tree.
-        false => ([0, 0], halves(options.top()), how),
+        false => ([0, 0], halves(options.top())),
     };
-    let propagation = propagation | if options.recursive { 0 } else { MS_REC as u64 };
-    let mapped = options.mapped;
-    Step::Bind(Box::new(Bind { source, target, own, tree, propagation, how, mapped }))
+    let propagation = propagation | if recursive { 0 } else { MS_REC as u64 };
+    let tree = Tree { path, own, tree, propagation, recursive, mapped: options.mapped };
+    Step::Tree { tree: Box::new(tree), target, how }
 }
 
 /// The cell's own cgroup, where programs look for their limits. On a hybrid host each hierarchy
@@ -169,11 +174,11 @@ fn cgroup_view(
 mod tests {
     use super::*;
 
-    fn bound(words: &[&str]) -> Bind {
+    fn bound(words: &[&str]) -> Tree {
         let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
         let options = options::parse("/b", "bind", &words).unwrap();
         match attach("/a".into(), "/b".into(), &options, 0) {
-            Step::Bind(bind) => *bind,
+            Step::Tree { tree, .. } => *tree,
             other => unreachable!("{other}"),
         }
     }

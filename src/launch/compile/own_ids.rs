@@ -5,12 +5,11 @@
 
 use oci_spec::runtime::{Capability, LinuxIdMapping, Spec};
 
-use super::super::mount_plan::{Bind, Mapped, Tree};
+use super::super::mount_plan::{Mapped, Tree};
 use super::super::plan::IdMaps;
 use super::super::{Error, Step};
-use super::Place;
 use crate::bundle::without_id;
-use crate::init::wire::{MAKE_FILE, NO_SYMLINKS, RECURSIVE};
+use crate::init::wire::{MAKE_FILE, NO_SYMLINKS};
 use crate::sys::abi::*;
 
 /// The maps that the specification gives the namespace.
@@ -55,7 +54,7 @@ pub(super) fn refuse_maps(spec: &Spec) -> Result<(), Error> {
 /// Refuses to map the files of a cell that has no ids of its own.
 pub(super) fn refuse_mapped(steps: &[Step]) -> Result<(), Error> {
     let target = steps.iter().find_map(|step| match step {
-        Step::Bind(bind) if bind.mapped != Mapped::No => Some(&bind.target),
+        Step::Tree { tree, target, .. } if tree.mapped != Mapped::No => Some(target),
         _ => None,
     });
     match target {
@@ -67,10 +66,8 @@ pub(super) fn refuse_mapped(steps: &[Step]) -> Result<(), Error> {
     }
 }
 
-/// Turns what such an init may not do into what it may: a device is the host's own node, and a part
-/// of the host's tree comes along with the plan. What is there to be seen of the cgroup is open to
-/// everybody.
-pub(super) fn adapt(steps: &mut [Step], place: &Place, may_mount: bool) -> Result<(), Error> {
+/// Turns what such an init may not do into what it may: a device is the host's own node.
+pub(super) fn adapt(steps: &mut [Step], may_mount: bool) -> Result<(), Error> {
     for step in steps {
         match step {
             // A FIFO is no device: everybody may make one, and the host's is nobody else's.
@@ -78,24 +75,12 @@ pub(super) fn adapt(steps: &mut [Step], place: &Place, may_mount: bool) -> Resul
                 let path = format!("{}/{name}", dir.trim_end_matches('/'));
                 *step = device_of_the_host(path, *device, (*mode, *uid, *gid))?;
             }
-            Step::Bind(bind) if !is_view(bind, place) => {
-                if may_mount && read_only(bind) && bind.mapped != Mapped::No {
-                    let field = format!("mounts: {} read-only", bind.target);
-                    let detail = ": with ids of its own and CAP_SYS_ADMIN the cell could undo it";
-                    return Err(Error::Unsupported { field, detail: detail.to_owned() });
-                }
-                *step = Step::Tree {
-                    tree: Box::new(Tree {
-                        path: bind.source.clone(),
-                        own: bind.own,
-                        tree: bind.tree,
-                        propagation: bind.propagation,
-                        recursive: bind.how & RECURSIVE != 0,
-                        mapped: bind.mapped,
-                    }),
-                    target: bind.target.clone(),
-                    how: bind.how & !RECURSIVE,
-                };
+            Step::Tree { tree, target, .. }
+                if may_mount && read_only(tree) && tree.mapped != Mapped::No =>
+            {
+                let field = format!("mounts: {target} read-only");
+                let detail = ": with ids of its own and CAP_SYS_ADMIN the cell could undo it";
+                return Err(Error::Unsupported { field, detail: detail.to_owned() });
             }
             _ => {}
         }
@@ -103,8 +88,8 @@ pub(super) fn adapt(steps: &mut [Step], place: &Place, may_mount: bool) -> Resul
     Ok(())
 }
 
-fn read_only(bind: &Bind) -> bool {
-    (bind.own[0] | bind.tree[0]) & MOUNT_ATTR_RDONLY != 0
+fn read_only(tree: &Tree) -> bool {
+    (tree.own[0] | tree.tree[0]) & MOUNT_ATTR_RDONLY != 0
 }
 
 /// Whether a process of the cell can come to hold `CAP_SYS_ADMIN`, and so change the mounts of its own
@@ -113,10 +98,6 @@ pub(super) fn may_mount(spec: &Spec) -> bool {
     let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().as_ref());
     let bounding = capabilities.and_then(|sets| sets.bounding().as_ref());
     bounding.is_some_and(|set| set.contains(&Capability::SysAdmin))
-}
-
-fn is_view(bind: &Bind, place: &Place) -> bool {
-    place.views.iter().any(|view| view.path.as_os_str() == bind.source.as_str())
 }
 
 /// The host's node of the same name, or the one that its device manager names after the number, as
@@ -152,13 +133,13 @@ fn device_of_the_host(
         let why = "must be the host's in a cell with ids of its own".to_owned();
         return Err(Error::Invalid { field, why });
     }
-    Ok(Step::Bind(Box::new(Bind {
-        source: source.clone(),
-        target: path,
+    let tree = Tree {
+        path: source.clone(),
         own: [0, 0],
         tree: [MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0],
         propagation: (MS_PRIVATE | MS_REC) as u64,
-        how: MAKE_FILE | NO_SYMLINKS,
+        recursive: false,
         mapped: Mapped::No,
-    })))
+    };
+    Ok(Step::Tree { tree: Box::new(tree), target: path, how: MAKE_FILE | NO_SYMLINKS })
 }

@@ -26,7 +26,7 @@ pub(super) fn compile(spec: &Spec, mut steps: Vec<Step>) -> Result<Plan, Error> 
     let mut sets = Sets::of(spec)?;
     let borrowed = if borrow { sets.borrow(SYS_ADMIN) } else { 0 };
     privilege(process, sets, &mut steps)?;
-    Ok(Plan { steps, paths, argv, envp, filter, borrowed, stay: false, ids: None })
+    Ok(Plan { steps, paths, argv, envp, filter, borrowed, stay: false, unshare: 0, ids: None })
 }
 
 /// Where a shell would look: the command itself if it holds a slash, else each part of `PATH`.

@@ -8,14 +8,15 @@ use std::sync::OnceLock;
 use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
+use super::super::cradle::SCRATCH;
 use super::super::mount_plan::{Mapped, Tree};
 use super::super::{Error, Step, options};
 use super::{Place, annotated, own_ids};
 use crate::bundle::{Bundle, annotation};
 use crate::sys::abi::*;
 
-/// A directory of every host that an init may mount on which can't reach the driver's. It is covered
-/// in the cell's mount namespace only, and gone when the cell has pivoted.
+/// A directory of every host that an init with ids of its own may mount on. It is covered in the
+/// cell's mount namespace only, and gone when the cell has pivoted.
 const OPEN_DIR: &str = "/proc";
 
 /// What is left to do about the root when everything below it is mounted.
@@ -34,7 +35,10 @@ pub(super) fn compile(
     steps: &mut Vec<Step>,
 ) -> Result<Root, Error> {
     let spec = bundle.spec();
-    let missing_root = || Error::Invalid { field: "root".into(), why: "is missing".into() };
+    let missing_root = || Error::Invalid {
+        field: "root".into(),
+        why: "is missing, or its path is relative and the bundle has no directory".into(),
+    };
     let rootfs = bundle.rootfs().ok_or_else(missing_root)?;
     let read_only =
         spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false);
@@ -47,11 +51,10 @@ pub(super) fn compile(
     let mode = metadata.mode() & 0o7777;
     let propagation = propagation(spec)?;
     let root = |read_only_at_last| Root { read_only_at_last, propagation_at_last: propagation.1 };
-    // Where to mount: `None` for an init that can't reach the driver's directory.
-    let own_place = (!own_ids).then_some(place.scratch.as_path());
+    let stage = Stage { own_ids, dir: if own_ids { OPEN_DIR } else { SCRATCH } };
     match annotated(spec, annotation::ROOTFS) {
         None => {
-            bind(path, own_place, 0, (propagation.0, true), steps);
+            steps.push(stage.bind(path, 0, propagation.0, true));
             Ok(root(read_only))
         }
         // Through an overlay the host's own sockets and FIFOs are dead; through a bind they live.
@@ -60,13 +63,13 @@ pub(super) fn compile(
                 && !(own_ids && own_ids::may_mount(spec))
                 && has_mount_points(&rootfs, spec) =>
         {
-            bind(path, own_place, MOUNT_ATTR_RDONLY, (propagation.0, false), steps);
+            steps.push(stage.bind(path, MOUNT_ATTR_RDONLY, propagation.0, false));
             Ok(root(false))
         }
         // A mount point has to be made, in a layer above the shared directory. Or the cell may change
         // the mounts of its own namespace: a mount made read-only there it can make writable again.
         Some(annotation::SHARED) => {
-            overlay_in_memory(&path, mode, own_place, steps);
+            stage.overlay_in_memory(path, mode, steps);
             Ok(root(true))
         }
         Some(annotation::COPY_ON_WRITE_TMPFS) => {
@@ -76,7 +79,7 @@ pub(super) fn compile(
                 let detail = " by this kernel (before 6.6); take one on disk".to_owned();
                 return Err(Error::Unsupported { field, detail });
             }
-            overlay_in_memory(&path, mode, own_place, steps);
+            stage.overlay_in_memory(path, mode, steps);
             Ok(root(false))
         }
         Some(annotation::COPY_ON_WRITE_DISK) => {
@@ -84,7 +87,7 @@ pub(super) fn compile(
                 let field = format!("annotation {}", annotation::ROOTFS);
                 return Err(Error::Invalid { field, why: "no data directory is set".into() });
             };
-            overlay_on_disk(&path, disk, own_ids, steps);
+            stage.overlay_on_disk(path, disk, steps);
             Ok(root(false))
         }
         Some(other) => {
@@ -105,90 +108,59 @@ fn propagation(spec: &Spec) -> Result<(u64, Option<u64>), Error> {
     Ok((bound as u64, asked.filter(|_| is(MS_SHARED) || is(MS_UNBINDABLE))))
 }
 
-/// Makes the directory the root. The init mounts it on `at`; one that can't gets it from the parent,
-/// with the cell's ids if it is shared, and as it is if it is the cell's own: then it belongs to them.
-fn bind(
-    path: String,
-    at: Option<&Path>,
-    set: u64,
-    (propagation, recursive): (u64, bool),
-    steps: &mut Vec<Step>,
-) {
-    let Some(at) = at else {
-        let mapped = if set & MOUNT_ATTR_RDONLY != 0 { Mapped::All } else { Mapped::No };
+/// Where the root is put together: a directory of the init's mount namespace.
+#[derive(Clone, Copy)]
+struct Stage {
+    dir: &'static str,
+    own_ids: bool,
+}
+
+impl Stage {
+    /// Makes the directory the root: with the cell's ids if it is shared, and as it is if it is the
+    /// cell's own, for then it belongs to them.
+    fn bind(self, path: String, set: u64, propagation: u64, recursive: bool) -> Step {
+        let shared = set & MOUNT_ATTR_RDONLY != 0;
+        let mapped = if self.own_ids && shared { Mapped::All } else { Mapped::No };
         let propagation = propagation | MS_REC as u64;
         let tree = Tree { path, own: [0, 0], tree: [set, 0], propagation, recursive, mapped };
-        return steps.push(Step::TreeAsRoot { tree: Box::new(tree), target: OPEN_DIR });
-    };
-    let target = at.to_string_lossy().into_owned();
-    steps.push(Step::BindRoot { path, target: target.clone(), set, propagation, recursive });
-    steps.push(Step::EnterRoot(target));
-}
-
-fn overlay_in_memory(lower: &str, mode: u32, at: Option<&Path>, steps: &mut Vec<Step>) {
-    scratch(at, steps);
-    // The upper directory's mode is what the cell sees as the mode of "/".
-    for (name, mode) in [("upper", mode), ("work", 0o700), ("root", 0o700)] {
-        steps.push(Step::MakeHere { name: name.to_owned(), mode });
+        Step::TreeAsRoot { tree: Box::new(tree), target: self.dir }
     }
-    match at {
-        Some(_) => overlay(lower, "upperdir=upper,workdir=work", steps),
-        None => overlay_with_own_ids(lower, "upperdir=upper,workdir=work", steps),
-    }
-}
 
-/// Nothing on the disk outlives the cell, so nothing needs to get there in order: it is volatile.
-fn overlay_on_disk(lower: &str, disk: &Path, own_ids: bool, steps: &mut Vec<Step>) {
-    let disk = disk.to_string_lossy().into_owned();
-    if !own_ids {
-        steps.push(Step::HostDir(disk));
-        return overlay(lower, "upperdir=upper,workdir=work,volatile", steps);
-    }
-    scratch(None, steps);
-    steps.push(Step::MakeHere { name: "root".to_owned(), mode: 0o700 });
-    steps.push(Step::TreeHere { tree: mapped(disk, 0), name: "disk" });
-    overlay_with_own_ids(lower, "upperdir=disk/upper,workdir=disk/work,volatile", steps);
-}
-
-fn scratch(at: Option<&Path>, steps: &mut Vec<Step>) {
-    let target = at.unwrap_or(Path::new(OPEN_DIR)).to_string_lossy().into_owned();
-    steps.push(Step::Scratch { target, options: "mode=700".to_owned() });
-}
-
-/// All but the lower directory stands in the current one, so only the lower one's path needs the
-/// escapes of the overlay's option parser.
-fn overlay(lower: &str, more: &str, steps: &mut Vec<Step>) {
-    let mut escaped = String::with_capacity(lower.len());
-    for character in lower.chars() {
-        if matches!(character, '\\' | ',' | ':') {
-            escaped.push('\\');
+    fn overlay_in_memory(self, lower: String, mode: u32, steps: &mut Vec<Step>) {
+        steps.push(Step::Scratch(self.dir));
+        // The upper directory's mode is what the cell sees as the mode of "/".
+        for (name, mode) in [("upper", mode), ("work", 0o700), ("root", 0o700)] {
+            steps.push(Step::MakeHere { name, mode });
         }
-        escaped.push(character);
+        self.overlay(lower, "upperdir=upper,workdir=work", steps);
     }
-    let options = format!("lowerdir={escaped},{more}");
-    steps.push(Step::Overlay { target: "root".to_owned(), options });
-    steps.push(Step::EnterRoot("root".to_owned()));
-}
 
-/// The same by an init that is nobody on the host: the lower directory comes along, with the ids
-/// that the cell knows, and what the overlay notes for itself stands in attributes that such an init
-/// may write.
-fn overlay_with_own_ids(lower: &str, more: &str, steps: &mut Vec<Step>) {
-    let tree = mapped(lower.to_owned(), MOUNT_ATTR_RDONLY);
-    steps.push(Step::TreeHere { tree, name: "lower" });
-    overlay("lower", &format!("{more},userxattr"), steps);
-}
+    /// Nothing on the disk outlives the cell, so nothing needs to get there in order: it is volatile.
+    fn overlay_on_disk(self, lower: String, disk: &Path, steps: &mut Vec<Step>) {
+        steps.push(Step::Scratch(self.dir));
+        steps.push(Step::MakeHere { name: "root", mode: 0o700 });
+        let disk = self.layer(disk.to_string_lossy().into_owned(), 0);
+        steps.push(Step::TreeHere { tree: disk, name: "disk" });
+        self.overlay(lower, "upperdir=disk/upper,workdir=disk/work,volatile", steps);
+    }
 
-fn mapped(path: String, set: u64) -> Box<Tree> {
-    let propagation = (MS_PRIVATE | MS_REC) as u64;
-    Box::new(Tree {
-        path,
-        own: [0, 0],
-        tree: [set, 0],
-        propagation,
-        recursive: false,
-        mapped: Mapped::All,
-    })
+    /// With ids of its own, what the overlay notes for itself stands in attributes that the init may
+    /// write.
+    fn overlay(self, lower: String, upper: &str, steps: &mut Vec<Step>) {
+        let tree = self.layer(lower, MOUNT_ATTR_RDONLY);
+        steps.push(Step::TreeHere { tree, name: "lower" });
+        let notes = if self.own_ids { ",userxattr" } else { "" };
+        let options = format!("lowerdir=lower,{upper}{notes}");
+        steps.push(Step::Overlay { target: "root", options });
+        steps.push(Step::EnterRoot("root"));
+    }
+
+    fn layer(self, path: String, set: u64) -> Box<Tree> {
+        let propagation = (MS_PRIVATE | MS_REC) as u64;
+        let mapped = if self.own_ids { Mapped::All } else { Mapped::No };
+        let (own, tree) = ([0, 0], [set, 0]);
+        Box::new(Tree { path, own, tree, propagation, recursive: false, mapped })
+    }
 }
 
 /// Whether a tmpfs of this kernel takes the attributes in which an overlay notes what is hidden.
@@ -220,17 +192,4 @@ fn has_mount_points(rootfs: &Path, spec: &Spec) -> bool {
         mounts[..at].iter().any(|above| target.starts_with(above.destination()))
             || openat2(&root, target, flags, Mode::empty(), ResolveFlags::IN_ROOT).is_ok()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn separators_in_a_path_are_escaped() {
-        let mut steps = Vec::new();
-        overlay("/a,b:c\\d", "upperdir=upper", &mut steps);
-        let text = steps[0].to_string();
-        assert!(text.contains("lowerdir=/a\\,b\\:c\\\\d,upperdir=upper"), "{text}");
-    }
 }
