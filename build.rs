@@ -37,6 +37,9 @@ fn main() {
     ] {
         rustc.arg("-C").arg(format!("link-arg={arg}"));
     }
+    if env::var_os("CARGO_FEATURE_FAULT_INJECTION").is_some() {
+        rustc.args(["--cfg", "feature=\"fault-injection\""]);
+    }
     if let Some(linker) = env::var_os("RUSTC_LINKER") {
         rustc.arg("-C").arg(format!("linker={}", linker.to_string_lossy()));
     }

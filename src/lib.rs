@@ -97,6 +97,7 @@
 //! |---|---|
 //! | `cli` (default) | the program `hotcell`; a library user turns it off |
 //! | `conformance` | `contract::conformance`, checks that any driver can run |
+//! | `fault-injection` | faults on demand at named points, for tests; a release build refuses it |
 //! | `rusqlite` | [`stats::Stats`] as a column of rusqlite's databases |
 //! | `sqlx` | [`stats::Stats`] as a text column of sqlx's databases |
 
@@ -109,6 +110,10 @@ pub mod cgroup;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod contract;
+#[cfg(not(feature = "fault-injection"))]
+mod fault;
+#[cfg(feature = "fault-injection")]
+pub mod fault;
 mod init;
 pub mod launch;
 mod logs;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Spec;
 
 use super::Error;
+use crate::fault::{self, Point};
 
 /// The name every runtime looks for.
 pub(crate) const CONFIG: &str = "config.json";
@@ -37,16 +38,16 @@ impl Bundle {
             let path = path.to_owned();
             move |source| Error::Io { op, path, source }
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("make", dir))?;
+        fault::at(Point::BundleDirectory, || {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)
+        })
+        .map_err(io("make", dir))?;
         let path = dir.join(CONFIG);
         let text = serde_json::to_vec_pretty(&spec)
             .map_err(|source| Error::Json { path: path.clone(), source })?;
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(&text))
+        let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        fault::at(Point::BundleFile, open)
+            .and_then(|mut file| fault::at(Point::BundleWrite, || file.write_all(&text)))
             .map_err(io("write", &path))?;
         Ok(Bundle { dir: Some(dir.to_owned()), spec })
     }

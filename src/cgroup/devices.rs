@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use super::Error;
 use super::device_program::{ALL, Kind, MKNOD, READ, Rule, WRITE, compile};
 use super::files::Dir;
+use crate::fault::{self, Point};
 use crate::sys::bpf::{self, Below, BpfError};
 
 /// What the specification's list can't take away: node making, and the devices that are nobody's.
@@ -61,9 +62,11 @@ impl Filter {
 
     /// Attaches the filter to a cell's cgroup.
     pub(super) fn attach(&self, cell: &Dir) -> Result<(), Error> {
-        let attached = self
-            .loaded()
-            .and_then(|program| bpf::attach(program.as_fd(), cell.as_fd(), Below::Holds));
+        let attached = self.loaded().and_then(|program| {
+            fault::at(Point::FilterAttach, || {
+                bpf::attach(program.as_fd(), cell.as_fd(), Below::Holds)
+            })
+        });
         attached.map_err(|BpfError { call, source }| Error::Devices {
             op: call,
             path: cell.path().to_owned(),
@@ -97,7 +100,7 @@ impl Filter {
         if let Some(program) = cache.get(&self.rules) {
             return Ok(program.clone());
         }
-        let program = Arc::new(bpf::load(&self.compile()?)?);
+        let program = Arc::new(fault::at(Point::FilterLoad, || bpf::load(&self.compile()?))?);
         // An attached program needs no descriptor, so what is cached may be forgotten.
         if cache.len() >= MOST_CACHED {
             cache.clear();

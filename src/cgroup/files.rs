@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, chmodat, fstat, mkdirat, openat, unlinka
 use rustix::io::Errno;
 
 use super::Error;
+use crate::fault::{self, Point};
 
 /// What one read of a kernel file gives at most; only the files about devices are longer.
 const PAGE: usize = 4096;
@@ -25,7 +26,7 @@ pub(super) struct Dir {
 impl Dir {
     pub(super) fn open(path: &Path) -> Result<Dir, Error> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())
+        let fd = fault::at(Point::CgroupRoot, || rustix::fs::open(path, flags, Mode::empty()))
             .map_err(|errno| Error::io("open", path, errno.into()))?;
         Ok(Dir { fd, path: path.to_owned() })
     }
@@ -38,7 +39,7 @@ impl Dir {
     /// processes may be in a cell's cgroup.
     pub(super) fn make(&self, name: &str) -> Result<Dir, Error> {
         let path = self.path.join(name);
-        mkdirat(&self.fd, name, OPEN_TO_READERS)
+        fault::at(Point::CgroupDirectory, || mkdirat(&self.fd, name, OPEN_TO_READERS))
             .map_err(|errno| Error::io("make", &path, errno.into()))?;
         self.enter_new(name)
     }
@@ -50,14 +51,15 @@ impl Dir {
         let failed = |errno: Errno| Error::io("open to readers", &dir.path, errno.into());
         let mode = Mode::from_raw_mode(fstat(&dir.fd).map_err(failed)?.st_mode);
         if !mode.contains(OPEN_TO_READERS) {
-            chmodat(&self.fd, name, OPEN_TO_READERS, AtFlags::empty()).map_err(failed)?;
+            let chmod = || chmodat(&self.fd, name, OPEN_TO_READERS, AtFlags::empty());
+            fault::at(Point::CgroupMode, chmod).map_err(failed)?;
         }
         Ok(dir)
     }
 
     /// Opens the directory `name`, made when missing.
     pub(super) fn make_or_enter(&self, name: &str) -> Result<Dir, Error> {
-        match mkdirat(&self.fd, name, OPEN_TO_READERS) {
+        match fault::at(Point::CgroupDirectory, || mkdirat(&self.fd, name, OPEN_TO_READERS)) {
             Ok(()) => self.enter_new(name),
             Err(Errno::EXIST) => self.enter(name),
             Err(errno) => Err(Error::io("make", self.path.join(name), errno.into())),
@@ -75,14 +77,14 @@ impl Dir {
     pub(super) fn enter(&self, name: &str) -> Result<Dir, Error> {
         let path = self.path.join(name);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fd = openat(&self.fd, name, flags, Mode::empty())
+        let fd = fault::at(Point::CgroupOpen, || openat(&self.fd, name, flags, Mode::empty()))
             .map_err(|errno| Error::io("open", &path, errno.into()))?;
         Ok(Dir { fd, path })
     }
 
     /// Removes the empty directory `name`; one that is gone already is fine.
     pub(super) fn remove(&self, name: &str) -> Result<(), Errno> {
-        match unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+        match fault::at(Point::CgroupRemoval, || unlinkat(&self.fd, name, AtFlags::REMOVEDIR)) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno),
         }
@@ -94,7 +96,8 @@ impl Dir {
         let mut names = Vec::new();
         // The kept descriptor is only a handle (O_PATH); listing needs one that can be read.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let readable = openat(&self.fd, ".", flags, Mode::empty()).map_err(failed)?;
+        let open = || openat(&self.fd, ".", flags, Mode::empty());
+        let readable = fault::at(Point::CgroupList, open).map_err(failed)?;
         for entry in rustix::fs::Dir::new(readable).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy();
@@ -112,14 +115,14 @@ impl Dir {
     /// Opens a file for repeated use.
     pub(super) fn file(&self, name: &str, flags: OFlags) -> Result<OwnedFd, Error> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        openat(&self.fd, name, flags, Mode::empty())
+        fault::at(Point::CgroupFile, || openat(&self.fd, name, flags, Mode::empty()))
             .map_err(|errno| Error::io("open", self.path.join(name), errno.into()))
     }
 
     pub(super) fn write(&self, name: &str, value: &str) -> Result<(), Error> {
         let failed = |error| Error::io(format!("write {value:?} to"), self.path.join(name), error);
         let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = openat(&self.fd, name, flags, Mode::empty());
+        let file = fault::at(Point::CgroupFile, || openat(&self.fd, name, flags, Mode::empty()));
         let file = file.map_err(|errno| failed(errno.into()))?;
         write_value(file.as_fd(), value).map_err(failed)
     }
@@ -138,7 +141,7 @@ impl AsFd for Dir {
 
 /// Gives a kernel file its value; the descriptor can be written again and again.
 pub(super) fn write_value(file: BorrowedFd<'_>, value: &str) -> io::Result<()> {
-    match rustix::io::pwrite(file, value.as_bytes(), 0)? {
+    match fault::at(Point::CgroupWrite, || rustix::io::pwrite(file, value.as_bytes(), 0))? {
         count if count == value.len() => Ok(()),
         _ => Err(Errno::IO.into()),
     }
@@ -147,7 +150,7 @@ pub(super) fn write_value(file: BorrowedFd<'_>, value: &str) -> io::Result<()> {
 /// The text of a kernel file, from its start; the descriptor can be read again and again.
 pub(super) fn read_page(file: BorrowedFd<'_>) -> io::Result<String> {
     let mut page = [0u8; PAGE];
-    let length = rustix::io::pread(file, &mut page, 0)?;
+    let length = fault::at(Point::CgroupRead, || rustix::io::pread(file, &mut page, 0))?;
     Ok(String::from_utf8_lossy(&page[..length]).into_owned())
 }
 
@@ -156,7 +159,9 @@ pub(super) fn read_pages(file: BorrowedFd<'_>) -> io::Result<String> {
     let mut text = Vec::new();
     let mut page = [0u8; PAGE];
     loop {
-        match rustix::io::pread(file, &mut page, text.len() as u64)? {
+        match fault::at(Point::CgroupRead, || {
+            rustix::io::pread(file, &mut page, text.len() as u64)
+        })? {
             0 => return Ok(String::from_utf8_lossy(&text).into_owned()),
             length => text.extend_from_slice(&page[..length]),
         }

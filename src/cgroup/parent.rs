@@ -11,6 +11,7 @@ use super::files::Dir;
 use super::leaf::{Cgroup, Enforced};
 use super::limits::{Setting, settings};
 use super::{Error, leaf};
+use crate::fault::{self, Point};
 
 /// What to do when this process itself is in the way: a cgroup that hands controllers down may hold
 /// no process, unless it is the host's root. In a container, the root of its cgroup namespace mostly
@@ -182,7 +183,7 @@ impl Parent {
     /// When a directory without cells can't be removed.
     pub fn dissolve(&self) -> Result<(), Error> {
         for dir in self.v1.values().chain([&self.unified]) {
-            match rustix::fs::rmdir(dir.path()) {
+            match fault::at(Point::ParentRemoval, || rustix::fs::rmdir(dir.path())) {
                 Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
                 Err(errno) => return Err(Error::io("remove", dir.path(), errno.into())),
             }

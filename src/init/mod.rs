@@ -17,6 +17,8 @@
 )]
 
 mod cell;
+#[cfg(feature = "fault-injection")]
+pub mod fault;
 mod files;
 mod kernel;
 mod mounts;

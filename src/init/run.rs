@@ -49,6 +49,8 @@ fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
     *index = 0;
     while *index < plan.header.steps {
         let step = plan.step(*index);
+        #[cfg(feature = "fault-injection")]
+        super::fault::obey(step.reserved)?;
         perform(control, &mut plan, &mut cell, &step)?;
         *index += 1;
     }

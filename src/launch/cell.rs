@@ -9,6 +9,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use super::report::timespec;
 use super::{Error, Exit, exit};
+use crate::fault::{self, Point};
 use crate::sys::pidfd::{self, WaitStatus, Waited};
 
 /// The first process of a cell. When it ends, the kernel ends everything else in the cell.
@@ -49,7 +50,7 @@ impl Cell {
     /// # Errors
     /// When the kernel refuses.
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
-        match pidfd_send_signal(&self.pidfd, signal) {
+        match fault::at(Point::Signal, || pidfd_send_signal(&self.pidfd, signal)) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(errno) => Err(Error::system("pidfd_send_signal", errno)),
         }
@@ -79,7 +80,7 @@ impl Cell {
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
-            match poll(&mut watched, left.map(timespec).as_ref()) {
+            match fault::at(Point::EndWait, || poll(&mut watched, left.map(timespec).as_ref())) {
                 Ok(0) => return Ok(None),
                 Ok(_) => {
                     if let Some(exit) = exit::of(&self.pidfd, &self.control, self.stay)? {

@@ -15,6 +15,7 @@ use rustix::mount::{
 use rustix::process::{chdir, pivot_root};
 
 use super::Error;
+use crate::fault::{self, Point};
 use crate::sys::spawn::SignalsBlocked;
 use crate::sys::unshare::leave_mount_namespace;
 
@@ -29,7 +30,8 @@ pub(super) fn cradle() -> Result<BorrowedFd<'static>, Error> {
     }
     // A thread can leave its namespace only for good, so it is one that ends.
     let _blocked = SignalsBlocked::new();
-    let thread = std::thread::Builder::new().name("hotcell-cradle".to_owned()).spawn(make);
+    let builder = || std::thread::Builder::new().name("hotcell-cradle".to_owned());
+    let thread = fault::at(Point::Cradle, || builder().spawn(make));
     let thread = thread.map_err(|error| failed("start a thread", error))?;
     let made = thread.join().unwrap_or_else(|_| Err(failed("thread", io::ErrorKind::Other.into())));
     let made = made?;
@@ -46,25 +48,28 @@ fn failed(call: &'static str, source: io::Error) -> Error {
 
 /// Leaves this thread in a namespace that holds a read-only tmpfs and nothing else.
 fn make() -> Result<OwnedFd, Error> {
-    let call =
-        |call, done: rustix::io::Result<()>| done.map_err(|errno| failed(call, errno.into()));
-    leave_mount_namespace().map_err(|error| failed("unshare", error))?;
+    step("unshare", leave_mount_namespace)?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    call("mount", mount_change("/", private))?;
-    let bare = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    step("mount", || Ok(mount_change("/", private)?))?;
     // While there is a /proc: the file stands for the namespace, whatever becomes of the path.
-    let namespace = open("/proc/thread-self/ns/mnt", flags, Mode::empty());
-    let namespace =
-        namespace.map_err(|errno| failed("open /proc/thread-self/ns/mnt", errno.into()))?;
+    let namespace = step("open /proc/thread-self/ns/mnt", || {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        Ok(open("/proc/thread-self/ns/mnt", flags, Mode::empty())?)
+    })?;
     // On top of "/" it would be out of reach, and every host has /proc.
-    call("mount", mount("tmpfs", "/proc", "tmpfs", bare, Some(c"mode=555,size=4k,nr_inodes=8")))?;
-    call("chdir", chdir("/proc"))?;
-    call("mkdir", mkdirat(CWD, "scratch", Mode::RWXU))?;
-    call("mount", mount_remount(".", bare | MountFlags::RDONLY, ""))?;
-    call("pivot_root", pivot_root(".", "."))?;
-    call("umount2", unmount(".", UnmountFlags::DETACH))?;
+    let bare = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let options = Some(c"mode=555,size=4k,nr_inodes=8");
+    step("mount", || Ok(mount("tmpfs", "/proc", "tmpfs", bare, options)?))?;
+    step("chdir", || Ok(chdir("/proc")?))?;
+    step("mkdir", || Ok(mkdirat(CWD, "scratch", Mode::RWXU)?))?;
+    step("mount", || Ok(mount_remount(".", bare | MountFlags::RDONLY, "")?))?;
+    step("pivot_root", || Ok(pivot_root(".", ".")?))?;
+    step("umount2", || Ok(unmount(".", UnmountFlags::DETACH)?))?;
     Ok(namespace)
+}
+
+fn step<T>(call: &'static str, run: impl FnOnce() -> io::Result<T>) -> Result<T, Error> {
+    fault::at(Point::Cradle, run).map_err(|error| failed(call, error))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Error, Plan, Step};
+use crate::fault::{self, Point};
 use crate::init::wire::{self, Header, MAGIC, Op};
 
 impl Plan {
@@ -188,7 +189,7 @@ fn encode_step<'a>(
     if let Some(bytes) = raw {
         text[0] = strings.raw(&bytes)?;
     }
-    Ok(wire::Step { op: op as u16, flags, reserved: 0, text, number })
+    Ok(wire::Step { op: op as u16, flags, reserved: fault::mark(Point::InitStep), text, number })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::{Error, report};
+use crate::fault::{self, Point};
 use crate::sys::pidfd::{self, WaitStatus, Waited};
 
 /// How a task ended: with a code, or by a signal.
@@ -53,7 +54,8 @@ pub(super) fn describe(status: i32) -> String {
 /// waits for any child, that is gone; then the pidfd still knows on a new kernel, and the staying
 /// init's own record on any. Without either the answer is an error, never a success.
 pub(super) fn of(pidfd: &OwnedFd, control: &OwnedFd, stay: bool) -> Result<Option<Exit>, Error> {
-    let waited = pidfd::try_wait(pidfd).map_err(|errno| Error::system("waitid", errno))?;
+    let waited = fault::at(Point::ExitStatus, || pidfd::try_wait(pidfd))
+        .map_err(|errno| Error::system("waitid", errno))?;
     let status = match waited {
         Waited::Running => return Ok(None),
         Waited::Ended(status) => Some(status),

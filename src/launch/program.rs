@@ -8,6 +8,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{Errno, write};
 
 use super::Error;
+use crate::fault::{self, Point};
 
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hotcell-init"));
 
@@ -30,19 +31,21 @@ fn make() -> Result<OwnedFd, Error> {
         source,
     };
     // Kernels before 6.3 don't know the flag and make every memfd executable.
-    let memfd = match memfd_create("hotcell-init", flags | MemfdFlags::EXEC) {
-        Err(Errno::INVAL) => memfd_create("hotcell-init", flags),
-        made => made,
-    }
-    .map_err(|errno| failed(errno.into()))?;
+    let memfd =
+        match fault::at(Point::Memfd, || memfd_create("hotcell-init", flags | MemfdFlags::EXEC)) {
+            Err(Errno::INVAL) => memfd_create("hotcell-init", flags),
+            made => made,
+        }
+        .map_err(|errno| failed(errno.into()))?;
     let mut rest = PROGRAM;
     while !rest.is_empty() {
-        let count =
-            write(&memfd, rest).map_err(|errno| Error::system("write to a memfd", errno))?;
+        let count = fault::at(Point::MemfdWrite, || write(&memfd, rest))
+            .map_err(|errno| Error::system("write to a memfd", errno))?;
         rest = &rest[count..];
     }
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    fcntl_add_seals(&memfd, seals).map_err(|errno| Error::system("fcntl(F_ADD_SEALS)", errno))?;
+    fault::at(Point::MemfdSeal, || fcntl_add_seals(&memfd, seals))
+        .map_err(|errno| Error::system("fcntl(F_ADD_SEALS)", errno))?;
     Ok(memfd)
 }
 

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use super::Error;
+use crate::fault::{self, Point};
 use crate::init::wire::{Kind, REPORT_SIZE, Report};
 
 /// How long the init may take from its first instruction to the task's.
@@ -20,7 +21,9 @@ pub(super) fn next(control: &OwnedFd, deadline: Instant) -> Result<Option<Report
     while filled < REPORT_SIZE {
         // Look first: mostly the record is there already, or this thread is about to sleep anyway.
         wait_readable(control, deadline)?;
-        match recv(control, &mut bytes[filled..], RecvFlags::DONTWAIT) {
+        match fault::at(Point::ReportRead, || {
+            recv(control, &mut bytes[filled..], RecvFlags::DONTWAIT)
+        }) {
             Ok((0, _)) => return Ok(None),
             Ok((count, _)) => filled += count,
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -36,7 +39,7 @@ fn wait_readable(control: &OwnedFd, deadline: Instant) -> Result<(), Error> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut watched = [PollFd::new(control, PollFlags::IN)];
-        match poll(&mut watched, Some(&timespec(left))) {
+        match fault::at(Point::ReportWait, || poll(&mut watched, Some(&timespec(left)))) {
             Ok(0) => return Err(Error::TimedOut { after: PATIENCE }),
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}

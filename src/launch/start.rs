@@ -19,6 +19,7 @@ use super::program::init_program;
 use super::{Cell, Error, Plan, Step, exit, report, trees, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
+use crate::fault::{self, Point};
 use crate::init::wire::{BEFORE_STEPS, Header, Kind, MOST_TREES, Report};
 use crate::sys::raw;
 use crate::sys::spawn::{Spawn, SpawnError, spawn};
@@ -103,7 +104,7 @@ pub fn launch(
     let (header, body) = bytes.split_at(size_of::<Header>());
     // There before the child looks; without ids it waits for that first.
     if plan.ids.is_none() {
-        send_all(&control, header)?;
+        send_all(&control, header, Point::PlanHeader)?;
     }
     let spawned = spawn(&Spawn {
         program: init_program()?,
@@ -119,11 +120,11 @@ pub fn launch(
     let trees = match &plan.ids {
         None => trees::detach_all(&plan, None),
         Some(maps) => user_namespace::settle(&cell, maps, &plan)
-            .and_then(|trees| send_all(cell.control(), header).map(|()| trees)),
+            .and_then(|trees| send_all(cell.control(), header, Point::PlanHeader).map(|()| trees)),
     };
     let begun = trees.and_then(|trees| send_with(cell.control(), body, &trees));
     let settled = begun
-        .and_then(|sent| send_all(cell.control(), &body[sent..]))
+        .and_then(|sent| send_all(cell.control(), &body[sent..], Point::PlanRest))
         .map(|()| {
             // A specification is a thousand small pieces of memory.
             drop((bundle, place));
@@ -146,16 +147,19 @@ pub fn launch(
 
 fn control_socket() -> Result<(OwnedFd, OwnedFd), Error> {
     let flags = SocketFlags::CLOEXEC;
-    socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-        .map_err(|errno| Error::system("socketpair", errno))
+    fault::at(Point::ControlSocket, || {
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+    })
+    .map_err(|errno| Error::system("socketpair", errno))
 }
 
 /// What the child starts with where it is going to open its own null device.
 fn host_null() -> Result<BorrowedFd<'static>, Error> {
     static NULL: OnceLock<File> = OnceLock::new();
     if NULL.get().is_none() {
-        let open = File::options().read(true).write(true).open("/dev/null");
-        let file = open.map_err(|error| Error::system("open /dev/null", error))?;
+        let open = || File::options().read(true).write(true).open("/dev/null");
+        let file = fault::at(Point::HostNull, open)
+            .map_err(|error| Error::system("open /dev/null", error))?;
         let _ = NULL.set(file);
     }
     NULL.get().map(AsFd::as_fd).ok_or_else(|| Error::system("open /dev/null", Errno::NXIO))
@@ -170,7 +174,8 @@ fn send_with(control: &OwnedFd, bytes: &[u8], trees: &[OwnedFd]) -> Result<usize
         return Err(Error::system("send the mounts", Errno::TOOBIG));
     }
     loop {
-        match sendmsg(control, &[IoSlice::new(bytes)], &mut along, SendFlags::NOSIGNAL) {
+        let mut send = || sendmsg(control, &[IoSlice::new(bytes)], &mut along, SendFlags::NOSIGNAL);
+        match fault::at(Point::PlanWithMounts, &mut send) {
             Err(Errno::INTR) => {}
             // The child has gone; its report or its status says why.
             Err(Errno::PIPE | Errno::CONNRESET) => return Ok(bytes.len()),
@@ -179,9 +184,9 @@ fn send_with(control: &OwnedFd, bytes: &[u8], trees: &[OwnedFd]) -> Result<usize
     }
 }
 
-fn send_all(control: &OwnedFd, mut bytes: &[u8]) -> Result<(), Error> {
+fn send_all(control: &OwnedFd, mut bytes: &[u8], point: Point) -> Result<(), Error> {
     while !bytes.is_empty() {
-        match send(control, bytes, SendFlags::NOSIGNAL) {
+        match fault::at(point, || send(control, bytes, SendFlags::NOSIGNAL)) {
             Ok(count) => bytes = &bytes[count..],
             Err(Errno::INTR) => {}
             // The child has gone; its report or its status says why.

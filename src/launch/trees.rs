@@ -9,6 +9,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::mount_plan::{Mapped, Tree};
 use super::{Error, Plan};
+use crate::fault::{self, Point};
 use crate::sys::abi::{MOUNT_ATTR_IDMAP, MS_REC, MountAttr};
 use crate::sys::mount::set_attributes;
 
@@ -30,7 +31,7 @@ fn detach(tree: &Tree, namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Err
     };
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     flags.set(OpenTreeFlags::AT_RECURSIVE, tree.recursive);
-    let mount = open_tree(CWD, tree.path.as_str(), flags)
+    let mount = fault::at(Point::TreeCopy, || open_tree(CWD, tree.path.as_str(), flags))
         .map_err(|errno| failed("open_tree", "", errno.into()))?;
     let set = |attr, recursive| set_attributes(mount.as_fd(), &attr, recursive);
     let everywhere = tree.propagation & MS_REC as u64 != 0;
@@ -40,13 +41,14 @@ fn detach(tree: &Tree, namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Err
         let propagation = if recursive == everywhere { propagation } else { 0 };
         if attr_set | attr_clr | propagation != 0 {
             let attr = MountAttr { attr_set, attr_clr, propagation, userns_fd: 0 };
-            set(attr, recursive).map_err(|error| failed("mount_setattr", "", error))?;
+            fault::at(Point::TreeAttributes, || set(attr, recursive))
+                .map_err(|error| failed("mount_setattr", "", error))?;
         }
     }
     if let Some(namespace) = namespace.filter(|_| tree.mapped != Mapped::No) {
         let userns_fd = namespace.as_raw_fd() as u64;
         let attr = MountAttr { attr_set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
-        set(attr, tree.mapped == Mapped::All).map_err(|error| {
+        fault::at(Point::TreeIdMap, || set(attr, tree.mapped == Mapped::All)).map_err(|error| {
             let hint = match Errno::from_io_error(&error) {
                 Some(Errno::INVAL) => " (can this kernel map ids on the file system?)",
                 _ => "",

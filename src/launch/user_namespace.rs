@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::plan::{IdMaps, Plan, Step};
 use super::{Cell, Error, trees};
+use crate::fault::{self, Point};
 use crate::sys::limits::raise_hard;
 
 /// Gives the cell's user namespace its maps, and opens what the plan sends along. The cell's init
@@ -28,7 +29,8 @@ pub(super) fn settle(cell: &Cell, maps: &IdMaps, plan: &Plan) -> Result<Vec<Owne
         }
     }
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let namespace = openat(&proc, "ns/user", flags, Mode::empty())
+    let open = || openat(&proc, "ns/user", flags, Mode::empty());
+    let namespace = fault::at(Point::UserNamespace, open)
         .map_err(|errno| Error::system("open the user namespace", errno))?;
     trees::detach_all(plan, Some(namespace.as_fd()))
 }
@@ -44,7 +46,8 @@ fn in_proc(cell: &Cell) -> Result<OwnedFd, Error> {
     let number = number.and_then(|number| number.parse::<u32>().ok()).filter(|number| *number > 0);
     let number = number.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let proc = open(format!("/proc/{number}"), flags, Mode::empty());
+    let path = format!("/proc/{number}");
+    let proc = fault::at(Point::InitProc, || open(path, flags, Mode::empty()));
     let proc = proc.map_err(|errno| failed(errno.into()))?;
     // What was opened while it lived stays its own; its number doesn't.
     match cell.has_ended() {
@@ -56,7 +59,8 @@ fn in_proc(cell: &Cell) -> Result<OwnedFd, Error> {
 fn write_map(proc: &OwnedFd, name: &str, map: &str) -> Result<(), Error> {
     let file = openat(proc, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
     // One write call: the kernel takes a map whole or not at all.
-    let written = file.and_then(|file| rustix::io::write(file, map.as_bytes()));
+    let written =
+        file.and_then(|file| fault::at(Point::IdMap, || rustix::io::write(file, map.as_bytes())));
     let whole = written.map_err(io::Error::from).and_then(|count| match count == map.len() {
         true => Ok(()),
         false => Err(io::ErrorKind::WriteZero.into()),

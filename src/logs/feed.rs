@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use super::failure::FirstFailure;
 use crate::contract::{Error, ErrorKind, Input};
+use crate::fault::{self, Point};
 
 /// The most that is taken from the reader at a time. It stands on the stack, and not in the buffer
 /// that streams share: a reader that says it wrote what it did not must not hand one cell's bytes
@@ -36,7 +37,7 @@ impl Feed {
     /// Outside a runtime, and if it is no pipe's writing end.
     pub(crate) fn start(pipe: OwnedFd, input: Input) -> io::Result<Feed> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
-        let pipe = Sender::from_owned_fd(pipe)?;
+        let pipe = fault::at(Point::StreamWatch, || Sender::from_owned_fd(pipe))?;
         let failure = Arc::<FirstFailure>::default();
         let task = runtime.spawn(feed(pipe, input, Failure(Arc::clone(&failure)))).abort_handle();
         Ok(Feed { task, failure })

@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Uid};
 
+use crate::fault::{self, Point};
+
 /// User and group id on the host.
 pub(crate) type Owner = (u32, u32);
 
@@ -24,8 +26,8 @@ pub(crate) fn input_pipe(owner: Owner) -> io::Result<(OwnedFd, OwnedFd)> {
 /// The two ends are separate open files: one made non-blocking leaves the other alone. They share
 /// an owner, who must be the user inside, because programs open /dev/stdout by name.
 fn pipe_of(owner: Owner) -> io::Result<(OwnedFd, OwnedFd)> {
-    let ends = pipe_with(PipeFlags::CLOEXEC)?;
+    let ends = fault::at(Point::StreamPipe, || pipe_with(PipeFlags::CLOEXEC))?;
     let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
-    rustix::fs::fchown(&ends.0, Some(uid), Some(gid))?;
+    fault::at(Point::StreamOwner, || rustix::fs::fchown(&ends.0, Some(uid), Some(gid)))?;
     Ok(ends)
 }

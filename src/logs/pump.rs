@@ -14,6 +14,7 @@ use super::ring::CAPACITY;
 use super::scratch;
 use super::shared::{Order, Shared};
 use crate::contract::{Error, ErrorKind, Output};
+use crate::fault::{self, Point};
 
 /// The most that is read after [`Pump::finish`]: what the largest pipe holds that an unprivileged
 /// cell can make, and some more. Whoever outlived the cell could go on writing for ever.
@@ -38,7 +39,7 @@ impl Pump {
         writers: Vec<Output>,
     ) -> io::Result<Pump> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
-        let pipe = Receiver::from_owned_fd(pipe)?;
+        let pipe = fault::at(Point::StreamWatch, || Receiver::from_owned_fd(pipe))?;
         let stream = Arc::new(Shared::new(name, writers.len()));
         for (at, writer) in writers.into_iter().enumerate() {
             runtime.spawn(deliver(Place::new(Arc::clone(&stream), at), writer));

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, state};
 use crate::bundle::IdRange;
+use crate::fault::{self, Point};
 
 /// Far above users and what `useradd` hands to them, within what systemd leaves to containers
 /// (524288 to 1879048191).
@@ -29,7 +30,7 @@ pub(super) fn claim(state_dir: &Path, instance: &str) -> Result<(IdRange, PathBu
     for step in 0..RANGES {
         let number = start.wrapping_add(step) % RANGES;
         let path = dir.join(number.to_string());
-        match symlink(instance, &path) {
+        match fault::at(Point::IdsLink, || symlink(instance, &path)) {
             Ok(()) => return Ok((IdRange { first: FIRST + number * COUNT, count: COUNT }, path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(Error::io("make", path, source)),
@@ -47,7 +48,7 @@ pub(super) fn sweep(state_dir: &Path, instance: &str) -> io::Result<()> {
     for entry in entries {
         let path = entry?.path();
         if std::fs::read_link(&path).is_ok_and(|owner| owner == Path::new(instance)) {
-            std::fs::remove_file(&path)?;
+            fault::at(Point::SweepRemoval, || std::fs::remove_file(&path))?;
         }
     }
     Ok(())

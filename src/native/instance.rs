@@ -11,6 +11,7 @@ use super::trash::Trash;
 use super::{Error, recover};
 use crate::bundle::CellName;
 use crate::cgroup::{Hierarchies, Parent};
+use crate::fault::{self, Point};
 
 /// A driver, open. Cheap to clone; many may share one state directory, in one process or several.
 #[derive(Clone, Debug)]
@@ -72,7 +73,8 @@ impl Instance {
         if !hierarchies.unified.join(&options.cgroup_parent).exists() {
             // Said before it is done: what is there without this mark is an administrator's.
             let mark = made_mark(&options.state_dir, &options.cgroup_parent);
-            std::fs::write(&mark, "").map_err(|source| Error::io("write", &mark, source))?;
+            fault::at(Point::ParentMark, || std::fs::write(&mark, ""))
+                .map_err(|source| Error::io("write", &mark, source))?;
         }
         let parent =
             Arc::new(Parent::open(hierarchies, &options.cgroup_parent, options.own_place)?);
@@ -149,9 +151,7 @@ fn claim(options: &Options) -> Result<(String, FileLock), Error> {
 
 fn claim_dir(dir: &Path, record: &Record) -> Result<Option<FileLock>, Error> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .mode(0o700)
-        .create(dir)
+    fault::at(Point::InstanceDirectory, || std::fs::DirBuilder::new().mode(0o700).create(dir))
         .map_err(|source| Error::io("make", dir, source))?;
     let path = dir.join(state::LOCK);
     let lock = FileLock::try_acquire(&path).map_err(|source| Error::io("lock", &path, source))?;
@@ -185,7 +185,7 @@ impl Shared {
             return Err(Error::Unsafe { path: self.dir(), why });
         }
         let data = self.data_dir();
-        match std::fs::remove_dir_all(&data) {
+        match fault::at(Point::DataRemoval, || std::fs::remove_dir_all(&data)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 self.lock.take();
                 return Err(Error::io("remove", data, error));
@@ -193,9 +193,9 @@ impl Shared {
             _ => {}
         }
         let record = self.dir().join(state::RECORD);
-        std::fs::remove_file(&record)
+        fault::at(Point::RecordRemoval, || std::fs::remove_file(&record))
             .and_then(|()| self.lock.take().map_or(Ok(()), FileLock::remove))
-            .and_then(|()| std::fs::remove_dir(self.dir()))
+            .and_then(|()| fault::at(Point::InstanceRemoval, || std::fs::remove_dir(self.dir())))
             .map_err(|error| Error::io("remove", self.dir(), error))?;
         self.leave()
     }
@@ -207,7 +207,8 @@ impl Shared {
         if !has_instances(&self.options.state_dir)? {
             // Mostly it was made only to be hidden from a cell on the host's root. One that is in
             // use elsewhere, or not there, stays as it is.
-            let _ = std::fs::remove_dir(&self.options.data_dir);
+            let dir = &self.options.data_dir;
+            let _ = fault::at(Point::DataDirectoryRemoval, || std::fs::remove_dir(dir));
         }
         dissolve_last(&self.options.state_dir, &self.parent)
     }
@@ -220,7 +221,8 @@ fn dissolve_last(state_dir: &Path, parent: &Parent) -> Result<(), Error> {
         return Ok(());
     }
     parent.dissolve()?;
-    std::fs::remove_file(&mark).map_err(|source| Error::io("remove", &mark, source))
+    fault::at(Point::ParentMarkRemoval, || std::fs::remove_file(&mark))
+        .map_err(|source| Error::io("remove", &mark, source))
 }
 
 /// The file that says that drivers of this state directory made the parent.
@@ -230,8 +232,8 @@ fn made_mark(state_dir: &Path, parent: &str) -> PathBuf {
 
 /// Whether any driver, alive or dead, has a directory there. To be asked behind the door.
 fn has_instances(state_dir: &Path) -> Result<bool, Error> {
-    let entries =
-        std::fs::read_dir(state_dir).map_err(|source| Error::io("list", state_dir, source))?;
+    let entries = fault::at(Point::InstanceList, || std::fs::read_dir(state_dir))
+        .map_err(|source| Error::io("list", state_dir, source))?;
     let mut names = entries.flatten().map(|entry| entry.file_name());
     Ok(names.any(|name| state::is_instance_id(&name.to_string_lossy())))
 }

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
+use crate::fault::{self, Point};
+
 /// A held lock. Dropping it releases it and leaves the file; [`FileLock::remove`] takes both away.
 #[derive(Debug)]
 pub(super) struct FileLock {
@@ -35,16 +37,17 @@ impl FileLock {
     }
 
     fn acquire_with(path: &Path, how: FlockOperation) -> io::Result<Option<FileLock>> {
-        let file = File::options()
+        let mut options = File::options();
+        options
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits() as i32)
-            .open(path)?;
+            .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits() as i32);
+        let file = fault::at(Point::LockFile, || options.open(path))?;
         loop {
-            match flock(&file, how) {
+            match fault::at(Point::Lock, || flock(&file, how)) {
                 Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 locked => break locked?,
@@ -59,7 +62,7 @@ impl FileLock {
 
     /// Removes the file, then lets go.
     pub(super) fn remove(self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+        fault::at(Point::LockRemoval, || std::fs::remove_file(&self.path))
     }
 }
 

@@ -9,10 +9,12 @@ use super::instance::Shared;
 use super::undo::{Made, Undo};
 use super::{Error, state};
 use crate::bundle::{self, CellName};
+use crate::fault::{self, Point};
 
 pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().mode(0o700).create(dir);
+    let make = || std::fs::DirBuilder::new().mode(0o700).create(dir);
+    let made = fault::at(Point::LayerDirectory, make);
     made.map_err(|source| Error::io("make", dir, source))
 }
 
@@ -34,7 +36,9 @@ pub(super) fn make_layer(
     }
     let upper = layer.join("upper");
     std::fs::metadata(rootfs)
-        .and_then(|root| std::fs::set_permissions(&upper, root.permissions()))
+        .and_then(|root| {
+            fault::at(Point::LayerMode, || std::fs::set_permissions(&upper, root.permissions()))
+        })
         .map_err(|source| Error::io("take the mode of", rootfs, source))?;
     Ok(layer)
 }

@@ -13,6 +13,7 @@ use super::lock::FileLock;
 use super::options::Options;
 use super::state::{self, Record};
 use crate::cgroup::{Hierarchies, Parent};
+use crate::fault::{self, Point};
 
 /// Removes the leftovers of every instance below `state_dir` whose owner is dead. One bad entry
 /// stops nothing; it is told in the log and left for the next sweep. Returns the cgroups above the
@@ -66,14 +67,16 @@ fn sweep_instance(
     let data = record.data_dir.join(id);
     // Only a directory of ours in a directory of ours: the record may be anybody's writing.
     if data.is_dir() && state::private_dir(&record.data_dir).is_ok() {
-        std::fs::remove_dir_all(&data)?;
+        fault::at(Point::SweepRemoval, || std::fs::remove_dir_all(&data))?;
     }
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let kept = [state::LOCK, state::RECORD].iter().any(|kept| entry.file_name() == *kept);
         match entry.file_type()?.is_dir() {
-            true => std::fs::remove_dir_all(entry.path())?,
-            false if !kept => std::fs::remove_file(entry.path())?,
+            true => fault::at(Point::SweepRemoval, || std::fs::remove_dir_all(entry.path()))?,
+            false if !kept => {
+                fault::at(Point::SweepRemoval, || std::fs::remove_file(entry.path()))?
+            }
             false => {}
         }
     }
@@ -82,13 +85,15 @@ fn sweep_instance(
 
 /// The record, the lock and the directory, in this order.
 fn forget(dir: &Path, lock: FileLock) {
-    match std::fs::remove_file(dir.join(state::RECORD)) {
+    match fault::at(Point::RecordRemoval, || std::fs::remove_file(dir.join(state::RECORD))) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(dir = %dir.display(), %error, "removing a dead instance's record");
         }
         _ => {}
     }
-    if let Err(error) = lock.remove().and_then(|()| std::fs::remove_dir(dir)) {
+    if let Err(error) =
+        lock.remove().and_then(|()| fault::at(Point::InstanceRemoval, || std::fs::remove_dir(dir)))
+    {
         tracing::warn!(dir = %dir.display(), %error, "removing a dead instance's directory");
     }
 }

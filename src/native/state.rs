@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::bundle::CellName;
+use crate::fault::{self, Point};
 
 // A cell's name starts with a letter or digit, so none of these can be one.
 pub(super) const LOCK: &str = ".lock";
@@ -55,8 +56,8 @@ impl Record {
             .create_new(true)
             .mode(0o600)
             .open(&draft)
-            .and_then(|mut file| file.write_all(&text))
-            .and_then(|()| std::fs::rename(&draft, &path))
+            .and_then(|mut file| fault::at(Point::RecordDraft, || file.write_all(&text)))
+            .and_then(|()| fault::at(Point::RecordRename, || std::fs::rename(&draft, &path)))
             .map_err(io)
     }
 
@@ -83,11 +84,10 @@ impl Record {
 /// Makes the driver's directory at `path`, or checks the one that is there: what lies in it decides
 /// what root removes, so nobody else may write to it.
 pub(super) fn private_dir(path: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| Error::io("make", path, source))?;
+    fault::at(Point::PrivateDirectory, || {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)
+    })
+    .map_err(|source| Error::io("make", path, source))?;
     let found =
         std::fs::symlink_metadata(path).map_err(|source| Error::io("look at", path, source))?;
     let refuse = |why| Err(Error::Unsafe { path: path.to_owned(), why });

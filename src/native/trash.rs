@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
+use crate::fault::{self, Point};
+
 /// A directory on the same file system, and the thread that empties it while there is something.
 #[derive(Debug)]
 pub(super) struct Trash {
@@ -24,13 +26,14 @@ impl Trash {
         // A name may come again while its last owner's layer is still being deleted.
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let place = self.dir.join(number.to_string());
-        match std::fs::rename(path, &place) {
+        let rename = || fault::at(Point::TrashRename, || std::fs::rename(path, &place));
+        match rename() {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => {
                 return Ok(());
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                std::fs::create_dir(&self.dir)?;
-                std::fs::rename(path, &place)?;
+                fault::at(Point::TrashDirectory, || std::fs::create_dir(&self.dir))?;
+                rename()?;
             }
             moved => moved?,
         }
@@ -38,7 +41,7 @@ impl Trash {
         if worker.as_ref().is_none_or(JoinHandle::is_finished) {
             let dir = self.dir.clone();
             let thread = std::thread::Builder::new().name("hotcell-trash".to_owned());
-            *worker = Some(thread.spawn(move || empty(&dir))?);
+            *worker = Some(fault::at(Point::TrashThread, || thread.spawn(move || empty(&dir)))?);
         }
         Ok(())
     }
@@ -56,7 +59,8 @@ impl Trash {
 
 fn empty(dir: &Path) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+        if let Err(error) = fault::at(Point::TrashRemoval, || std::fs::remove_dir_all(entry.path()))
+        {
             tracing::warn!(path = %entry.path().display(), %error, "deleting a writable layer");
         }
     }

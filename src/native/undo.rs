@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::lock::FileLock;
 use super::trash::Trash;
 use crate::cgroup::Parent;
+use crate::fault::{self, Point};
 
 /// A thing that was made and must go.
 #[derive(Debug)]
@@ -29,7 +30,8 @@ impl Made {
         match self {
             Made::Name(lock) => lock.remove().map_err(|error| ("the name".into(), error.into())),
             Made::Ids(path) => {
-                std::fs::remove_file(path).map_err(|error| ("the cell's ids".into(), error.into()))
+                let removed = fault::at(Point::IdsRemoval, || std::fs::remove_file(path));
+                removed.map_err(|error| ("the cell's ids".into(), error.into()))
             }
             Made::DiskDir(path, trash) => {
                 trash.put(&path).map_err(|error| (path.display().to_string(), error.into()))

@@ -29,6 +29,13 @@ pub(crate) struct BpfError {
     pub(crate) source: io::Error,
 }
 
+#[cfg(feature = "fault-injection")]
+impl From<rustix::io::Errno> for BpfError {
+    fn from(errno: rustix::io::Errno) -> BpfError {
+        BpfError { call: "bpf", source: errno.into() }
+    }
+}
+
 /// What an attached program is to cgroups further down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]

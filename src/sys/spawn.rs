@@ -14,6 +14,7 @@ use rustix::io::{FdFlags, fcntl_dupfd_cloexec};
 
 use super::abi::*;
 use super::raw::{self, Errno, nr};
+use crate::fault::{self, Point};
 
 /// Descriptors handed to the child must lie above every number they are moved to.
 const LOWEST_SOURCE: i32 = 16;
@@ -179,7 +180,7 @@ fn raised<'a>(
         if fd.as_raw_fd() >= LOWEST_SOURCE {
             return Ok(fd.as_raw_fd());
         }
-        let copy = fcntl_dupfd_cloexec(fd, LOWEST_SOURCE)
+        let copy = fault::at(Point::DescriptorCopy, || fcntl_dupfd_cloexec(fd, LOWEST_SOURCE))
             .map_err(|errno| SpawnError { call: "fcntl(F_DUPFD)", source: errno.into() })?;
         let number = copy.as_raw_fd();
         copies.push(copy);
@@ -220,6 +221,8 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
         cgroup: spawn.cgroup.as_raw_fd() as u64,
         ..CloneArgs::default()
     };
+    fault::at(Point::Clone, || Ok(()))
+        .map_err(|source: io::Error| SpawnError { call: "clone3", source })?;
     let blocked = SignalsBlocked::new();
     // SAFETY: the stack belongs to this call and CLONE_VFORK keeps us here until the child has
     // left it; `child` neither allocates nor touches thread-local storage, and writes only

@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::fault::{self, Point};
+
 /// A descriptor that the runtime watches. Each may be watched once, so that several watchers have
 /// several descriptors.
 #[derive(Debug)]
@@ -16,6 +18,7 @@ pub(crate) struct Watched {
 impl Watched {
     /// Begins to watch. Needs a runtime around it.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Watched> {
+        fault::at(Point::EndWatch, || io::Result::Ok(()))?;
         // SAFETY: the runtime asks for an open descriptor that stays the same one. An `OwnedFd`
         // is open and never changes its number, and it is moved in here until the runtime has let
         // go of it.
