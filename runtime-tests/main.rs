@@ -10,7 +10,7 @@
 //! user_namespace  ids of a cell's own                     hostile   the corpus of hostile bundles
 //! probe     everything hostile code could try             differential  the same under runc, crun
 //! swap      directories swapped for links meanwhile       seccomp   system call filters, privileges
-//! tidy      the repository itself
+//! tidy      the repository itself                         faults    what fails, is full or missing
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -34,6 +34,7 @@ mod differential;
 mod embedder;
 mod escape;
 mod exit;
+mod faults;
 mod freeze;
 mod host;
 mod hostile;
@@ -104,6 +105,7 @@ fn main() {
         hostile::tests(),
         probe::tests(),
         differential::tests(),
+        faults::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

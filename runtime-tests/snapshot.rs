@@ -88,7 +88,7 @@ fn processes(lines: &mut BTreeSet<String>) {
     }
 }
 
-/// Our own open descriptors by what they lead to.
+/// Our own open descriptors by what they lead to; two that lead to the same are two.
 fn descriptors(lines: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
         let Ok(target) = std::fs::read_link(entry.path()) else {
@@ -98,18 +98,26 @@ fn descriptors(lines: &mut BTreeSet<String>) {
         let kept = ["/dev/null", "hotcell-init", "mnt:[", "/proc/"];
         let target = target.display().to_string();
         if !kept.iter().any(|kept| target.contains(kept)) && !target.contains("bpf-prog") {
-            lines.insert(format!("descriptor {target}"));
+            let mut numbers = 1..;
+            while !lines.insert(format!("descriptor {target}, number {}", numbers.next().unwrap()))
+            {
+            }
         }
     }
 }
 
-/// Instances, names and layers.
+/// Instances with their cells, names, ids and layers.
 fn directories(bed: &Bed, lines: &mut BTreeSet<String>) {
-    for part in ["state", "state/names", "state/ids", "data"] {
-        for entry in std::fs::read_dir(bed.path(part)).into_iter().flatten().flatten() {
+    let mut dirs = vec![bed.path("state"), bed.path("data")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
             let path = entry.path();
-            // The directories of names and ids and the lock of the whole stay, as the root itself does.
-            let kept = [Path::new("names"), Path::new("ids"), Path::new(".lock")];
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                dirs.push(path.clone());
+            }
+            // The directories of names and ids and the lock of the whole stay, as the root itself
+            // does, and a trash as long as its instance.
+            let kept = ["state/names", "state/ids", "state/.lock", ".trash"];
             if !kept.iter().any(|kept| path.ends_with(kept)) && !is_mark(&path) {
                 lines.insert(format!("file {}", path.display()));
             }

@@ -2,23 +2,37 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use crate::fault::{self, Point};
+use crate::unpoisoned::lock;
 
 /// A directory on the same file system, and the thread that empties it while there is something.
 #[derive(Debug)]
 pub(super) struct Trash {
     dir: PathBuf,
     count: AtomicU64,
+    work: Arc<Mutex<Work>>,
     worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread is at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Work {
+    /// There is none.
+    None,
+    /// It deletes what it has found.
+    Deleting,
+    /// More came while it did.
+    More,
 }
 
 impl Trash {
     pub(super) fn new(dir: PathBuf) -> Trash {
-        Trash { dir, count: AtomicU64::new(0), worker: Mutex::new(None) }
+        let work = Arc::new(Mutex::new(Work::None));
+        Trash { dir, count: AtomicU64::new(0), work, worker: Mutex::new(None) }
     }
 
     /// Moves the directory in and sees that somebody deletes it.
@@ -37,23 +51,45 @@ impl Trash {
             }
             moved => moved?,
         }
-        let mut worker = self.worker.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if worker.as_ref().is_none_or(JoinHandle::is_finished) {
-            let dir = self.dir.clone();
-            let thread = std::thread::Builder::new().name("hotcell-trash".to_owned());
-            *worker = Some(fault::at(Point::TrashThread, || thread.spawn(move || empty(&dir)))?);
+        let mut work = lock(&self.work);
+        if *work != Work::None {
+            *work = Work::More;
+            return Ok(());
+        }
+        let (dir, shared) = (self.dir.clone(), Arc::clone(&self.work));
+        let thread = std::thread::Builder::new().name("hotcell-trash".to_owned());
+        match fault::at(Point::TrashThread, || thread.spawn(move || empty_all(&dir, &shared))) {
+            Ok(worker) => {
+                *work = Work::Deleting;
+                *lock(&self.worker) = Some(worker);
+            }
+            // No thread is to be had: then it takes longer.
+            Err(_) => empty(&self.dir),
         }
         Ok(())
     }
 
     /// Deletes what is left; returns when the trash is empty.
     pub(super) fn finish(&self) {
-        let worker = self.worker.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let worker = lock(&self.worker).take();
         if let Some(worker) = worker {
             // A worker that panicked has left something for the next line.
             let _ = worker.join();
             empty(&self.dir);
         }
+    }
+}
+
+/// Deletes until nothing more has come.
+fn empty_all(dir: &Path, work: &Mutex<Work>) {
+    loop {
+        empty(dir);
+        let mut work = lock(work);
+        if *work != Work::More {
+            *work = Work::None;
+            return;
+        }
+        *work = Work::Deleting;
     }
 }
 
@@ -81,5 +117,22 @@ mod tests {
         trash.put(&layer).unwrap();
         trash.finish();
         assert_eq!(std::fs::read_dir(at.path().join("trash")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_comes_while_it_is_emptied_goes_too() {
+        let at = tempfile::tempdir().unwrap();
+        let trash = Trash::new(at.path().join("trash"));
+        for round in 0..500 {
+            let layer = at.path().join("cell");
+            std::fs::create_dir(&layer).unwrap();
+            trash.put(&layer).unwrap();
+            (0..round).for_each(|_| std::hint::spin_loop());
+        }
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while std::fs::read_dir(at.path().join("trash")).unwrap().next().is_some() {
+            assert!(std::time::Instant::now() < deadline, "something stays until the end");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
     }
 }
