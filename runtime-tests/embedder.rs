@@ -31,7 +31,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// Starts this program as an embedder with the bed's directories.
-fn player(bed: &Bed, part: &str) -> Command {
+pub fn player(bed: &Bed, part: &str) -> Command {
     let options = bed.options();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -58,6 +58,9 @@ pub fn play(part: &str) {
     options.cgroup_parent = std::env::var("PLAY_PARENT").unwrap();
     if let Some(habit) = part.strip_prefix("habit-") {
         return crate::standing::play(habit, || Instance::open(options).unwrap());
+    }
+    if let Some(fault) = part.strip_prefix("fault-") {
+        return crate::faults::play(fault, options);
     }
     match part {
         "ignore-sigchld" => set_disposition(libc::SIGCHLD, libc::SIG_IGN),

@@ -14,11 +14,16 @@ use rustix::io::Errno;
 use super::scenes::scenes;
 use crate::bed::Bed;
 use crate::snapshot::Snapshot;
+use crate::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![test!(a_step_that_fails_is_named_and_leaves_nothing, Cells, Busybox)]
+}
 
 /// What a hybrid host has besides.
 const HYBRID: [&str; 3] = ["JoinTasks", "SealTray", "Tray"];
 
-pub fn a_step_that_fails_is_named_and_leaves_nothing(bed: &Bed) {
+fn a_step_that_fails_is_named_and_leaves_nothing(bed: &Bed) {
     let driver = bed.driver();
     let mut kinds = BTreeSet::new();
     for (scene, spec) in scenes(bed) {

@@ -75,7 +75,10 @@ impl Filter {
                     " (needs CAP_SYS_ADMIN, or CAP_BPF and CAP_NET_ADMIN, and no cgroup above whose \
                      device filter forbids others below it)"
                 }
-                Some(Errno::NOSYS | Errno::INVAL) => " (needs a kernel with CONFIG_CGROUP_BPF)",
+                Some(Errno::NOSYS | Errno::INVAL) => {
+                    " (needs Linux 5.14 with CONFIG_CGROUP_BPF, and no system call filter around \
+                     this process that refuses the call)"
+                }
                 _ => "",
             },
             source,

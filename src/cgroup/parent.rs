@@ -168,12 +168,13 @@ impl Parent {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        let mut outcome = killed;
+        let mut outcome = Ok(());
         for parent in self.v1.values().chain([&self.unified]) {
             let removed = leaf::remove_dir(parent, leaf);
             outcome = outcome.and(removed);
         }
-        outcome
+        // What is gone needs no killing, whatever kept it from being killed.
+        outcome.map_err(|error| killed.err().unwrap_or(error))
     }
 
     /// Removes the parent itself where no cell is in it. Others that have it open can't make cells

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use crate::cgroup;
 
 /// A cell did not start, or how it ended can't be known.
@@ -124,9 +126,21 @@ pub enum Error {
     ExitLost,
 }
 
+/// What a call that the kernel doesn't know mostly means; nothing for other failures.
+pub(super) fn missing_call(source: &io::Error) -> &'static str {
+    match Errno::from_io_error(source) {
+        Some(Errno::NOSYS) => {
+            " (hotcell needs Linux 5.14; on a newer one a system call filter around this process \
+             refuses the call)"
+        }
+        _ => "",
+    }
+}
+
 impl Error {
     pub(crate) fn system(call: &'static str, source: impl Into<io::Error>) -> Error {
-        Error::System { call, hint: "", source: source.into() }
+        let source = source.into();
+        Error::System { call, hint: missing_call(&source), source }
     }
 
     /// The errno of a command that can't be executed, `None` for every other failure.

@@ -8,6 +8,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::{Errno, write};
 
 use super::Error;
+use super::error::missing_call;
 use crate::fault::{self, Point};
 
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hotcell-init"));
@@ -25,10 +26,12 @@ pub(super) fn init_program() -> Result<BorrowedFd<'static>, Error> {
 
 fn make() -> Result<OwnedFd, Error> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let failed = |source: io::Error| Error::System {
-        call: "memfd_create",
-        hint: " (is vm.memfd_noexec=2 set? the init must be executable)",
-        source,
+    let failed = |source: io::Error| {
+        let hint = match missing_call(&source) {
+            "" => " (is vm.memfd_noexec=2 set? the init must be executable)",
+            hint => hint,
+        };
+        Error::System { call: "memfd_create", hint, source }
     };
     // Kernels before 6.3 don't know the flag and make every memfd executable.
     let memfd =

@@ -15,6 +15,7 @@ use rustix::net::{
 
 use super::compile::{Place, check_held, compile};
 use super::cradle::cradle;
+use super::error::missing_call;
 use super::program::init_program;
 use super::{Cell, Error, Plan, Step, exit, report, trees, user_namespace};
 use crate::bundle::Bundle;
@@ -232,7 +233,7 @@ fn failed(plan: &Plan, report: &Report) -> Error {
             Error::Step {
                 index: if before { 0 } else { plan.steps.len().min(report.step as usize + 1) },
                 count: plan.steps.len(),
-                step: format!("{text}{}", step.map_or("", step_hint)),
+                step: format!("{text}{}{}", step.map_or("", step_hint), missing_call(&source)),
                 call,
                 source,
             }
@@ -271,7 +272,7 @@ fn spawn_error(error: SpawnError) -> Error {
         ("prctl", Some(Errno::PERM)) => " (the securebits of the thread that starts it are locked)",
         ("clone3", Some(Errno::NOSPC)) => " (a limit on namespaces was reached)",
         ("execveat", Some(Errno::ACCESS)) => " (is vm.memfd_noexec=2 set?)",
-        _ => "",
+        _ => missing_call(&source),
     };
     Error::System { call, hint, source }
 }

@@ -7,6 +7,7 @@ use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
+use super::error::missing_call;
 use super::mount_plan::{Mapped, Tree};
 use super::{Error, Plan};
 use crate::fault::{self, Point};
@@ -23,10 +24,10 @@ pub(super) fn detach_all(
 
 /// A copy of the tree that is mounted nowhere, with its attributes settled while nobody sees it.
 fn detach(tree: &Tree, namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Error> {
-    let failed = |call, hint, source: io::Error| Error::Mount {
+    let failed = |call, hint: &'static str, source: io::Error| Error::Mount {
         path: tree.path.clone(),
         call,
-        hint,
+        hint: if hint.is_empty() { missing_call(&source) } else { hint },
         source,
     };
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;

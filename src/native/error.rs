@@ -86,6 +86,8 @@ pub(in crate::native) fn lift(op: &str, error: Error) -> contract::Error {
             ErrorKind::InvalidTask
         }
         Error::Cgroup(_) | Error::Launch(launch::Error::ExitLost) => ErrorKind::Host,
+        // A cell that runs has been launched: what can't be done to it then is the host's doing.
+        Error::Launch(_) if op != "run" => ErrorKind::Host,
         Error::Launch(_) => ErrorKind::Launch,
         Error::Denied { .. } => ErrorKind::Denied,
         Error::NameInUse { .. } => ErrorKind::Conflict,

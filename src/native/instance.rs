@@ -76,9 +76,9 @@ impl Instance {
             fault::at(Point::ParentMark, || std::fs::write(&mark, ""))
                 .map_err(|source| Error::io("write", &mark, source))?;
         }
-        let parent =
-            Arc::new(Parent::open(hierarchies, &options.cgroup_parent, options.own_place)?);
-        let (id, lock) = claim(&options)?;
+        let (parent, id, lock) = settle(&hierarchies, &options).inspect_err(|_| {
+            take_back(&options.state_dir, hierarchies.clone(), &options.cgroup_parent);
+        })?;
         drop(door);
         let trash = Arc::new(Trash::new(options.data_dir.join(&id).join(state::TRASH)));
         let lock = Some(lock);
@@ -128,6 +128,28 @@ pub(super) fn door(state_dir: &Path) -> Result<FileLock, Error> {
     FileLock::acquire(&path).map_err(|source| Error::io("lock", &path, source))
 }
 
+/// The cgroup above all cells, and an instance of its own.
+fn settle(
+    hierarchies: &Hierarchies,
+    options: &Options,
+) -> Result<(Arc<Parent>, String, FileLock), Error> {
+    let parent = Parent::open(hierarchies.clone(), &options.cgroup_parent, options.own_place)?;
+    let (id, lock) = claim(options)?;
+    Ok((Arc::new(parent), id, lock))
+}
+
+/// Removes what was made of the parent by a driver that could not open. To be called behind the door.
+fn take_back(state_dir: &Path, hierarchies: Hierarchies, parent: &str) {
+    let taken = match Parent::find(hierarchies, parent) {
+        Ok(Some(parent)) => dissolve_last(state_dir, &parent),
+        Ok(None) => remove_mark(&made_mark(state_dir, parent)),
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = taken {
+        tracing::warn!(%error, "taking back the cgroup of a driver that could not open");
+    }
+}
+
 /// Makes a directory nobody else has and locks it. A sweeper that was faster with the lock takes
 /// the directory for a dead one's; then another name is tried.
 fn claim(options: &Options) -> Result<(String, FileLock), Error> {
@@ -153,6 +175,11 @@ fn claim_dir(dir: &Path, record: &Record) -> Result<Option<FileLock>, Error> {
     use std::os::unix::fs::DirBuilderExt;
     fault::at(Point::InstanceDirectory, || std::fs::DirBuilder::new().mode(0o700).create(dir))
         .map_err(|source| Error::io("make", dir, source))?;
+    // Half-made it would be swept, but no other driver may ever come.
+    lock_dir(dir, record).inspect_err(|_| drop(std::fs::remove_dir_all(dir)))
+}
+
+fn lock_dir(dir: &Path, record: &Record) -> Result<Option<FileLock>, Error> {
     let path = dir.join(state::LOCK);
     let lock = FileLock::try_acquire(&path).map_err(|source| Error::io("lock", &path, source))?;
     if lock.is_some() {
@@ -221,8 +248,16 @@ fn dissolve_last(state_dir: &Path, parent: &Parent) -> Result<(), Error> {
         return Ok(());
     }
     parent.dissolve()?;
-    fault::at(Point::ParentMarkRemoval, || std::fs::remove_file(&mark))
-        .map_err(|source| Error::io("remove", &mark, source))
+    remove_mark(&mark)
+}
+
+fn remove_mark(mark: &Path) -> Result<(), Error> {
+    match fault::at(Point::ParentMarkRemoval, || std::fs::remove_file(mark)) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", mark, source))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The file that says that drivers of this state directory made the parent.

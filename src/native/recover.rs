@@ -8,10 +8,10 @@
 use std::io;
 use std::path::Path;
 
-use super::ids;
 use super::lock::FileLock;
 use super::options::Options;
 use super::state::{self, Record};
+use super::{Error, ids};
 use crate::cgroup::{Hierarchies, Parent};
 use crate::fault::{self, Point};
 
@@ -66,8 +66,13 @@ fn sweep_instance(
     }
     let data = record.data_dir.join(id);
     // Only a directory of ours in a directory of ours: the record may be anybody's writing.
-    if data.is_dir() && state::private_dir(&record.data_dir).is_ok() {
-        fault::at(Point::SweepRemoval, || std::fs::remove_dir_all(&data))?;
+    if data.is_dir() {
+        match state::private_dir(&record.data_dir) {
+            Ok(()) => fault::at(Point::SweepRemoval, || std::fs::remove_dir_all(&data))?,
+            Err(Error::Unsafe { .. }) => {}
+            // Nobody knows yet: the next sweep asks again.
+            Err(error) => return Err(error.into()),
+        }
     }
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;

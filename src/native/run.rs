@@ -63,7 +63,7 @@ pub struct Created {
     name: CellName,
     bundle: Bundle,
     place: Place,
-    cgroup: Cgroup,
+    cgroup: Arc<Cgroup>,
     timings: Timings,
     // Below what it removes, above what the removal needs: fields drop in this order.
     undo: Undo,
@@ -163,7 +163,7 @@ impl Instance {
             None => Bundle::in_memory(spec),
         };
         undo.push(Made::Cgroup(Arc::clone(&shared.parent), leaf.clone()));
-        let cgroup = shared.parent.create(&leaf, &limits.unwrap_or_default())?;
+        let cgroup = Arc::new(shared.parent.create(&leaf, &limits.unwrap_or_default())?);
 
         let place = Place { disk, joins: Vec::new(), views: Vec::new(), null_streams: [false; 3] };
         let timings = Timings { create: start.elapsed(), ..Timings::default() };
@@ -183,6 +183,12 @@ impl Created {
     #[must_use]
     pub fn spec(&self) -> &Spec {
         self.bundle.spec()
+    }
+
+    /// The cell's cgroup: killing it ends a launch that takes too long.
+    #[must_use]
+    pub fn cgroup(&self) -> &Arc<Cgroup> {
+        &self.cgroup
     }
 
     /// The user and group id of the task on the host, to whom its streams should belong.
@@ -206,7 +212,7 @@ impl Created {
         Ok(Running {
             name: self.name,
             cell: Arc::new(launched.cell),
-            cgroup: Arc::new(self.cgroup),
+            cgroup: self.cgroup,
             timings: self.timings,
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -258,7 +264,7 @@ impl Running {
     /// # Errors
     /// When the kernel refuses.
     pub fn kill(&self) -> Result<(), Error> {
-        Ok(self.cgroup.kill()?)
+        kill(&self.cgroup, &self.cell)
     }
 
     /// Waits for the task's end, until `deadline` if there is one; `None` when that comes first.
@@ -320,7 +326,7 @@ impl Running {
     fn end(&self) {
         if self.ended.is_none() {
             // The cgroup's removal kills once more and reports what survives.
-            let _ = self.cgroup.kill();
+            let _ = self.kill();
             let _ = self.cell.wait(Some(Instant::now() + Duration::from_secs(10)));
         }
     }
@@ -330,6 +336,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Kills all of a cell. The first process takes the others along, and killing it needs no descriptor.
+pub(super) fn kill(cgroup: &Cgroup, cell: &Cell) -> Result<(), Error> {
+    cgroup.kill().or_else(|error| cell.kill().map_err(|_| error.into()))
 }
 
 /// Takes the name in all drivers that share the state directory.

@@ -35,26 +35,40 @@ impl Trash {
         Trash { dir, count: AtomicU64::new(0), work, worker: Mutex::new(None) }
     }
 
-    /// Moves the directory in and sees that somebody deletes it.
+    /// Moves the directory in and sees that somebody deletes it. Where that can't be, it is deleted
+    /// here, which takes longer: a full disk has no room for the trash, but for what it was.
     pub(super) fn put(&self, path: &Path) -> io::Result<()> {
+        match self.move_in(path) {
+            Ok(()) => {
+                self.see_to_it();
+                Ok(())
+            }
+            Err(_) => match fault::at(Point::TrashRemoval, || std::fs::remove_dir_all(path)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn move_in(&self, path: &Path) -> io::Result<()> {
         // A name may come again while its last owner's layer is still being deleted.
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let place = self.dir.join(number.to_string());
         let rename = || fault::at(Point::TrashRename, || std::fs::rename(path, &place));
         match rename() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => {
-                return Ok(());
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.exists() => {
                 fault::at(Point::TrashDirectory, || std::fs::create_dir(&self.dir))?;
-                rename()?;
+                rename()
             }
-            moved => moved?,
+            moved => moved,
         }
+    }
+
+    fn see_to_it(&self) {
         let mut work = lock(&self.work);
         if *work != Work::None {
             *work = Work::More;
-            return Ok(());
+            return;
         }
         let (dir, shared) = (self.dir.clone(), Arc::clone(&self.work));
         let thread = std::thread::Builder::new().name("hotcell-trash".to_owned());
@@ -66,7 +80,6 @@ impl Trash {
             // No thread is to be had: then it takes longer.
             Err(_) => empty(&self.dir),
         }
-        Ok(())
     }
 
     /// Deletes what is left; returns when the trash is empty.

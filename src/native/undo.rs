@@ -55,7 +55,13 @@ impl fmt::Display for Leftovers {
         f.write_str("could not remove ")?;
         for (at, (what, why)) in self.left.iter().enumerate() {
             let comma = if at == 0 { "" } else { ", " };
-            write!(f, "{comma}{what} ({why})")?;
+            write!(f, "{comma}{what} ({why}")?;
+            let mut cause = why.source();
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
+            f.write_str(")")?;
         }
         Ok(())
     }

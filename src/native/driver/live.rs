@@ -27,7 +27,7 @@ use crate::contract::{
 use crate::launch::Cell;
 use crate::logs::GRACE;
 use crate::native::error::lift;
-use crate::native::run::{Created, Running};
+use crate::native::run::{Created, Running, kill};
 use crate::unpoisoned::lock;
 
 /// How long a killed cell may take to end before its removal begins all the same.
@@ -149,7 +149,7 @@ impl Live {
             let _ = self.unfreeze(context).await;
         }
         if context.run(timeout(grace, self.ended())).await?.is_err() {
-            self.cgroup.kill().map_err(|error| lift("stop", error.into()))?;
+            kill(&self.cgroup, &self.cell).map_err(|error| lift("stop", error))?;
             let _ = context.run(self.ended()).await?;
         }
         Ok(())
@@ -157,7 +157,7 @@ impl Live {
 
     /// Kills what runs, frozen or not. The removal kills once more, and reports what it can't.
     pub(super) fn kill(&self) {
-        let _ = self.cgroup.kill();
+        let _ = kill(&self.cgroup, &self.cell);
     }
 
     /// Kills what runs and removes everything. Runs to its end wherever it is called.

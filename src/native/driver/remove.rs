@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::live::{Live, given_up};
 use super::stage::{Answer, Container, Stage};
@@ -16,6 +18,9 @@ use crate::native::Instance;
 use crate::native::error::lift;
 use crate::native::run::Created;
 use crate::unpoisoned::lock;
+
+/// How long a launch may go on after the container was closed: ten times what it takes.
+const MOMENT: Duration = Duration::from_millis(50);
 
 impl Container {
     /// Begins the removal on `runtime`, once; everybody gets its answer.
@@ -66,7 +71,12 @@ impl Container {
 
     async fn remove(self: &Arc<Self>) -> Result<()> {
         // What is being made is finished first, and then removed.
-        let _turn = self.turn.lock().await;
+        let _turn = loop {
+            match timeout(MOMENT, self.turn.lock()).await {
+                Ok(turn) => break turn,
+                Err(_) => self.hurry(),
+            }
+        };
         let (live, created) = self.begin_removal();
         let removed = match &live {
             Some(live) => live.close().await,
@@ -76,6 +86,14 @@ impl Container {
         let rest = tokio::task::spawn_blocking(move || container.remove_rest(created)).await;
         self.end_removal(live.as_deref());
         removed.and(rest.unwrap_or_else(|error| Err(given_up(&error))))
+    }
+
+    /// Ends a launch that goes on though nobody wants it any more: its init may be stopped.
+    fn hurry(&self) {
+        if let Stage::Starting(cgroup) = &*lock(&self.stage) {
+            // There may be nothing to kill yet; then there is the next time.
+            let _ = cgroup.kill();
+        }
     }
 
     /// What is to be removed. A removal that was given up half-way begins again with what is left.

@@ -21,6 +21,7 @@ use super::configure::{Configured, Image, TaskStreams};
 use super::live::{Live, given_up, out_of_order};
 use super::measure::measure;
 use crate::bundle::CellName;
+use crate::cgroup::Cgroup;
 use crate::contract::{
     ContainerOptions, ContainerTask, Context, Error, ErrorKind, ExitInfo, Result, State,
 };
@@ -62,8 +63,8 @@ pub(super) enum Stage {
     ImageReady,
     /// Bundle and cgroup.
     Created(Box<Created>),
-    /// What it becomes is just being decided.
-    Starting,
+    /// What it becomes is just being decided; until then this is where it is being started.
+    Starting(Arc<Cgroup>),
     /// A process, or what it left.
     Live(Arc<Live>),
     /// Nothing any more: it could not be started.
@@ -83,7 +84,7 @@ impl Stage {
         match self {
             Stage::Configured | Stage::ImageMissing => State::Configured,
             Stage::ImageReady => State::ImageReady,
-            Stage::Created(_) | Stage::Starting => State::Created,
+            Stage::Created(_) | Stage::Starting(_) => State::Created,
             Stage::Live(live) | Stage::Closing(Some(live), _) => live.state(),
             Stage::Failed => State::Exited,
             Stage::Closing(None, state) => *state,
@@ -236,7 +237,7 @@ impl Container {
         let op = "create_container";
         match &*lock(&self.stage) {
             Stage::ImageReady => {}
-            Stage::Created(_) | Stage::Starting | Stage::Live(_) => return Ok(()),
+            Stage::Created(_) | Stage::Starting(_) | Stage::Live(_) => return Ok(()),
             Stage::Closing(..) | Stage::Closed(_) => return Err(closed(op)),
             Stage::Configured | Stage::ImageMissing => {
                 return Err(out_of_order(op, "has no validated image"));
@@ -281,8 +282,11 @@ impl Container {
     pub(super) fn start(self: &Arc<Self>) -> Result<Arc<Live>> {
         let created = {
             let mut stage = lock(&self.stage);
-            match std::mem::replace(&mut *stage, Stage::Starting) {
-                Stage::Created(created) => created,
+            match std::mem::replace(&mut *stage, Stage::Failed) {
+                Stage::Created(created) => {
+                    *stage = Stage::Starting(Arc::clone(created.cgroup()));
+                    created
+                }
                 other => {
                     let answer = match &other {
                         Stage::Live(live) if !live.handed_out.load(Ordering::Acquire) => {
@@ -303,7 +307,10 @@ impl Container {
         let own_network = has_own_network(created.spec());
         let memory_bytes = memory_limit(created.spec());
         let streams = std::mem::take(&mut *lock(&self.streams));
-        let live = Live::start(*created, streams, memory_bytes)?;
+        let live = Live::start(*created, streams, memory_bytes).map_err(|error| {
+            // Whoever closes it ends a start that takes too long.
+            if self.is_closing() { closed("run") } else { error }
+        })?;
         tokio::spawn(attend(Arc::clone(&live)));
         tokio::spawn(measure(Arc::clone(&live), Arc::clone(&self.task), own_network));
         next.is(Stage::Live(Arc::clone(&live)));
