@@ -18,6 +18,7 @@ pub(crate) mod mount;
 pub(crate) mod pidfd;
 #[allow(dead_code, reason = "the init uses calls that the library leaves to rustix")]
 pub mod raw;
+pub(crate) mod record_lock;
 pub(crate) mod spawn;
 pub(crate) mod unshare;
 pub(crate) mod watch;
