@@ -157,6 +157,17 @@ impl Parent {
         Ok(names)
     }
 
+    /// Kills whatever lives in the leaf, if there is one. Does not wait.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn kill(&self, leaf: &str) -> Result<(), Error> {
+        match self.unified.find(leaf)? {
+            Some(dir) => dir.write("cgroup.kill", "1"),
+            None => Ok(()),
+        }
+    }
+
     /// Kills whatever lives in the leaf and removes it from every hierarchy. A leaf that is
     /// missing in some or all is fine.
     ///

@@ -32,6 +32,14 @@ pub enum Error {
         /// What is missing.
         what: &'static str,
     },
+    /// This process is a copy that another one forked: the driver and its cells are that one's.
+    #[error(
+        "the driver belongs to process {owner}, of which this one is a fork: open another here"
+    )]
+    Forked {
+        /// The process that opened the driver.
+        owner: u32,
+    },
     /// Another cell has this name.
     #[error("the name {name:?} is in use by another cell")]
     NameInUse {
@@ -92,6 +100,7 @@ pub(in crate::native) fn lift(op: &str, error: Error) -> contract::Error {
         Error::Denied { .. } => ErrorKind::Denied,
         Error::NameInUse { .. } => ErrorKind::Conflict,
         Error::NoIds { .. } => ErrorKind::ServerBusy,
+        Error::Forked { .. } => ErrorKind::Host,
         Error::Leftovers(_) => ErrorKind::Leftovers,
     };
     contract::Error::caused(kind, op, error)

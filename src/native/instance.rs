@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::lock::FileLock;
 use super::options::Options;
+use super::owner::Owner;
 use super::state::{self, Record};
 use super::trash::Trash;
-use super::{Error, recover};
+use super::{Error, mark, recover};
 use crate::bundle::CellName;
 use crate::cgroup::{Hierarchies, Parent};
 use crate::fault::{self, Point};
@@ -24,6 +25,7 @@ pub struct Instance {
 pub(super) struct Shared {
     pub(super) id: String,
     pub(super) options: Options,
+    pub(super) owner: Owner,
     pub(super) parent: Arc<Parent>,
     pub(super) trash: Arc<Trash>,
     /// Something of a cell could not be removed.
@@ -62,37 +64,30 @@ impl Instance {
         }
         let hierarchies = Hierarchies::detect()?;
         state::private_dir(&options.state_dir)?;
-        let swept = recover::sweep(&options.state_dir, &hierarchies);
+        recover::sweep(&options, &hierarchies);
         let door = door(&options.state_dir)?;
-        recover::sweep_names(&options.state_dir);
-        for parent in swept {
-            if let Err(error) = dissolve_last(&options.state_dir, &parent) {
-                tracing::warn!(%error, "removing the cgroup of a dead driver's cells");
-            }
-        }
+        recover::sweep_shared(&options.state_dir, &hierarchies);
         if !hierarchies.unified.join(&options.cgroup_parent).exists() {
-            // Said before it is done: what is there without this mark is an administrator's.
-            let mark = made_mark(&options.state_dir, &options.cgroup_parent);
-            fault::at(Point::ParentMark, || std::fs::write(&mark, ""))
-                .map_err(|source| Error::io("write", &mark, source))?;
+            mark::write(&options.state_dir, &options.cgroup_parent)?;
         }
         let (parent, id, lock) = settle(&hierarchies, &options).inspect_err(|_| {
-            take_back(&options.state_dir, hierarchies.clone(), &options.cgroup_parent);
+            mark::take_back(&options.state_dir, &hierarchies, &options.cgroup_parent);
         })?;
         drop(door);
         let trash = Arc::new(Trash::new(options.data_dir.join(&id).join(state::TRASH)));
-        let lock = Some(lock);
-        Ok(Instance {
-            shared: Arc::new(Shared { id, options, parent, trash, failed: Arc::default(), lock }),
-        })
+        let (owner, failed, lock) = (Owner::this(), Arc::default(), Some(lock));
+        let shared = Shared { id, options, owner, parent, trash, failed, lock };
+        Ok(Instance { shared: Arc::new(shared) })
     }
 
     /// Lets go of the driver. The last hold, its cells' included, removes what is the driver's own;
     /// dropping it does the same and logs what failed.
     ///
     /// # Errors
-    /// When something could not be removed; the next driver to open tries again.
+    /// When something could not be removed; the next driver to open tries again. [`Error::Forked`]
+    /// in a child that the embedder forked.
     pub fn close(self) -> Result<(), Error> {
+        self.shared.owner.check()?;
         match Arc::into_inner(self.shared) {
             Some(mut last) => last.finish(),
             None => Ok(()),
@@ -138,23 +133,10 @@ fn settle(
     Ok((Arc::new(parent), id, lock))
 }
 
-/// Removes what was made of the parent by a driver that could not open. To be called behind the door.
-fn take_back(state_dir: &Path, hierarchies: Hierarchies, parent: &str) {
-    let taken = match Parent::find(hierarchies, parent) {
-        Ok(Some(parent)) => dissolve_last(state_dir, &parent),
-        Ok(None) => remove_mark(&made_mark(state_dir, parent)),
-        Err(error) => Err(error.into()),
-    };
-    if let Err(error) = taken {
-        tracing::warn!(%error, "taking back the cgroup of a driver that could not open");
-    }
-}
-
 /// Makes a directory nobody else has and locks it. A sweeper that was faster with the lock takes
 /// the directory for a dead one's; then another name is tried.
 fn claim(options: &Options) -> Result<(String, FileLock), Error> {
-    let record =
-        Record { cgroup_parent: options.cgroup_parent.clone(), data_dir: options.data_dir.clone() };
+    let record = Record::new(options.cgroup_parent.clone(), options.data_dir.clone());
     let mut last = None;
     for _ in 0..16 {
         let id = state::random_id()?;
@@ -190,7 +172,10 @@ fn lock_dir(dir: &Path, record: &Record) -> Result<Option<FileLock>, Error> {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Err(error) = self.finish() {
+        // In a process that the embedder forked, the driver is not this handle's to end.
+        if self.owner.check().is_ok()
+            && let Err(error) = self.finish()
+        {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(instance = self.id, error, "closing the driver");
         }
@@ -221,8 +206,9 @@ impl Shared {
         }
         let record = self.dir().join(state::RECORD);
         fault::at(Point::RecordRemoval, || std::fs::remove_file(&record))
-            .and_then(|()| self.lock.take().map_or(Ok(()), FileLock::remove))
-            .and_then(|()| fault::at(Point::InstanceRemoval, || std::fs::remove_dir(self.dir())))
+            .and_then(|()| {
+                self.lock.take().map_or(Ok(()), |lock| recover::remove_dir(&self.dir(), lock))
+            })
             .map_err(|error| Error::io("remove", self.dir(), error))?;
         self.leave()
     }
@@ -231,44 +217,12 @@ impl Shared {
     /// the data directory if nothing is in it.
     fn leave(&self) -> Result<(), Error> {
         let _door = door(&self.options.state_dir)?;
-        if !has_instances(&self.options.state_dir)? {
+        if !mark::has_instances(&self.options.state_dir)? {
             // Mostly it was made only to be hidden from a cell on the host's root. One that is in
             // use elsewhere, or not there, stays as it is.
             let dir = &self.options.data_dir;
             let _ = fault::at(Point::DataDirectoryRemoval, || std::fs::remove_dir(dir));
         }
-        dissolve_last(&self.options.state_dir, &self.parent)
+        mark::dissolve_last(&self.options.state_dir, &self.parent)
     }
-}
-
-/// Removes the parent if a driver made it and no driver is left. To be called behind the door.
-fn dissolve_last(state_dir: &Path, parent: &Parent) -> Result<(), Error> {
-    let mark = made_mark(state_dir, parent.name());
-    if !mark.exists() || has_instances(state_dir)? {
-        return Ok(());
-    }
-    parent.dissolve()?;
-    remove_mark(&mark)
-}
-
-fn remove_mark(mark: &Path) -> Result<(), Error> {
-    match fault::at(Point::ParentMarkRemoval, || std::fs::remove_file(mark)) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove", mark, source))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The file that says that drivers of this state directory made the parent.
-fn made_mark(state_dir: &Path, parent: &str) -> PathBuf {
-    state_dir.join(format!(".made-{parent}"))
-}
-
-/// Whether any driver, alive or dead, has a directory there. To be asked behind the door.
-fn has_instances(state_dir: &Path) -> Result<bool, Error> {
-    let entries = fault::at(Point::InstanceList, || std::fs::read_dir(state_dir))
-        .map_err(|source| Error::io("list", state_dir, source))?;
-    let mut names = entries.flatten().map(|entry| entry.file_name());
-    Ok(names.any(|name| state::is_instance_id(&name.to_string_lossy())))
 }

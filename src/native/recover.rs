@@ -3,24 +3,24 @@
 //! There is no log to replay. An instance's directory exists before anything else of it, and what its
 //! cells have is named after it; so a free lock and a name are all it takes, at whatever instant the driver died. Processes are born in their cgroup,
 //! mounts and network namespaces die with the processes. What is found is not trusted: names are
-//! checked, links are not followed, and a record that can't be read means the defaults.
+//! checked, links are not followed, and a record only adds places to look at.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::lock::FileLock;
+use super::mark;
 use super::options::Options;
-use super::state::{self, Record};
+use super::state::{self, Found};
 use super::{Error, ids};
 use crate::cgroup::{Hierarchies, Parent};
 use crate::fault::{self, Point};
 
-/// Removes the leftovers of every instance below `state_dir` whose owner is dead. One bad entry
-/// stops nothing; it is told in the log and left for the next sweep. Returns the cgroups above the
-/// cells of those that were swept: they may be nobody's now.
-pub fn sweep(state_dir: &Path, hierarchies: &Hierarchies) -> Vec<Parent> {
-    let mut parents = Vec::new();
-    for entry in std::fs::read_dir(state_dir).into_iter().flatten().flatten() {
+/// Removes the leftovers of every instance below the state directory whose owner is dead. One bad
+/// entry stops nothing; it is told in the log and left for the next sweep.
+pub fn sweep(options: &Options, hierarchies: &Hierarchies) {
+    for entry in std::fs::read_dir(&options.state_dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if !is_dir || !state::is_instance_id(&name) {
@@ -30,17 +30,29 @@ pub fn sweep(state_dir: &Path, hierarchies: &Hierarchies) -> Vec<Parent> {
             Ok(None) => {}
             // It was being closed by its owner.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Ok(Some(lock)) => match sweep_instance(&name, &entry.path(), hierarchies) {
-                Ok(parent) => {
-                    parents.extend(parent);
-                    forget(&entry.path(), lock);
+            Ok(Some(lock)) => match sweep_instance(&name, &entry.path(), options, hierarchies) {
+                Ok(Swept::Whole) => forget(&entry.path(), lock),
+                Ok(Swept::NewerDrivers) => {
+                    tracing::warn!(instance = name, "what a newer driver left is its successor's");
                 }
                 Err(error) => tracing::warn!(instance = name, %error, "sweeping"),
             },
             Err(error) => tracing::warn!(instance = name, %error, "locking a dead instance"),
         }
     }
-    parents
+}
+
+/// What needs nobody coming or going: to be called behind the door.
+pub(super) fn sweep_shared(state_dir: &Path, hierarchies: &Hierarchies) {
+    sweep_names(state_dir);
+    mark::sweep(state_dir, hierarchies);
+}
+
+enum Swept {
+    /// Nothing is left but its directory.
+    Whole,
+    /// What this driver knows of is gone; there may be more.
+    NewerDrivers,
 }
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -50,29 +62,33 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 fn sweep_instance(
     id: &str,
     dir: &Path,
+    options: &Options,
     hierarchies: &Hierarchies,
-) -> Result<Option<Parent>, Cause> {
-    let defaults = Options::default();
-    let record = Record::read(dir)
-        .unwrap_or(Record { cgroup_parent: defaults.cgroup_parent, data_dir: defaults.data_dir });
-    let parent = Parent::find(hierarchies.clone(), &record.cgroup_parent)?;
-    if let Some(parent) = &parent {
-        for leaf in parent.leaves()?.iter().filter(|leaf| state::is_leaf_of(leaf, id)) {
-            parent.remove(leaf)?;
+) -> Result<Swept, Cause> {
+    let found = state::Record::read(dir);
+    let places = Places::of(&found, options);
+    for parent in &places.parents {
+        if let Some(parent) = Parent::find(hierarchies.clone(), parent)? {
+            sweep_leaves(&parent, id)?;
         }
     }
-    if let Some(state_dir) = dir.parent() {
-        ids::sweep(state_dir, id)?;
-    }
-    let data = record.data_dir.join(id);
-    // Only a directory of ours in a directory of ours: the record may be anybody's writing.
-    if data.is_dir() {
-        match state::private_dir(&record.data_dir) {
+    ids::sweep(&options.state_dir, id)?;
+    for data_dir in &places.data_dirs {
+        let data = data_dir.join(id);
+        // Only a directory of ours in a directory of ours: the record may be anybody's writing.
+        let is_dir = data.symlink_metadata().is_ok_and(|data| data.is_dir());
+        if !is_dir {
+            continue;
+        }
+        match state::private_dir(data_dir) {
             Ok(()) => fault::at(Point::SweepRemoval, || std::fs::remove_dir_all(&data))?,
             Err(Error::Unsafe { .. }) => {}
             // Nobody knows yet: the next sweep asks again.
             Err(error) => return Err(error.into()),
         }
+    }
+    if matches!(found, Found::Newer) {
+        return Ok(Swept::NewerDrivers);
     }
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
@@ -85,7 +101,41 @@ fn sweep_instance(
             false => {}
         }
     }
-    Ok(parent)
+    Ok(Swept::Whole)
+}
+
+/// Where an instance may have had something. Its record may have been damaged, even into one that
+/// makes sense; an instance's name is nobody else's, so looking at more places harms nobody.
+struct Places {
+    parents: BTreeSet<String>,
+    data_dirs: BTreeSet<PathBuf>,
+}
+
+impl Places {
+    fn of(found: &Found, options: &Options) -> Places {
+        let defaults = Options::default();
+        let mut parents = BTreeSet::from([options.cgroup_parent.clone(), defaults.cgroup_parent]);
+        parents.extend(mark::parents(&options.state_dir));
+        let mut data_dirs = BTreeSet::from([options.data_dir.clone(), defaults.data_dir]);
+        if let Found::Record(record) = found {
+            parents.insert(record.cgroup_parent.clone());
+            data_dirs.insert(record.data_dir.clone());
+        }
+        Places { parents, data_dirs }
+    }
+}
+
+/// All are told to die before the first is waited for.
+fn sweep_leaves(parent: &Parent, id: &str) -> Result<(), Cause> {
+    let mut leaves = parent.leaves()?;
+    leaves.retain(|leaf| state::is_leaf_of(leaf, id));
+    for leaf in &leaves {
+        // The removal kills once more and reports what survives.
+        let _ = parent.kill(leaf);
+    }
+    // What can't be removed leaves the others to be.
+    let removed = leaves.iter().map(|leaf| parent.remove(leaf));
+    Ok(removed.fold(Ok(()), Result::and)?)
 }
 
 /// The record, the lock and the directory, in this order.
@@ -96,16 +146,25 @@ fn forget(dir: &Path, lock: FileLock) {
         }
         _ => {}
     }
-    if let Err(error) =
-        lock.remove().and_then(|()| fault::at(Point::InstanceRemoval, || std::fs::remove_dir(dir)))
-    {
+    if let Err(error) = remove_dir(dir, lock) {
         tracing::warn!(dir = %dir.display(), %error, "removing a dead instance's directory");
+    }
+}
+
+/// Removes the lock and the directory of an instance that has nothing any more. A sweeper that comes
+/// between the two takes the directory for a dead one's, locks it and does the rest.
+pub(super) fn remove_dir(dir: &Path, lock: FileLock) -> io::Result<()> {
+    use io::ErrorKind::{DirectoryNotEmpty, NotFound};
+    lock.remove()?;
+    match fault::at(Point::InstanceRemoval, || std::fs::remove_dir(dir)) {
+        Err(error) if matches!(error.kind(), DirectoryNotEmpty | NotFound) => Ok(()),
+        removed => removed,
     }
 }
 
 /// A name that nobody holds is free; its file goes. To be called behind the door, where nobody is
 /// taking a name.
-pub(super) fn sweep_names(state_dir: &Path) {
+fn sweep_names(state_dir: &Path) {
     for entry in std::fs::read_dir(state_dir.join(state::NAMES)).into_iter().flatten().flatten() {
         if let Ok(Some(lock)) = FileLock::try_acquire(&entry.path()) {
             // Whoever asks for the name now makes the file anew.

@@ -92,7 +92,8 @@ impl Instance {
     /// cell gets a random name. With `keep_bundle` the bundle is written there and stays.
     ///
     /// # Errors
-    /// [`Error::NameInUse`]; [`Error::Bundle`] about the wish; [`Error::Cgroup`] about a limit.
+    /// [`Error::NameInUse`]; [`Error::Bundle`] about the wish; [`Error::Cgroup`] about a limit;
+    /// [`Error::Forked`] in a child that the embedder forked.
     pub fn create(
         &self,
         name: Option<CellName>,
@@ -122,6 +123,7 @@ impl Instance {
 
     /// A random name needs no lock: nobody else has it.
     fn claim_name(&self, name: Option<CellName>) -> Result<(CellName, Undo), Error> {
+        self.shared.owner.check()?;
         let mut undo = Undo::new(&self.shared.failed);
         let name = match name {
             Some(name) => reserve(&self.shared, name, &mut undo)?,
@@ -203,6 +205,7 @@ impl Created {
     /// # Errors
     /// [`Error::Launch`] with the step that failed. Then nothing of the cell is left.
     pub fn run(mut self, stdio: Stdio) -> Result<Running, Error> {
+        self.undo.check_owner()?;
         let cgroup = &self.cgroup;
         let meanwhile = || cgroup.prepare_samples();
         let launched = launch::launch(self.bundle, cgroup, stdio, self.place, meanwhile)?;
@@ -228,7 +231,7 @@ impl Created {
     /// # Errors
     /// [`Error::Leftovers`] with what could not be removed.
     pub fn close(mut self) -> Result<(), Error> {
-        Ok(self.undo.run()?)
+        self.undo.run()
     }
 }
 
@@ -319,12 +322,13 @@ impl Running {
     /// [`Error::Leftovers`] with what could not be removed.
     pub fn close(mut self) -> Result<(), Error> {
         self.end();
-        Ok(self.undo.run()?)
+        self.undo.run()
     }
 
     /// Makes sure that the first process has ended and leaves no zombie.
     fn end(&self) {
-        if self.ended.is_none() {
+        // In a process that the embedder forked it is not this handle's to end.
+        if self.ended.is_none() && self.undo.check_owner().is_ok() {
             // The cgroup's removal kills once more and reports what survives.
             let _ = self.kill();
             let _ = self.cell.wait(Some(Instant::now() + Duration::from_secs(10)));

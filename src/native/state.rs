@@ -34,17 +34,36 @@ pub(super) const IDS: &str = "ids";
 /// A record holds two names and a path.
 const RECORD_MAX: u64 = 16 << 10;
 
+/// What drivers of this version write.
+const VERSION: u64 = 1;
+
 /// What a sweep has to know about an instance besides its name.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
+    version: u64,
     /// The cgroup above its cells.
     pub(super) cgroup_parent: String,
     /// Where its writable layers are.
     pub(super) data_dir: PathBuf,
 }
 
+/// What is found where an instance's record should be.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) enum Found {
+    /// One that makes sense: it names one cgroup component and an absolute path.
+    Record(Record),
+    /// A newer driver's, which may have made things that this one does not know of.
+    Newer,
+    /// Nothing, or nothing that makes sense.
+    Nothing,
+}
+
 impl Record {
+    pub(super) fn new(cgroup_parent: String, data_dir: PathBuf) -> Record {
+        Record { version: VERSION, cgroup_parent, data_dir }
+    }
+
     pub(super) fn write(&self, dir: &Path) -> Result<(), Error> {
         let path = dir.join(RECORD);
         let io = |source| Error::io("write", &path, source);
@@ -61,10 +80,20 @@ impl Record {
             .map_err(io)
     }
 
-    /// The record in `dir`; `None` when there is none, or none that can be trusted: it names one
-    /// cgroup component and an absolute path, or it is nothing.
-    pub(super) fn read(dir: &Path) -> Option<Record> {
-        let mut text = String::new();
+    /// The record in `dir`.
+    pub(super) fn read(dir: &Path) -> Found {
+        let Some(text) = Record::text(dir) else {
+            return Found::Nothing;
+        };
+        let version = |value: serde_json::Value| value.get("version")?.as_u64();
+        if serde_json::from_str(&text).ok().and_then(version).is_some_and(|is| is > VERSION) {
+            return Found::Newer;
+        }
+        let record = serde_json::from_str(&text).ok().filter(Record::is_sound);
+        record.map_or(Found::Nothing, Found::Record)
+    }
+
+    fn text(dir: &Path) -> Option<String> {
         let file = std::fs::File::options()
             .read(true)
             // A FIFO would keep a reader waiting for ever.
@@ -72,12 +101,17 @@ impl Record {
             .open(dir.join(RECORD))
             .ok()
             .filter(|file| file.metadata().is_ok_and(|found| found.is_file()))?;
+        let mut text = String::new();
         file.take(RECORD_MAX).read_to_string(&mut text).ok()?;
-        let record: Record = serde_json::from_str(&text).ok()?;
-        record.cgroup_parent.parse::<CellName>().ok()?;
+        Some(text)
+    }
+
+    fn is_sound(&self) -> bool {
         let climbs = |part| matches!(part, std::path::Component::ParentDir);
-        let sound = record.data_dir.is_absolute() && !record.data_dir.components().any(climbs);
-        sound.then_some(record)
+        self.version == VERSION
+            && self.cgroup_parent.parse::<CellName>().is_ok()
+            && self.data_dir.is_absolute()
+            && !self.data_dir.components().any(climbs)
     }
 }
 
@@ -148,25 +182,43 @@ mod tests {
     #[test]
     fn a_record_that_points_elsewhere_is_no_record() {
         let at = tempfile::tempdir().unwrap();
-        let good = Record { cgroup_parent: "hotcell".into(), data_dir: "/var/lib/hotcell".into() };
+        let good = Record::new("hotcell".into(), "/var/lib/hotcell".into());
         good.write(at.path()).unwrap();
-        assert_eq!(Record::read(at.path()), Some(good));
+        assert_eq!(Record::read(at.path()), Found::Record(good));
         for bad in [
-            r#"{"cgroup_parent":"../x","data_dir":"/a"}"#,
-            r#"{"cgroup_parent":"x","data_dir":"a"}"#,
-            r#"{"cgroup_parent":"x","data_dir":"/a/../../etc"}"#,
-            r#"{"cgroup_parent":"x","data_dir":"/a","more":1}"#,
+            r#"{"version":1,"cgroup_parent":"../x","data_dir":"/a"}"#,
+            r#"{"version":1,"cgroup_parent":"x","data_dir":"a"}"#,
+            r#"{"version":1,"cgroup_parent":"x","data_dir":"/a/../../etc"}"#,
+            r#"{"version":1,"cgroup_parent":"x","data_dir":"/a","more":1}"#,
+            r#"{"version":0,"cgroup_parent":"x","data_dir":"/a"}"#,
+            r#"{"version":"2","cgroup_parent":"x","data_dir":"/a"}"#,
+            r#"{"cgroup_parent":"x","data_dir":"/a"}"#,
+            "[2]",
             "{",
             "",
         ] {
             std::fs::write(at.path().join(RECORD), bad).unwrap();
-            assert_eq!(Record::read(at.path()), None, "{bad}");
+            assert_eq!(Record::read(at.path()), Found::Nothing, "{bad}");
         }
+        std::fs::write(at.path().join(RECORD), r#"{"version":2,"cells":[]}"#).unwrap();
+        assert_eq!(Record::read(at.path()), Found::Newer);
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_record() {
+        let at = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        Record::new("hotcell".into(), "/a".into()).write(elsewhere.path()).unwrap();
         let record = at.path().join(RECORD);
+        std::os::unix::fs::symlink(elsewhere.path().join(RECORD), &record).unwrap();
+        assert_eq!(Record::read(at.path()), Found::Nothing, "a link");
         std::fs::remove_file(&record).unwrap();
+        std::fs::create_dir(&record).unwrap();
+        assert_eq!(Record::read(at.path()), Found::Nothing, "a directory");
+        std::fs::remove_dir(&record).unwrap();
         let fifo = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, &record, fifo, 0o600.into(), 0).unwrap();
-        assert_eq!(Record::read(at.path()), None, "a FIFO");
+        assert_eq!(Record::read(at.path()), Found::Nothing, "a FIFO");
     }
 
     #[test]

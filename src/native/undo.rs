@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Error;
 use super::lock::FileLock;
+use super::owner::Owner;
 use super::trash::Trash;
 use crate::cgroup::Parent;
 use crate::fault::{self, Point};
@@ -70,16 +72,22 @@ impl fmt::Display for Leftovers {
 impl std::error::Error for Leftovers {}
 
 /// Removals in the order of making.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Undo {
     made: Vec<Made>,
+    owner: Owner,
     /// Raised when something could not be removed: then the journal must stay for a sweep.
     failed: Arc<AtomicBool>,
 }
 
 impl Undo {
     pub(super) fn new(failed: &Arc<AtomicBool>) -> Undo {
-        Undo { made: Vec::new(), failed: Arc::clone(failed) }
+        Undo { made: Vec::new(), owner: Owner::this(), failed: Arc::clone(failed) }
+    }
+
+    /// Fails where the cell is not this process's.
+    pub(super) fn check_owner(&self) -> Result<(), Error> {
+        self.owner.check()
     }
 
     pub(super) fn push(&mut self, made: Made) {
@@ -88,7 +96,11 @@ impl Undo {
 
     /// Removes everything, the last thing first. A failure stops nothing; all are reported. But ids
     /// stay taken when anything is left: it may be a process that still has them.
-    pub(super) fn run(&mut self) -> Result<(), Leftovers> {
+    pub(super) fn run(&mut self) -> Result<(), Error> {
+        if let Err(forked) = self.check_owner() {
+            self.made.clear();
+            return Err(forked);
+        }
         let mut left = Vec::new();
         while let Some(made) = self.made.pop() {
             match made {
@@ -102,14 +114,16 @@ impl Undo {
             return Ok(());
         }
         self.failed.store(true, Ordering::Release);
-        Err(Leftovers { left })
+        Err(Leftovers { left }.into())
     }
 }
 
 impl Drop for Undo {
     fn drop(&mut self) {
-        if let Err(leftovers) = self.run() {
-            tracing::warn!(%leftovers, "a cell was dropped without close");
+        match self.run() {
+            // The cell lives on, with its owner.
+            Ok(()) | Err(Error::Forked { .. }) => {}
+            Err(leftovers) => tracing::warn!(%leftovers, "a cell was dropped without close"),
         }
     }
 }
@@ -125,14 +139,21 @@ mod tests {
         Made::DiskDir(layer, Arc::new(Trash::new(at.join("no/where"))))
     }
 
+    fn left(undo: &mut Undo) -> Leftovers {
+        match undo.run().unwrap_err() {
+            Error::Leftovers(leftovers) => leftovers,
+            other => panic!("{other}"),
+        }
+    }
+
     #[test]
     fn a_failure_stops_nothing_and_is_told() {
         let at = tempfile::tempdir().unwrap();
         let path = at.path().join("name");
-        let mut undo = Undo::default();
+        let mut undo = Undo::new(&Arc::default());
         undo.push(Made::Name(FileLock::try_acquire(&path).unwrap().unwrap()));
         undo.push(stuck(at.path()));
-        let leftovers = undo.run().unwrap_err();
+        let leftovers = left(&mut undo);
         assert_eq!(leftovers.left.len(), 1);
         assert!(!path.exists());
         assert!(leftovers.to_string().starts_with("could not remove "), "{leftovers}");
@@ -143,10 +164,10 @@ mod tests {
         let at = tempfile::tempdir().unwrap();
         let link = at.path().join("7");
         std::os::unix::fs::symlink("instance", &link).unwrap();
-        let mut undo = Undo::default();
+        let mut undo = Undo::new(&Arc::default());
         undo.push(Made::Ids(link.clone()));
         undo.push(stuck(at.path()));
-        assert_eq!(undo.run().unwrap_err().left.len(), 2);
+        assert_eq!(left(&mut undo).left.len(), 2);
         assert!(link.symlink_metadata().is_ok() && undo.failed.load(Ordering::Acquire));
         undo.push(Made::Ids(link.clone()));
         undo.run().unwrap();
