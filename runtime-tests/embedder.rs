@@ -62,6 +62,9 @@ pub fn play(part: &str) {
     if let Some(fault) = part.strip_prefix("fault-") {
         return crate::faults::play(fault, options);
     }
+    if let Some(part) = part.strip_prefix("killed-") {
+        return crate::killed::embedder::play(part, options);
+    }
     match part {
         "ignore-sigchld" => set_disposition(libc::SIGCHLD, libc::SIG_IGN),
         "reap-all" => {

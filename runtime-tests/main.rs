@@ -10,7 +10,8 @@
 //! user_namespace  ids of a cell's own                     hostile   the corpus of hostile bundles
 //! probe     everything hostile code could try             differential  the same under runc, crun
 //! swap      directories swapped for links meanwhile       seccomp   system call filters, privileges
-//! tidy      the repository itself                         faults    what fails, is full or missing
+//! killed    embedders killed at any instant               faults    what fails, is full or missing
+//! tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -39,6 +40,7 @@ mod freeze;
 mod host;
 mod hostile;
 mod identity;
+mod killed;
 mod launch;
 mod limits;
 mod mounts;
@@ -95,6 +97,7 @@ fn main() {
         standing::tests(),
         identity::tests(),
         recovery::tests(),
+        killed::tests(),
         escape::tests(),
         mounts::tests(),
         devices::tests(),

@@ -16,7 +16,7 @@ mod generations;
 mod lifecycle;
 mod making;
 mod outcome;
-mod races;
+pub mod races;
 mod stats;
 mod streams;
 mod suite;

@@ -45,12 +45,18 @@ impl Chance {
 }
 
 /// The seed of a proof: `HOTCELL_SEED`, or a new one. Says it if the proof fails.
-struct Seed(u64);
+pub struct Seed(u64);
 
 impl Seed {
-    fn new() -> Seed {
+    pub fn new() -> Seed {
         let given = std::env::var("HOTCELL_SEED").ok();
         Seed(given.map_or_else(random, |seed| seed.parse().unwrap()))
+    }
+
+    /// The numbers of one round. Hashed once more: neighbours must not share a sequence.
+    pub fn round(&self, number: u64) -> Chance {
+        let mut own = Chance(self.0 ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
+        Chance(own.next())
     }
 }
 
@@ -89,10 +95,7 @@ pub async fn rounds<T, F>(
         if number >= AT_ONCE {
             found(running.join_next().await.unwrap().unwrap());
         }
-        // Hashed once more: neighbours must not share a sequence.
-        let mut own = Chance(seed.0 ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
-        let own = Chance(own.next());
-        running.spawn(round(number, own));
+        running.spawn(round(number, seed.round(number)));
     }
     while let Some(done) = running.join_next().await {
         found(done.unwrap());

@@ -4,7 +4,7 @@
 //! `HOTCELL_SEED` plays a failed one again.
 
 mod bytes;
-mod chance;
+pub mod chance;
 mod drops;
 mod ends;
 mod runtimes;
