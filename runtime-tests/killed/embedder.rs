@@ -52,12 +52,16 @@ impl Embedder {
         Embedder { child, told }
     }
 
-    /// Kills it; says which stage each worker was in, as far as it had told.
-    pub fn kill(mut self) -> [Option<u8>; WORKERS] {
+    /// Kills it.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         let status = self.child.wait().unwrap();
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
         assert_eq!(signal, Some(Signal::KILL.as_raw()), "it ended before it was killed: {status}");
+    }
+
+    /// The stage that each worker of a killed one was in, as far as it had told.
+    pub fn stages(mut self) -> [Option<u8>; WORKERS] {
         let mut told = Vec::new();
         self.told.read_to_end(&mut told).unwrap();
         let mut last = [None; WORKERS];

@@ -31,13 +31,14 @@ fn kill(bed: &Bed, part: &str, rounds: u64, oldest: Duration) -> Figures {
     let mut figures = Figures::default();
     for round in 1..=rounds {
         let mut chance = seed.round(round);
-        let embedder = Embedder::start(bed, part, chance.next());
+        let mut embedder = Embedder::start(bed, part, chance.next());
         std::thread::sleep(chance.micros(oldest.as_micros() as u64));
-        for stage in embedder.kill() {
-            figures.stages[stage.map_or(STAGES.len(), usize::from)] += 1;
-        }
+        embedder.kill();
         if round % 3 != 0 || round == rounds {
             figures.worst = figures.worst.max(sweep(bed));
+        }
+        for stage in embedder.stages() {
+            figures.stages[stage.map_or(STAGES.len(), usize::from)] += 1;
         }
     }
     let (took, worst) = (start.elapsed().as_secs_f64(), figures.worst.as_micros());
