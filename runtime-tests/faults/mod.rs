@@ -9,6 +9,8 @@ mod full;
 mod host;
 mod kernel;
 #[cfg(feature = "fault-injection")]
+mod kills;
+#[cfg(feature = "fault-injection")]
 mod points;
 #[cfg(feature = "fault-injection")]
 mod scenes;
@@ -27,6 +29,8 @@ pub fn tests() -> Vec<Test> {
         steps::tests(),
         #[cfg(feature = "fault-injection")]
         points::tests(),
+        #[cfg(feature = "fault-injection")]
+        kills::tests(),
         full::tests(),
         descriptors::tests(),
         host::tests(),

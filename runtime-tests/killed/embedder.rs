@@ -11,6 +11,7 @@ use hotcell::launch::Stdio;
 use hotcell::native::{Error, Instance, NativeDriver, Options};
 use rustix::process::Signal;
 
+use super::story;
 use crate::bed::{Bed, script};
 use crate::contract::races::chance::Chance;
 use crate::contract::tools::{background, on_runtime, shell, started};
@@ -19,15 +20,15 @@ use crate::embedder::player;
 /// What each stage is called, in the order of their numbers.
 pub const STAGES: [&str; 9] =
     ["open", "create", "run", "freeze", "thaw", "sample", "wait", "close", "close the driver"];
-const OPEN: u8 = 0;
-const CREATE: u8 = 1;
-const RUN: u8 = 2;
-const FREEZE: u8 = 3;
-const THAW: u8 = 4;
-const SAMPLE: u8 = 5;
-const WAIT: u8 = 6;
-const CLOSE: u8 = 7;
-const CLOSE_DRIVER: u8 = 8;
+pub const OPEN: u8 = 0;
+pub const CREATE: u8 = 1;
+pub const RUN: u8 = 2;
+pub const FREEZE: u8 = 3;
+pub const THAW: u8 = 4;
+pub const SAMPLE: u8 = 5;
+pub const WAIT: u8 = 6;
+pub const CLOSE: u8 = 7;
+pub const CLOSE_DRIVER: u8 = 8;
 
 /// How many of its workers tell where they are.
 pub const WORKERS: usize = 4;
@@ -43,11 +44,17 @@ pub struct Embedder {
 impl Embedder {
     /// Starts one that plays `part`.
     pub fn start(bed: &Bed, part: &str, seed: u64) -> Embedder {
+        Embedder::start_with(bed, part, seed, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(bed: &Bed, part: &str, seed: u64, with: &[(&str, &str)]) -> Embedder {
         let share = bed.path("share");
         std::fs::create_dir_all(&share).unwrap();
         let mut command: Command = player(bed, &format!("killed-{part}"));
         let seed = seed.to_string();
-        let mut child = command.env("PLAY_SEED", seed).env("PLAY_SHARE", share).spawn().unwrap();
+        command.env("PLAY_SEED", seed).env("PLAY_SHARE", share).envs(with.iter().copied());
+        let mut child = command.spawn().unwrap();
         let told = child.stdout.take().unwrap();
         Embedder { child, told }
     }
@@ -55,9 +62,15 @@ impl Embedder {
     /// Kills it.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
+        assert!(self.was_killed(), "it ended before it was killed");
+    }
+
+    /// Waits for its end: whether it was killed, or did all it wanted to.
+    pub fn was_killed(&mut self) -> bool {
         let status = self.child.wait().unwrap();
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-        assert_eq!(signal, Some(Signal::KILL.as_raw()), "it ended before it was killed: {status}");
+        assert!(status.success() || signal == Some(Signal::KILL.as_raw()), "{status}");
+        signal.is_some()
     }
 
     /// The stage that each worker of a killed one was in, as far as it had told.
@@ -93,11 +106,15 @@ pub fn play(part: &str, options: Options) {
     match part {
         "busy" => busy(&options, seed),
         "storm" => storm(&options),
+        "lasting" => last(&options),
+        "sweep" => Instance::open(options).unwrap().close().unwrap(),
+        "story-core" => story::core(&options),
+        "story-contract" => story::contract(options),
         other => super::forks::play(other, options),
     }
 }
 
-fn say(worker: u8, stage: u8) {
+pub fn say(worker: u8, stage: u8) {
     std::io::stdout().write_all(&[worker, stage]).unwrap();
     std::io::stdout().flush().unwrap();
 }
@@ -249,4 +266,16 @@ pub fn lasting() -> CellConfig {
     config.upper = Upper::Disk;
     config.user_namespace = UserNamespace::Auto;
     config
+}
+
+/// Some of them, and then nothing more.
+fn last(options: &Options) {
+    let driver = Instance::open(options.clone()).unwrap();
+    let start = |name: Option<&str>| {
+        let name = name.map(|name| name.parse().unwrap());
+        driver.create(name, &lasting(), None).unwrap().run(Stdio::default()).unwrap()
+    };
+    let _running = [start(None), start(Some("twin"))];
+    println!();
+    std::thread::sleep(OLD);
 }

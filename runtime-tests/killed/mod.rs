@@ -4,14 +4,17 @@
 //! embedder  what is killed: every stage of a cell's life, on several threads at once
 //! host      what may be left, looked for at once: no time to settle
 //! instants  killed at random instants, in its sweep too        forks    its children live on
-//! damage    what a crash leaves is not trusted                 steps    killed at every step
+//! damage    what a crash leaves is not trusted                 story    one life, always the same
 //! ```
+//!
+//! `faults::kills` kills it at every step.
 
 mod damage;
 pub mod embedder;
 mod forks;
-mod host;
+pub mod host;
 mod instants;
+mod story;
 
 use crate::Test;
 

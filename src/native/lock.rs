@@ -101,8 +101,7 @@ fn attempt(path: &Path, held: &mut Held) -> io::Result<Option<FileLock>> {
         if there.is_ok_and(|there| held.get(&id(&there)) == Some(&me)) {
             return Ok(None);
         }
-        let file = open(path)?;
-        let id = id(&file.metadata()?);
+        let (file, id) = open(path)?;
         // Under another path, or by another copy of this library.
         let ours = held.get(&id) == Some(&me);
         if ours || record_lock::holder(file.as_fd())? == i32::try_from(me).ok() {
@@ -124,7 +123,7 @@ fn attempt(path: &Path, held: &mut Held) -> io::Result<Option<FileLock>> {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<(File, FileId)> {
     let mut options = File::options();
     options
         .read(true)
@@ -134,8 +133,9 @@ fn open(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits() as i32);
     let file = fault::at(Point::LockFile, || options.open(path))?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
+    let found = file.metadata()?;
+    match found.is_file() {
+        true => Ok((file, id(&found))),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file")),
     }
 }

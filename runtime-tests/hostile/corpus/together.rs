@@ -145,8 +145,6 @@ fn killed_early(scene: &Scene, mode: Mode) -> Seen {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    // A child that had still to be executed holds its driver's lock for an instant more. Then the next
-    // driver sweeps what they left.
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    // This driver sweeps what they left.
     scene.bed.run(&words).into()
 }
