@@ -12,6 +12,8 @@ pub enum Need {
     Memory,
     Cpu,
     Pids,
+    /// The freezer of cgroup v1, which keeps what it froze from dying.
+    OldFreezer,
     /// The busybox root.
     Busybox,
     /// The Debian root with python3.
@@ -25,6 +27,9 @@ pub enum Need {
     /// Podman's profile.
     PodmansProfile,
 }
+
+/// Where distributions mount it.
+pub const OLD_FREEZER: &str = "/sys/fs/cgroup/freezer";
 
 /// The answers.
 #[derive(Debug)]
@@ -46,6 +51,7 @@ impl Host {
             Need::Memory => (offers(Controller::Memory), "the memory controller"),
             Need::Cpu => (offers(Controller::Cpu), "the cpu controller"),
             Need::Pids => (offers(Controller::Pids), "the pids controller"),
+            Need::OldFreezer => (Path::new(OLD_FREEZER).is_dir(), "the freezer of cgroup v1"),
             Need::Busybox => (fixture("busybox").is_dir(), "the busybox root (scripts/setup)"),
             Need::Debian => (fixture("debian").is_dir(), "the Debian root (scripts/setup)"),
             Need::Compiler => (installed("cc"), "a C compiler (scripts/setup)"),

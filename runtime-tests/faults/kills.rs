@@ -72,7 +72,7 @@ fn one_sweep_is_enough_wherever_the_embedder_was_killed(bed: &Bed) {
 
 /// What an embedder leaves that is killed while its cells run.
 fn remains(bed: &Bed) {
-    let mut embedder = Embedder::start(bed, "lasting", 0);
+    let mut embedder = Embedder::start(bed, "lasting", 2);
     embedder.line();
     embedder.kill();
 }

@@ -4,9 +4,11 @@ use std::fs::{create_dir, create_dir_all, write};
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::PathBuf;
 use std::process::Child;
+use std::time::{Duration, Instant};
 
 use super::host::sweep;
 use crate::bed::{Bed, cgroup_dirs};
+use crate::host::OLD_FREEZER;
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
@@ -16,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         test!(a_record_that_is_no_file_hides_nothing, Cells, Busybox),
         test!(what_a_newer_driver_left_is_killed_and_kept_for_its_successor, Cells, Busybox),
         test!(one_bad_instance_keeps_no_other, Cells, Busybox),
+        test!(what_can_not_die_yet_keeps_no_driver_from_opening, Cells, Busybox, OldFreezer),
         test!(a_parent_of_another_name_goes_with_its_dead_driver, Cells, Busybox),
     ]
 }
@@ -182,4 +185,32 @@ fn a_parent_of_another_name_goes_with_its_dead_driver(bed: &Bed) {
     sweep(bed);
     remains.is_killed(process);
     assert!(remains.parents.iter().all(|parent| !parent.exists()));
+}
+
+fn what_can_not_die_yet_keeps_no_driver_from_opening(bed: &Bed) {
+    let (stuck, other) =
+        (Remains::new(bed), Remains { id: "ba9876543210", range: "78", ..Remains::new(bed) });
+    stuck.make();
+    other.make();
+    let (process, sleeper) = (stuck.process(), other.process());
+    let frozen = PathBuf::from(OLD_FREEZER).join(bed.options().cgroup_parent);
+    create_dir(&frozen).unwrap();
+    write(frozen.join("cgroup.procs"), process.id().to_string()).unwrap();
+    write(frozen.join("freezer.state"), "FROZEN").unwrap();
+    let start = Instant::now();
+    drop(bed.driver());
+    let took = start.elapsed();
+    let leaf = |remains: &Remains<'_>| format!("{}-cell", remains.id);
+    let is_left = |remains: &Remains<'_>| {
+        remains.parents.iter().any(|parent| parent.join(leaf(remains)).exists())
+    };
+    let (left, gone) =
+        (is_left(&stuck) && stuck.dir().exists(), !is_left(&other) && !other.dir().exists());
+    write(frozen.join("freezer.state"), "THAWED").unwrap();
+    stuck.is_killed(process);
+    other.is_killed(sleeper);
+    std::fs::remove_dir(&frozen).unwrap();
+    assert!(left && gone);
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    sweep(bed);
 }

@@ -106,7 +106,7 @@ pub fn play(part: &str, options: Options) {
     match part {
         "busy" => busy(&options, seed),
         "storm" => storm(&options),
-        "lasting" => last(&options),
+        "lasting" => last(&options, seed),
         "sweep" => Instance::open(options).unwrap().close().unwrap(),
         "story-core" => story::core(&options),
         "story-contract" => story::contract(options),
@@ -268,14 +268,21 @@ pub fn lasting() -> CellConfig {
     config
 }
 
-/// Some of them, and then nothing more.
-fn last(options: &Options) {
+/// `count` of them, and then nothing more. The first has a name, and a processor's hundredth for ten
+/// that would like one each.
+fn last(options: &Options, count: u64) {
     let driver = Instance::open(options.clone()).unwrap();
-    let start = |name: Option<&str>| {
-        let name = name.map(|name| name.parse().unwrap());
-        driver.create(name, &lasting(), None).unwrap().run(Stdio::default()).unwrap()
+    let start = |number| {
+        let (mut config, mut name) = (lasting(), None);
+        if number == 0 {
+            config.args[2] =
+                "for i in 0 1 2 3 4 5 6 7 8 9; do while :; do :; done & done; wait".into();
+            config.limits.cpu = Some("0.01".parse().unwrap());
+            name = Some("twin".parse().unwrap());
+        }
+        driver.create(name, &config, None).unwrap().run(Stdio::default()).unwrap()
     };
-    let _running = [start(None), start(Some("twin"))];
+    let _running: Vec<_> = (0..count).map(start).collect();
     println!();
     std::thread::sleep(OLD);
 }

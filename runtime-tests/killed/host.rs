@@ -7,9 +7,6 @@ use hotcell::native::Instance;
 
 use crate::bed::{Bed, cgroup_dirs};
 
-/// How long a sweep may take.
-const SWEEP: Duration = Duration::from_secs(2);
-
 /// Opens the next driver and looks for what is left, at once. Returns how long opening it took.
 #[track_caller]
 pub fn sweep(bed: &Bed) -> Duration {
@@ -20,7 +17,6 @@ pub fn sweep(bed: &Bed) -> Duration {
     assert_eq!(left(bed, Some(&driver)), Vec::<String>::new(), "left behind by the sweep");
     driver.close().unwrap();
     assert_eq!(left(bed, None), Vec::<String>::new(), "left behind by the last driver");
-    assert!(took < SWEEP, "the sweep took {took:?}");
     took
 }
 

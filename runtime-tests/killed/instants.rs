@@ -13,8 +13,12 @@ pub fn tests() -> Vec<Test> {
     vec![
         test!(whatever_an_embedder_was_doing_one_sweep_leaves_nothing, Cells, Busybox),
         test!(the_sweep_may_come_at_once, Cells, Busybox),
+        test!(many_cells_are_swept_in_no_time, Cells, Busybox, Cpu),
     ]
 }
+
+/// How long a sweep may take.
+const SWEEP: Duration = Duration::from_secs(2);
 
 /// What the rounds found.
 #[derive(Default)]
@@ -41,6 +45,7 @@ fn kill(bed: &Bed, part: &str, rounds: u64, oldest: Duration) -> Figures {
             figures.stages[stage.map_or(STAGES.len(), usize::from)] += 1;
         }
     }
+    assert!(figures.worst < SWEEP, "a sweep took {:?}", figures.worst);
     let (took, worst) = (start.elapsed().as_secs_f64(), figures.worst.as_micros());
     say(format_args!("{part}: {rounds} kills in {took:.1} s, the slowest sweep {worst} us"));
     for (stage, count) in STAGES.iter().chain(&["before"]).zip(&figures.stages) {
@@ -59,4 +64,16 @@ fn whatever_an_embedder_was_doing_one_sweep_leaves_nothing(bed: &Bed) {
 fn the_sweep_may_come_at_once(bed: &Bed) {
     let rounds = if soak() { 5000 } else { 300 };
     kill(bed, "storm", rounds, Duration::from_millis(30));
+}
+
+/// One of them is slow to die, if nobody helps it.
+fn many_cells_are_swept_in_no_time(bed: &Bed) {
+    let cells = if soak() { 200 } else { 40 };
+    let mut embedder = Embedder::start(bed, "lasting", cells);
+    embedder.line();
+    embedder.kill();
+    let took = sweep(bed);
+    say(format_args!("{cells} running cells swept in {took:.3?}"));
+    // By itself the first would take longer, and it alone.
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }

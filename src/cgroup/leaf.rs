@@ -16,9 +16,9 @@ use super::files::Dir;
 use super::freezer::{EMPTY, Events, Freezer};
 use super::sample::{OomEvents, Sample, Sampler};
 
-/// How long a kill or a removal may take before it is an error. A task in uninterruptible sleep
+/// How long the removal of a cell, its kill included, may take before it is an error. A task in uninterruptible sleep
 /// can't be killed faster than its device answers.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The cgroup of one cell, in every hierarchy it is part of. Nothing is removed on drop.
 #[derive(Debug)]
@@ -194,19 +194,18 @@ impl Cgroup {
 }
 
 /// Kills what lives in `dir` and waits until nothing does.
-pub(super) fn kill_and_wait(dir: &Dir) -> Result<(), Error> {
+pub(super) fn kill_and_wait(dir: &Dir, deadline: Instant) -> Result<(), Error> {
     let events = Events::open(dir)?;
     if events.tell(EMPTY)? {
         return Ok(());
     }
     dir.write("cgroup.kill", "1")?;
-    events.wait(EMPTY, PATIENCE)
+    events.wait(EMPTY, deadline.saturating_duration_since(Instant::now()))
 }
 
 /// Removes the leaf `name` and what is below it. The last process may have been reaped a moment
 /// before the kernel lets go of its cgroup: "busy" is worth trying again.
-pub(super) fn remove_dir(parent: &Dir, name: &str) -> Result<(), Error> {
-    let deadline = Instant::now() + PATIENCE;
+pub(super) fn remove_dir(parent: &Dir, name: &str, deadline: Instant) -> Result<(), Error> {
     let mut tries = 0;
     loop {
         match parent.remove(name) {

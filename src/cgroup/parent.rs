@@ -1,6 +1,7 @@
 //! The directory above all cells, in every hierarchy that matters: made once, never per start.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use oci_spec::runtime::LinuxResources;
 use rustix::io::Errno;
@@ -157,15 +158,21 @@ impl Parent {
         Ok(names)
     }
 
-    /// Kills whatever lives in the leaf, if there is one. Does not wait.
+    /// Kills whatever lives in the leaf, if there is one, and lets it die at full speed. Does not wait.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn kill(&self, leaf: &str) -> Result<(), Error> {
-        match self.unified.find(leaf)? {
-            Some(dir) => dir.write("cgroup.kill", "1"),
-            None => Ok(()),
-        }
+        let Some(dir) = self.unified.find(leaf)? else {
+            return Ok(());
+        };
+        dir.write("cgroup.kill", "1")?;
+        // It may have had no quota, or its controller may not be there.
+        let _ = match self.v1.get(&Controller::Cpu) {
+            Some(parent) => parent.enter(leaf).and_then(|dir| dir.write("cpu.cfs_quota_us", "-1")),
+            None => dir.write("cpu.max", "max"),
+        };
+        Ok(())
     }
 
     /// Kills whatever lives in the leaf and removes it from every hierarchy. A leaf that is
@@ -174,14 +181,22 @@ impl Parent {
     /// # Errors
     /// When processes survive or a directory stays; the others are removed all the same.
     pub fn remove(&self, leaf: &str) -> Result<(), Error> {
+        self.remove_by(leaf, Instant::now() + leaf::PATIENCE)
+    }
+
+    /// The same, with patience until `deadline`.
+    ///
+    /// # Errors
+    /// As for [`remove`](Parent::remove).
+    pub fn remove_by(&self, leaf: &str, deadline: Instant) -> Result<(), Error> {
         let killed = match self.unified.find(leaf) {
-            Ok(Some(dir)) => leaf::kill_and_wait(&dir),
+            Ok(Some(dir)) => leaf::kill_and_wait(&dir, deadline),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         let mut outcome = Ok(());
         for parent in self.v1.values().chain([&self.unified]) {
-            let removed = leaf::remove_dir(parent, leaf);
+            let removed = leaf::remove_dir(parent, leaf, deadline);
             outcome = outcome.and(removed);
         }
         // What is gone needs no killing, whatever kept it from being killed.

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::lock::FileLock;
 use super::mark;
@@ -17,9 +18,18 @@ use super::{Error, ids};
 use crate::cgroup::{Hierarchies, Parent};
 use crate::fault::{self, Point};
 
+/// How long a sweep waits for killed processes to die, and how long at least for each instance's. One
+/// in uninterruptible sleep must not keep a driver from opening.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(5), Duration::from_millis(500)];
+
 /// Removes the leftovers of every instance below the state directory whose owner is dead. One bad
 /// entry stops nothing; it is told in the log and left for the next sweep.
 pub fn sweep(options: &Options, hierarchies: &Hierarchies) {
+    let deadline = Instant::now() + PATIENCE[0];
+    let sweep_instance = |name: &str, dir: &Path| {
+        let deadline = deadline.max(Instant::now() + PATIENCE[1]);
+        Sweep { options, hierarchies, deadline }.instance(name, dir)
+    };
     for entry in std::fs::read_dir(&options.state_dir).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -30,7 +40,7 @@ pub fn sweep(options: &Options, hierarchies: &Hierarchies) {
             Ok(None) => {}
             // It was being closed by its owner.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Ok(Some(lock)) => match sweep_instance(&name, &entry.path(), options, hierarchies) {
+            Ok(Some(lock)) => match sweep_instance(&name, &entry.path()) {
                 Ok(Swept::Whole) => forget(&entry.path(), lock),
                 Ok(Swept::NewerDrivers) => {
                     tracing::warn!(instance = name, "what a newer driver left is its successor's");
@@ -57,51 +67,77 @@ enum Swept {
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Processes and cgroups first, then directories. The lock goes last, so a sweep that is killed in
-/// turn is picked up by the next.
-fn sweep_instance(
-    id: &str,
-    dir: &Path,
-    options: &Options,
-    hierarchies: &Hierarchies,
-) -> Result<Swept, Cause> {
-    let found = state::Record::read(dir);
-    let places = Places::of(&found, options);
-    for parent in &places.parents {
-        if let Some(parent) = Parent::find(hierarchies.clone(), parent)? {
-            sweep_leaves(&parent, id)?;
+struct Sweep<'a> {
+    options: &'a Options,
+    hierarchies: &'a Hierarchies,
+    deadline: Instant,
+}
+
+impl Sweep<'_> {
+    /// Processes and cgroups first, then directories. The lock goes last, so a sweep that is killed in
+    /// turn is picked up by the next.
+    fn instance(&self, id: &str, dir: &Path) -> Result<Swept, Cause> {
+        let found = state::Record::read(dir);
+        let places = Places::of(&found, self.options);
+        for parent in &places.parents {
+            if let Some(parent) = Parent::find(self.hierarchies.clone(), parent)? {
+                self.leaves(&parent, id)?;
+            }
         }
-    }
-    ids::sweep(&options.state_dir, id)?;
-    for data_dir in &places.data_dirs {
-        let data = data_dir.join(id);
-        // Only a directory of ours in a directory of ours: the record may be anybody's writing.
-        let is_dir = data.symlink_metadata().is_ok_and(|data| data.is_dir());
-        if !is_dir {
-            continue;
+        ids::sweep(&self.options.state_dir, id)?;
+        for data_dir in &places.data_dirs {
+            sweep_data(data_dir, id)?;
         }
-        match state::private_dir(data_dir) {
-            Ok(()) => fault::at(Point::SweepRemoval, || std::fs::remove_dir_all(&data))?,
-            Err(Error::Unsafe { .. }) => {}
-            // Nobody knows yet: the next sweep asks again.
-            Err(error) => return Err(error.into()),
+        if matches!(found, Found::Newer) {
+            return Ok(Swept::NewerDrivers);
         }
+        empty(dir)?;
+        Ok(Swept::Whole)
     }
-    if matches!(found, Found::Newer) {
-        return Ok(Swept::NewerDrivers);
+
+    /// All are told to die before the first is waited for.
+    fn leaves(&self, parent: &Parent, id: &str) -> Result<(), Cause> {
+        let mut leaves = parent.leaves()?;
+        leaves.retain(|leaf| state::is_leaf_of(leaf, id));
+        for leaf in &leaves {
+            // The removal kills once more and reports what survives.
+            let _ = parent.kill(leaf);
+        }
+        // What can't be removed leaves the others to be.
+        let removed = leaves.iter().map(|leaf| parent.remove_by(leaf, self.deadline));
+        Ok(removed.fold(Ok(()), Result::and)?)
     }
+}
+
+/// Removes a directory of ours in a directory of ours, and nothing else: the record may be anybody's
+/// writing.
+fn sweep_data(data_dir: &Path, id: &str) -> Result<(), Cause> {
+    let data = data_dir.join(id);
+    if !data.symlink_metadata().is_ok_and(|data| data.is_dir()) {
+        return Ok(());
+    }
+    match state::private_dir(data_dir) {
+        Ok(()) => Ok(fault::at(Point::SweepRemoval, || std::fs::remove_dir_all(&data))?),
+        Err(Error::Unsafe { .. }) => Ok(()),
+        // Nobody knows yet: the next sweep asks again.
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes all of an instance's directory but its lock and its record.
+fn empty(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let kept = [state::LOCK, state::RECORD].iter().any(|kept| entry.file_name() == *kept);
         match entry.file_type()?.is_dir() {
             true => fault::at(Point::SweepRemoval, || std::fs::remove_dir_all(entry.path()))?,
             false if !kept => {
-                fault::at(Point::SweepRemoval, || std::fs::remove_file(entry.path()))?
+                fault::at(Point::SweepRemoval, || std::fs::remove_file(entry.path()))?;
             }
             false => {}
         }
     }
-    Ok(Swept::Whole)
+    Ok(())
 }
 
 /// Where an instance may have had something. Its record may have been damaged, even into one that
@@ -123,19 +159,6 @@ impl Places {
         }
         Places { parents, data_dirs }
     }
-}
-
-/// All are told to die before the first is waited for.
-fn sweep_leaves(parent: &Parent, id: &str) -> Result<(), Cause> {
-    let mut leaves = parent.leaves()?;
-    leaves.retain(|leaf| state::is_leaf_of(leaf, id));
-    for leaf in &leaves {
-        // The removal kills once more and reports what survives.
-        let _ = parent.kill(leaf);
-    }
-    // What can't be removed leaves the others to be.
-    let removed = leaves.iter().map(|leaf| parent.remove(leaf));
-    Ok(removed.fold(Ok(()), Result::and)?)
 }
 
 /// The record, the lock and the directory, in this order.
