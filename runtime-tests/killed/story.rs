@@ -51,8 +51,8 @@ pub fn core(options: &Options) {
         unused.close().unwrap();
         let created = create();
         say(0, RUN);
-        let mut stdio = Stdio::default();
-        stdio.stdin = low.take().map_or(Stream::Null, |low| Stream::Fd(low.into()));
+        let stdin = low.take().map_or(Stream::Null, |low| Stream::Fd(low.into()));
+        let stdio = Stdio { stdin, ..Stdio::default() };
         let mut running = created.run(stdio).unwrap();
         say(0, FREEZE);
         running.cgroup().freeze().unwrap();
