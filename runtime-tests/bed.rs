@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio as Pipes};
 
 use hotcell::bundle::CellConfig;
-use hotcell::cgroup::Hierarchies;
+use hotcell::cgroup::{Hierarchies, OwnPlace};
 use hotcell::launch::Stdio;
 use hotcell::native::{Instance, Options, Outcome, Running};
 
@@ -49,6 +49,9 @@ impl Bed {
         options.state_dir = self.path("state");
         options.data_dir = self.path("data");
         options.cgroup_parent = cgroup_parent();
+        if crate::own_place::may_move() {
+            options.own_place = OwnPlace::MoveAside;
+        }
         options
     }
 

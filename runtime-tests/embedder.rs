@@ -65,6 +65,9 @@ pub fn play(part: &str) {
     if let Some(part) = part.strip_prefix("killed-") {
         return crate::killed::embedder::play(part, options);
     }
+    if part == "move-aside" {
+        return crate::own_place::play(options);
+    }
     match part {
         "ignore-sigchld" => set_disposition(libc::SIGCHLD, libc::SIG_IGN),
         "reap-all" => {

@@ -26,6 +26,10 @@ pub enum Need {
     Libseccomp,
     /// Podman's profile.
     PodmansProfile,
+    /// A host whose one cgroup tree is v2, controllers and all.
+    Unified,
+    /// A host with v1 controllers beside the v2 tree.
+    Hybrid,
 }
 
 /// Where distributions mount it.
@@ -41,6 +45,17 @@ pub struct Host {
 impl Host {
     pub fn probe() -> Host {
         Host { root: rustix::process::geteuid().is_root(), hierarchies: Hierarchies::detect().ok() }
+    }
+
+    /// Whether the need is for the other kind of host. Nobody can install that: such a test runs
+    /// elsewhere, which `scripts/test` sees to.
+    pub fn is_other_than(&self, need: Need) -> bool {
+        let hybrid = self.hierarchies.as_ref().is_some_and(Hierarchies::is_hybrid);
+        match need {
+            Need::Unified => hybrid,
+            Need::Hybrid => !hybrid,
+            _ => false,
+        }
     }
 
     /// The name of what is missing, if it is.
@@ -60,6 +75,8 @@ impl Host {
             Need::Libseccomp => {
                 (Path::new("/usr/include/seccomp.h").exists(), "libseccomp-dev (scripts/setup)")
             }
+            Need::Unified => (!self.is_other_than(need), "a unified cgroup tree"),
+            Need::Hybrid => (!self.is_other_than(need), "v1 controllers"),
             Need::PodmansProfile => {
                 (fixture("podman-seccomp.json").exists(), "Podman's profile (scripts/setup)")
             }

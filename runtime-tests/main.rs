@@ -11,12 +11,13 @@
 //! probe     everything hostile code could try             differential  the same under runc, crun
 //! swap      directories swapped for links meanwhile       seccomp   system call filters, privileges
 //! killed    embedders killed at any instant               faults    what fails, is full or missing
-//! tidy      the repository itself
+//! own_place the driver in a container's cgroup       tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
-//! the tests are listed: such a test is ignored, and under `CI=true` it fails. `HOTCELL_SOAK=1` runs
-//! the heavy proofs whole instead of a slice of them.
+//! the tests are listed: such a test is ignored, and under `CI=true` it fails, unless it is meant for
+//! the other kind of host (unified, hybrid). `HOTCELL_SOAK=1` runs the heavy proofs whole instead of a
+//! slice of them; `HOTCELL_TEST_MOVE_SELF=1` moves this process out of the way of its drivers.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -44,6 +45,7 @@ mod killed;
 mod launch;
 mod limits;
 mod mounts;
+mod own_place;
 mod peers;
 mod probe;
 mod recovery;
@@ -88,6 +90,10 @@ fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let host = Host::probe();
+    if own_place::may_move() {
+        // Once for all: the programs that tests start are born beside this process.
+        drop(Bed::new().driver());
+    }
     let lists = [
         launch::tests(),
         exit::tests(),
@@ -95,6 +101,7 @@ fn main() {
         freeze::tests(),
         embedder::tests(),
         standing::tests(),
+        own_place::tests(),
         identity::tests(),
         recovery::tests(),
         killed::tests(),
@@ -122,7 +129,8 @@ fn trial(test: Test, host: &Host) -> Trial {
     let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
     let name = test.name.trim_start_matches("runtime::");
     let reason = missing.join(", ");
-    let ignored = !missing.is_empty() && !strict;
+    let elsewhere = test.needs.iter().any(|need| host.is_other_than(*need));
+    let ignored = elsewhere || !missing.is_empty() && !strict;
     Trial::test(name, move || {
         if !reason.is_empty() {
             return Err(Failed::from(format!("this host lacks {reason}")));

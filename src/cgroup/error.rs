@@ -69,8 +69,8 @@ pub enum Error {
         controllers: String,
         /// The file it was written to.
         path: PathBuf,
-        /// What to do about it.
-        hint: &'static str,
+        /// Who is in the way, and what to do about it.
+        hint: String,
         /// The kernel's answer.
         #[source]
         source: io::Error,

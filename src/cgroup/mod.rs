@@ -17,6 +17,7 @@ mod devices;
 mod error;
 mod files;
 mod freezer;
+mod hand_down;
 mod leaf;
 mod limits;
 mod parent;
@@ -24,6 +25,7 @@ mod sample;
 
 pub use detect::{Controller, Hierarchies};
 pub use error::Error;
+pub use hand_down::OwnPlace;
 pub use leaf::{Cgroup, Enforced, View};
-pub use parent::{OwnPlace, Parent};
+pub use parent::Parent;
 pub use sample::{OomEvents, Sample};

@@ -9,23 +9,11 @@ use rustix::io::Errno;
 use super::detect::{Controller, Hierarchies};
 use super::devices::{self, Filter};
 use super::files::Dir;
+use super::hand_down::{OwnPlace, hand_down, hand_down_from_aside};
 use super::leaf::{Cgroup, Enforced};
 use super::limits::{Setting, settings};
 use super::{Error, leaf};
 use crate::fault::{self, Point};
-
-/// What to do when this process itself is in the way: a cgroup that hands controllers down may hold
-/// no process, unless it is the host's root. In a container, the root of its cgroup namespace mostly
-/// holds some.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum OwnPlace {
-    /// Say so and fail.
-    #[default]
-    Keep,
-    /// Move this process into a cgroup beside the parent, `NAME.driver`. It stays there; moving it
-    /// stops every process of the host for a moment, so this is for start-up alone.
-    MoveAside,
-}
 
 /// The parent of the cells' cgroups, its controllers enabled while it was still empty: enabling
 /// them later would stop every process below for the time it takes.
@@ -45,17 +33,14 @@ impl Parent {
     /// [`Error::Enable`] when the v2 controllers can't be handed down, [`Error::Io`] otherwise.
     pub fn open(hierarchies: Hierarchies, name: &str, own: OwnPlace) -> Result<Parent, Error> {
         let root = Dir::open(&hierarchies.unified)?;
-        match enable(&root, &hierarchies.v2) {
-            Err(Error::Enable { ref source, .. })
-                if own == OwnPlace::MoveAside && is_busy(source) =>
-            {
-                root.make_or_enter(&format!("{name}.driver"))?.write("cgroup.procs", "0")?;
-                enable(&root, &hierarchies.v2)?;
+        match own {
+            OwnPlace::Keep => hand_down(&root, &hierarchies.v2)?,
+            OwnPlace::MoveAside => {
+                hand_down_from_aside(&root, &hierarchies.v2, &format!("{name}.driver"))?;
             }
-            enabled => enabled?,
         }
         let unified = root.make_or_enter(name)?;
-        enable(&unified, &hierarchies.v2)?;
+        hand_down(&unified, &hierarchies.v2)?;
         let mut v1 = BTreeMap::new();
         for (controller, mount) in &hierarchies.v1 {
             v1.insert(*controller, Dir::open(mount)?.make_or_enter(name)?);
@@ -217,40 +202,6 @@ impl Parent {
         }
         Ok(())
     }
-}
-
-/// Hands the controllers down to the children of `dir`, unless that has been done.
-fn enable(dir: &Dir, wanted: &[Controller]) -> Result<(), Error> {
-    const FILE: &str = "cgroup.subtree_control";
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let enabled = dir.read(FILE)?;
-    let missing: Vec<String> = wanted
-        .iter()
-        .filter(|c| !enabled.split_whitespace().any(|name| name == c.v2_name()))
-        .map(|c| format!("+{c}"))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let controllers = missing.join(" ");
-    dir.write(FILE, &controllers).map_err(|error| match error {
-        Error::Io { path, source, .. } => {
-            let hint = if is_busy(&source) {
-                " (processes live in this cgroup itself: with --cgroup-move-self the driver moves \
-                 itself out of the way; others must be moved to a child of it)"
-            } else {
-                ""
-            };
-            Error::Enable { controllers, path, hint, source }
-        }
-        other => other,
-    })
-}
-
-fn is_busy(error: &std::io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::BUSY.raw_os_error())
 }
 
 /// Whether any swap area is in use: without one, a missing swap limit limits nothing.
