@@ -86,8 +86,7 @@ fn a_driver_that_may_move_enforces_limits(bed: &Bed) {
             "{PRELUDE} limits='--memory 64m --cpus 0.5 --pids-limit 12'
              (cell --cgroup-move-self $limits -- sh -c '{values}')
              hog='b = bytearray(1024) * 1024 * 500'
-             ROOT=$DEBIAN
-             (cell --cgroup-move-self $limits -- python3 -c \"$hog\")"
+             $HOTCELL run --rootfs $DEBIAN $limits -- python3 -c \"$hog\""
         ),
     );
     assert_eq!(ran.out, "67108864\n50000 100000\n12\n", "{ran:?}");

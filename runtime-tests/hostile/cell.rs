@@ -60,7 +60,8 @@ pub fn words(scene: &Scene, form: &Form, mode: Mode) -> Vec<String> {
 fn by_program(scene: &Scene, form: &Form, mode: Mode) -> Seen {
     let mut words = words(scene, form, mode);
     if !form.flags.iter().any(|flag| flag.starts_with("--timeout")) {
-        words.insert(0, "--timeout=20".to_owned());
+        // Against what hangs; an emulated host is slow.
+        words.insert(0, "--timeout=100".to_owned());
     }
     let plain = scene.bed.command("run", &words);
     let mut command = match form.under.split_first() {
