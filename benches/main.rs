@@ -1,0 +1,56 @@
+//! One interleaved run that compares a cell's start, life and end with what the kernel charges and
+//! with other runtimes.
+//!
+//! Called by `scripts/bench`; `docs/performance.md` says what is measured and how. One JSON line for
+//! each figure goes to standard output, the same as text to standard error.
+//!
+//! ```text
+//! args ──► group (start, peers, ...) ──► Turn, Turn, ... ──interleave──► times ──► Report ──► plot
+//!                                          │
+//!                       contender: the floor (C), this library in a worker process, a program
+//! ```
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::exit,
+    reason = "a measuring program"
+)]
+
+mod args;
+mod bed;
+mod contender;
+mod host;
+mod measure;
+mod peers;
+mod report;
+mod start;
+mod worker;
+
+use args::{Args, Group};
+use bed::Bed;
+use report::Report;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    match words.first().map(String::as_str) {
+        Some("--worker") => return worker::serve(words[1].parse().unwrap()),
+        // `cargo test --benches` only wants to know that this builds and starts.
+        Some("--test") => return,
+        _ => {}
+    }
+    let args = Args::parse(&words).unwrap_or_else(|wrong| {
+        eprintln!("bench: {wrong}\n\n{}", args::USAGE);
+        std::process::exit(2);
+    });
+    let bed = Bed::make();
+    let mut report = Report::new();
+    report.host(&host::describe());
+    for group in &args.groups {
+        match group {
+            Group::Start => start::compare(&bed, &args, &mut report),
+            Group::Peers => peers::compare(&bed, &args, &mut report),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A start against other runtimes', of the bundle that `runc spec` writes: in process, and as whole
+//! processes that a small process spawns and awaits.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hotcell::oci_spec::runtime::Capability;
+use hotcell::seccomp::{Architecture, Kernel, Profile};
+use serde_json::{Value, json};
+
+use super::args::Args;
+use super::bed::Bed;
+use super::contender::Contender;
+use super::measure::Turn;
+use super::report::Report;
+use super::start::{both_spacings, floor};
+use super::worker::flag::{BIND, BUNDLE, LIMITS, NET, SECCOMP};
+
+const IN_PROCESS: &str = "hotcell, in process";
+const PROGRAM: &str = "hotcell run";
+
+/// What a row's bundle has beside what `runc spec` writes.
+struct Kind {
+    name: &'static str,
+    flags: u32,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind { name: "runc spec", flags: 0 },
+    Kind { name: "runc spec, filter", flags: SECCOMP },
+    Kind { name: "runc spec, filter, limits", flags: SECCOMP | LIMITS },
+];
+
+pub(crate) fn compare(bed: &Bed, args: &Args, report: &mut Report) {
+    for kind in &KINDS {
+        let bundle = write_bundle(bed, kind, true);
+        let mut turns = vec![
+            floor(bed, "floor", &[], BUNDLE | BIND | NET | kind.flags),
+            in_process(bed, &bundle),
+            program(bed, kind),
+        ];
+        turns.extend(["runc", "crun", "youki"].map(|name| peer(bed, kind, name)));
+        both_spacings("peers", kind.name, &mut turns, args, report);
+    }
+    // The share that is the program's own start.
+    let mut turns = vec![spawn(bed, "true", &[], &[bed.rootfs.join("bin/true").to_str().unwrap()])];
+    for name in [env!("CARGO_BIN_EXE_hotcell"), "runc", "crun", "youki"] {
+        let short = Path::new(name).file_name().unwrap().to_string_lossy().into_owned();
+        let turn = spawn(bed, &format!("{short} --version"), &["true"], &[name, "--version"]);
+        turns.push(if is_installed(name) { turn } else { Turn::missing(turn.name, NOT_THERE) });
+    }
+    both_spacings("peers", "the programs themselves", &mut turns, args, report);
+}
+
+const NOT_THERE: &str = "not installed";
+
+fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+fn capabilities() -> [Capability; 3] {
+    [Capability::AuditWrite, Capability::Kill, Capability::NetBindService]
+}
+
+/// Writes the bundle and returns its directory.
+fn write_bundle(bed: &Bed, kind: &Kind, resources: bool) -> PathBuf {
+    let mut spec: Value = serde_json::from_str(include_str!("bundle.json")).unwrap();
+    spec["root"]["path"] = json!(bed.rootfs);
+    if kind.flags & LIMITS != 0 {
+        spec["linux"]["resources"]["memory"] = json!({ "limit": 128 << 20 });
+        spec["linux"]["resources"]["cpu"] = json!({ "quota": 50_000, "period": 100_000 });
+        spec["linux"]["resources"]["pids"] = json!({ "limit": 64 });
+    }
+    if kind.flags & SECCOMP != 0 {
+        let profile = Profile::hotcell();
+        let filter = profile.resolve(&capabilities(), Architecture::NATIVE, Kernel::running());
+        spec["linux"]["seccomp"] = serde_json::to_value(filter).unwrap();
+    }
+    if !resources {
+        spec["linux"]["resources"] = json!({});
+    }
+    let dir = bed.dir.path().join(format!("bundle-{}-{resources}", kind.flags));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("config.json"), serde_json::to_vec(&spec).unwrap()).unwrap();
+    dir
+}
+
+fn in_process<'a>(bed: &Bed, bundle: &Path) -> Turn<'a> {
+    let mut worker = Contender::start(&mut bed.worker(16));
+    let request = format!("bundle {}", bundle.display());
+    Turn::new(IN_PROCESS, &["floor"], move || worker.measure(&request))
+}
+
+/// The program, with the flags that come nearest to the bundle.
+fn program<'a>(bed: &Bed, kind: &Kind) -> Turn<'a> {
+    let options = bed.options();
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let mut words: Vec<String> =
+        [env!("CARGO_BIN_EXE_hotcell"), "run", "--rm", "--read-only"].map(str::to_owned).into();
+    words.extend(["--rootfs".to_owned(), path(&bed.rootfs)]);
+    words.extend(["--state-dir".to_owned(), path(&options.state_dir)]);
+    words.extend(["--data-dir".to_owned(), path(&options.data_dir)]);
+    words.extend(["--cgroup-parent".to_owned(), options.cgroup_parent]);
+    let mut more = vec!["--hostname", "bench", "--ulimit", "nofile=1024", "--cap-drop", "ALL"];
+    for capability in ["AUDIT_WRITE", "KILL", "NET_BIND_SERVICE"] {
+        more.extend(["--cap-add", capability]);
+    }
+    if kind.flags & SECCOMP == 0 {
+        more.extend(["--security-opt", "seccomp=unconfined"]);
+    }
+    if kind.flags & LIMITS != 0 {
+        more.extend(["--memory", "128m", "--cpus", "0.5", "--pids-limit", "64"]);
+    }
+    words.extend(more.into_iter().chain(["--", "/bin/true"]).map(str::to_owned));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    spawn(bed, PROGRAM, &["floor"], &words)
+}
+
+/// Executes a command from a small process and awaits its end.
+fn spawn<'a>(bed: &Bed, name: &str, against: &[&'static str], words: &[&str]) -> Turn<'a> {
+    let mut spawner = Contender::start(bed.tool().arg("spawn"));
+    let request = words.join("\t");
+    Turn::new(name, against, move || spawner.measure(&request)).peer()
+}
+
+/// Another runtime's `run`, or why this host can't have it.
+///
+/// A crun that knows no hybrid hosts gets the v2 tree at /sys/fs/cgroup, in a mount namespace of its
+/// own, and where it can't enforce the bundle's resources there, one without.
+fn peer<'a>(bed: &Bed, kind: &Kind, name: &'static str) -> Turn<'a> {
+    if !is_installed(name) {
+        return Turn::missing(format!("{name} run"), NOT_THERE);
+    }
+    let hybrid = !Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let moved = name == "crun" && hybrid;
+    let whole = Attempt { bed, name, moved, bundle: write_bundle(bed, kind, true) };
+    match whole.try_once() {
+        Ok(()) => whole.turn(format!("{name} run")),
+        Err(_) if kind.flags & LIMITS == 0 => {
+            let bare = Attempt { bundle: write_bundle(bed, kind, false), ..whole };
+            match bare.try_once() {
+                Ok(()) => bare.turn(format!("{name} run, no device filter")),
+                Err(why) => Turn::missing(format!("{name} run"), why),
+            }
+        }
+        Err(why) => Turn::missing(format!("{name} run"), why),
+    }
+}
+
+/// One way to run a peer.
+struct Attempt<'b> {
+    bed: &'b Bed,
+    name: &'static str,
+    /// Into a mount namespace where /sys/fs/cgroup is the v2 tree.
+    moved: bool,
+    bundle: PathBuf,
+}
+
+impl Attempt<'_> {
+    fn words(&self, id: &str) -> Vec<String> {
+        let root = self.bed.dir.path().join(self.name);
+        let words = ["--root", root.to_str().unwrap(), "run", "--bundle"];
+        let bundle = self.bundle.to_str().unwrap();
+        let all = [self.name].into_iter().chain(words).chain([bundle, id]);
+        all.map(str::to_owned).collect()
+    }
+
+    fn tool(&self) -> Command {
+        let mut tool = self.bed.tool();
+        if self.moved {
+            tool.arg("under-unified");
+        }
+        tool
+    }
+
+    /// The reason is the last line that it says.
+    fn try_once(&self) -> Result<(), String> {
+        let id = self.id(0);
+        let words = self.words(&id);
+        let mut command = match self.moved {
+            true => self.tool(),
+            false => Command::new("env"),
+        };
+        let output = command.args(&words).output().map_err(|error| error.to_string())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        self.remove(&id);
+        let text = String::from_utf8_lossy(&output.stderr);
+        Err(text.lines().last().unwrap_or("fails and says nothing").trim().to_owned())
+    }
+
+    fn id(&self, number: usize) -> String {
+        format!("hotcell-bench-{}-{}-{number}", self.name, std::process::id())
+    }
+
+    /// What a failed run has left.
+    fn remove(&self, id: &str) {
+        let root = self.bed.dir.path().join(self.name);
+        let mut delete = Command::new(self.name);
+        let _ = delete.arg("--root").arg(root).args(["delete", "--force", id]).output();
+        for tree in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            let _ = std::fs::remove_dir(tree.path().join(id));
+        }
+    }
+
+    fn turn<'a>(self, name: String) -> Turn<'a> {
+        let mut tool = self.tool();
+        if self.moved {
+            // The floor again, as the spawner, in the new namespace.
+            tool.arg(self.bed.tool().get_program());
+        }
+        let mut spawner = Contender::start(tool.arg("spawn"));
+        let words = self.words("ID").join("\t");
+        let id = self.id(0);
+        let mut number = 0;
+        let take = move || {
+            number += 1;
+            spawner.measure(&words.replace("\tID", &format!("\t{id}{number}")))
+        };
+        Turn::new(name, &[PROGRAM, IN_PROCESS], take).peer()
+    }
+}

@@ -1,0 +1,109 @@
+//! What was measured, as JSON lines for programs and as text for people.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::host::Busy;
+use super::measure::{Ratio, Turn, quantile};
+
+/// What a row is called, and how far apart its rounds were.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) spacing: Duration,
+}
+
+/// Prints what it is told at once.
+pub(crate) struct Report {
+    busy: Busy,
+}
+
+impl Report {
+    pub(crate) fn new() -> Report {
+        Report { busy: Busy::now() }
+    }
+
+    /// The first line of a run.
+    pub(crate) fn host(&mut self, host: &Value) {
+        println!("{host}");
+        for (name, value) in host["host"].as_object().into_iter().flatten() {
+            eprintln!("{name}: {}", value.as_str().unwrap_or_default());
+        }
+    }
+
+    /// The times of a row's contenders, in microseconds.
+    pub(crate) fn row(&mut self, row: Row, turns: &[Turn]) {
+        eprintln!("\n{}: {}, {}", row.group, row.name, spacing(row.spacing));
+        let (load, steal) = self.busy.since();
+        for turn in turns {
+            let name = &turn.name;
+            if let Some(why) = turn.why_missing() {
+                self.missing(row, name, why);
+                continue;
+            }
+            let base = |name: &&str| turns.iter().find(|turn| turn.name == *name);
+            let bases = turn.against.iter().filter_map(base).filter(|base| !base.times.is_empty());
+            let ratios: Vec<Ratio> =
+                bases.map(|base| Ratio::of(&turn.times, &base.times, &base.name)).collect();
+            let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|part| quantile(&turn.times, part));
+            let mut text = format!("  {name:<40} {p50:>9.0} {p90:>9.0} {p99:>9.0} µs");
+            for Ratio { to, p50, low, high, .. } in &ratios {
+                text += &format!("   {p50:.2} ({low:.2} to {high:.2}) x {to}");
+            }
+            eprintln!("{text}");
+            println!(
+                "{}",
+                json!({
+                    "group": row.group,
+                    "row": row.name,
+                    "spacing_ms": row.spacing.as_millis() as u64,
+                    "contender": name,
+                    "rounds": turn.times.len(),
+                    "p50_us": tenths(p50),
+                    "p90_us": tenths(p90),
+                    "p99_us": tenths(p99),
+                    "ratios": ratios.iter().map(ratio).collect::<Vec<_>>(),
+                    "load": load,
+                    "steal_percent": steal,
+                })
+            );
+        }
+    }
+
+    /// An empty cell.
+    pub(crate) fn missing(&mut self, row: Row, contender: &str, why: &str) {
+        eprintln!("  {contender:<40}         -: {why}");
+        let spacing = row.spacing.as_millis() as u64;
+        println!(
+            "{}",
+            json!({
+                "group": row.group, "row": row.name, "spacing_ms": spacing,
+                "contender": contender, "missing": why,
+            })
+        );
+    }
+}
+
+fn spacing(spacing: Duration) -> String {
+    match spacing.as_millis() {
+        0 => "back to back".to_owned(),
+        apart => format!("{apart} ms apart"),
+    }
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn ratio(ratio: &Ratio) -> Value {
+    let round = |value: f64| (value * 1000.0).round() / 1000.0;
+    json!({
+        "to": ratio.to,
+        "p50": round(ratio.p50),
+        "low": round(ratio.low),
+        "high": round(ratio.high),
+        "p99": round(ratio.p99),
+    })
+}
