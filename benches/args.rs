@@ -1,20 +1,46 @@
 //! What can be asked of a run on the command line.
 
 pub(crate) const USAGE: &str = "\
-scripts/bench [GROUP...] [--rounds N] [--spaced N] [--quick]
+scripts/bench [GROUP...] [--rounds N] [--spaced N] [--quick] [--drift SECONDS] [--record]
+  GROUP        of these, all by default:
+    start        cold starts against the floor: limits, network, filter
+    peers        runc, crun, youki and the program on one bundle
+    scale        the embedder's memory, live cells, mounts of the host
+    control      freeze, thaw, kill, close, a measurement, against bare system calls
+    throughput   starts a second with 1 to 32 in flight
+    memory       what an idle cell costs
+    containment  what filters, capabilities, masks and ids of its own add
+    contract     whole lives through the contract; measuring 200 idle cells
   --rounds N   measurements of each contender back to back [default: 200]
   --spaced N   ... and 80 ms apart [default: 40]
-  --quick      a fifth of both, and the smaller sizes only
-groups: start peers [default: all]";
+  --quick      a fifth of both, and smaller sizes
+  --drift S    throughput only: eight in flight for S seconds (60 or more), the first tenth against
+               the last
+  --record     write docs/performance.svg anew";
 
 /// What is compared with what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Group {
     Start,
     Peers,
+    Scale,
+    Control,
+    Throughput,
+    Memory,
+    Containment,
+    Contract,
 }
 
-const GROUPS: [(&str, Group); 2] = [("start", Group::Start), ("peers", Group::Peers)];
+const GROUPS: [(&str, Group); 8] = [
+    ("start", Group::Start),
+    ("peers", Group::Peers),
+    ("scale", Group::Scale),
+    ("control", Group::Control),
+    ("throughput", Group::Throughput),
+    ("memory", Group::Memory),
+    ("containment", Group::Containment),
+    ("contract", Group::Contract),
+];
 
 #[derive(Debug)]
 pub(crate) struct Args {
@@ -23,12 +49,16 @@ pub(crate) struct Args {
     pub(crate) rounds: usize,
     /// 80 ms apart.
     pub(crate) spaced: usize,
+    /// Smaller sizes only.
+    pub(crate) quick: bool,
+    /// Instead of the levels of throughput: one level for so many seconds.
+    pub(crate) drift: Option<usize>,
 }
 
 impl Args {
     pub(crate) fn parse(words: &[String]) -> Result<Args, String> {
-        let mut args = Args { groups: Vec::new(), rounds: 200, spaced: 40 };
-        let (mut rounds, mut spaced) = (None, None);
+        let mut groups = Vec::new();
+        let (mut rounds, mut spaced, mut drift, mut quick) = (None, None, None, false);
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut number = || {
@@ -39,18 +69,25 @@ impl Args {
             match word.as_str() {
                 "--rounds" => rounds = Some(number()?),
                 "--spaced" => spaced = Some(number()?),
-                "--quick" => (args.rounds, args.spaced) = (40, 8),
+                "--drift" => match number()? {
+                    seconds @ 60.. => drift = Some(seconds),
+                    few => return Err(format!("--drift wants 60 seconds or more, not {few}")),
+                },
+                "--quick" => quick = true,
                 name => match GROUPS.iter().find(|(known, _)| *known == name) {
-                    Some((_, group)) => args.groups.push(*group),
+                    Some((_, group)) => groups.push(*group),
                     None => return Err(format!("{name:?} is no group and no option")),
                 },
             }
         }
-        if args.groups.is_empty() {
-            args.groups = GROUPS.map(|(_, group)| group).to_vec();
+        if drift.is_some() && groups.is_empty() {
+            groups = vec![Group::Throughput];
         }
-        args.rounds = rounds.unwrap_or(args.rounds);
-        args.spaced = spaced.unwrap_or(args.spaced);
-        Ok(args)
+        if groups.is_empty() {
+            groups = GROUPS.map(|(_, group)| group).to_vec();
+        }
+        let default = if quick { (40, 8) } else { (200, 40) };
+        let (rounds, spaced) = (rounds.unwrap_or(default.0), spaced.unwrap_or(default.1));
+        Ok(Args { groups, rounds, spaced, quick, drift })
     }
 }

@@ -17,6 +17,10 @@ impl Contender {
         Contender { child, ask, answer }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The numbers that it answers with.
     pub(crate) fn ask(&mut self, request: &str) -> Result<Vec<f64>, String> {
         let ask = self.ask.as_mut().ok_or("has been let go")?;

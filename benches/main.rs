@@ -20,12 +20,21 @@
 
 mod args;
 mod bed;
+mod containment;
 mod contender;
+mod contract;
+mod control;
+mod freezing;
 mod host;
+mod likeness;
 mod measure;
+mod memory;
 mod peers;
+mod plot;
 mod report;
+mod scale;
 mod start;
+mod throughput;
 mod worker;
 
 use args::{Args, Group};
@@ -36,6 +45,8 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.first().map(String::as_str) {
         Some("--worker") => return worker::serve(words[1].parse().unwrap()),
+        Some("--plot") => return plot::draw(&words[1], &words[2]),
+        Some("--help" | "-h") => return println!("{}", args::USAGE),
         // `cargo test --benches` only wants to know that this builds and starts.
         Some("--test") => return,
         _ => {}
@@ -51,6 +62,12 @@ fn main() {
         match group {
             Group::Start => start::compare(&bed, &args, &mut report),
             Group::Peers => peers::compare(&bed, &args, &mut report),
+            Group::Scale => scale::compare(&bed, &args, &mut report),
+            Group::Control => control::compare(&bed, &args, &mut report),
+            Group::Throughput => throughput::compare(&bed, &args, &mut report),
+            Group::Memory => memory::compare(&bed, &args, &mut report),
+            Group::Containment => containment::compare(&bed, &args, &mut report),
+            Group::Contract => contract::compare(&bed, &args, &mut report),
         }
     }
 }

@@ -14,7 +14,7 @@ type Take<'a> = Box<dyn FnMut() -> Result<f64, String> + 'a>;
 pub(crate) struct Turn<'a> {
     pub(crate) name: String,
     /// The names of the contenders that its times are divided by.
-    pub(crate) against: Vec<&'static str>,
+    pub(crate) against: Vec<String>,
     take: Result<Take<'a>, String>,
     /// One who may be missing leaves an empty cell; without the others the run is worth nothing.
     may_miss: bool,
@@ -24,17 +24,24 @@ pub(crate) struct Turn<'a> {
 impl<'a> Turn<'a> {
     pub(crate) fn new(
         name: impl Into<String>,
-        against: &[&'static str],
+        against: &[&str],
         take: impl FnMut() -> Result<f64, String> + 'a,
     ) -> Turn<'a> {
         let take: Take<'a> = Box::new(take);
-        let (name, against) = (name.into(), against.to_vec());
-        Turn { name, against, take: Ok(take), may_miss: false, times: Vec::new() }
+        let against = against.iter().map(|name| (*name).to_owned()).collect();
+        Turn { name: name.into(), against, take: Ok(take), may_miss: false, times: Vec::new() }
     }
 
     /// One whom this host may lack.
     pub(crate) fn peer(self) -> Turn<'a> {
         Turn { may_miss: true, ..self }
+    }
+
+    /// One whose times were taken elsewhere.
+    pub(crate) fn taken(name: impl Into<String>, times: Vec<f64>) -> Turn<'a> {
+        let mut turn = Turn::new(name, &[], || Err("is not asked".to_owned()));
+        turn.times = times;
+        turn
     }
 
     /// An empty cell, and why it is empty.
@@ -75,9 +82,9 @@ pub(crate) fn interleave(turns: &mut [Turn], spacing: Duration, rounds: usize) {
 }
 
 pub(crate) fn quantile(times: &[f64], part: f64) -> f64 {
-    let mut sorted = times.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[((sorted.len() - 1) as f64 * part).round() as usize]
+    let mut times = times.to_vec();
+    let at = ((times.len() - 1) as f64 * part).round() as usize;
+    *times.select_nth_unstable_by(at, f64::total_cmp).1
 }
 
 /// One contender's times divided by another's.

@@ -117,7 +117,7 @@ fn program<'a>(bed: &Bed, kind: &Kind) -> Turn<'a> {
 }
 
 /// Executes a command from a small process and awaits its end.
-fn spawn<'a>(bed: &Bed, name: &str, against: &[&'static str], words: &[&str]) -> Turn<'a> {
+fn spawn<'a>(bed: &Bed, name: &str, against: &[&str], words: &[&str]) -> Turn<'a> {
     let mut spawner = Contender::start(bed.tool().arg("spawn"));
     let request = words.join("\t");
     Turn::new(name, against, move || spawner.measure(&request)).peer()

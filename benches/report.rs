@@ -43,7 +43,7 @@ impl Report {
                 self.missing(row, name, why);
                 continue;
             }
-            let base = |name: &&str| turns.iter().find(|turn| turn.name == *name);
+            let base = |name: &String| turns.iter().find(|turn| turn.name == *name);
             let bases = turn.against.iter().filter_map(base).filter(|base| !base.times.is_empty());
             let ratios: Vec<Ratio> =
                 bases.map(|base| Ratio::of(&turn.times, &base.times, &base.name)).collect();
@@ -72,6 +72,20 @@ impl Report {
         }
     }
 
+    /// Another kind of figure: its fields, and the same in words.
+    pub(crate) fn figure(&mut self, row: Row, contender: &str, fields: &Value, words: &str) {
+        let (load, steal) = self.busy.since();
+        let mut line = json!({
+            "group": row.group, "row": row.name, "contender": contender,
+            "load": load, "steal_percent": steal,
+        });
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            line[name] = value.clone();
+        }
+        eprintln!("{}: {:<38} {contender:<24} {words}", row.group, row.name);
+        println!("{line}");
+    }
+
     /// An empty cell.
     pub(crate) fn missing(&mut self, row: Row, contender: &str, why: &str) {
         eprintln!("  {contender:<40}         -: {why}");
@@ -93,11 +107,11 @@ fn spacing(spacing: Duration) -> String {
     }
 }
 
-fn tenths(value: f64) -> f64 {
+pub(crate) fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }
 
-fn ratio(ratio: &Ratio) -> Value {
+pub(crate) fn ratio(ratio: &Ratio) -> Value {
     let round = |value: f64| (value * 1000.0).round() / 1000.0;
     json!({
         "to": ratio.to,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::args::Args;
 use super::bed::Bed;
 use super::contender::Contender;
+use super::likeness;
 use super::measure::{Turn, interleave};
 use super::report::{Report, Row};
 use super::worker::flag::{BUNDLE, INIT, LIMITS, NET, PLAIN, SECCOMP};
@@ -18,6 +19,7 @@ const FLOOR: &str = "floor";
 const PLAIN_FLOOR: &str = "plain floor";
 
 pub(crate) fn compare(bed: &Bed, args: &Args, report: &mut Report) {
+    likeness::compare(bed, report);
     for limits in [LIMITS, 0] {
         for net in [NET, 0] {
             for filter in [SECCOMP, 0] {
@@ -39,12 +41,12 @@ fn name(flags: u32) -> String {
     .join(", ")
 }
 
-pub(crate) fn floor<'a>(bed: &Bed, name: &str, against: &[&'static str], flags: u32) -> Turn<'a> {
+pub(crate) fn floor<'a>(bed: &Bed, name: &str, against: &[&str], flags: u32) -> Turn<'a> {
     let mut floor = Contender::start(&mut bed.floor());
     Turn::new(name, against, move || floor.measure(&format!("start {flags}")))
 }
 
-pub(crate) fn hotcell<'a>(bed: &Bed, name: &str, against: &[&'static str], flags: u32) -> Turn<'a> {
+pub(crate) fn hotcell<'a>(bed: &Bed, name: &str, against: &[&str], flags: u32) -> Turn<'a> {
     let mut worker = Contender::start(&mut bed.worker(16));
     Turn::new(name, against, move || worker.measure(&format!("start {flags}")))
 }

@@ -1,17 +1,20 @@
 //! This library in a process of its own: answers requests as the floor does.
 //!
 //! ```text
-//! start FLAGS     one start of `true`: create, run, wait, close; its microseconds
-//! bundle DIR      the same with the specification of a bundle
+//! start FLAGS              one start of `true`: create, run, wait, close; its microseconds
+//! bundle DIR               the same with the specification of a bundle
+//! flood FLAGS MS THREADS   as many as THREADS threads get done in MS; all their times
+//! park FLAGS COUNT         starts cells that sleep; unpark ends them
 //! ```
 
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use hotcell::bundle::{CellConfig, Network, Seccomp};
 use hotcell::launch::Stdio;
-use hotcell::native::{Created, Instance};
+use hotcell::native::{Created, Instance, Running};
 use hotcell::oci_spec::runtime::Spec;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::bed::{fixture, options};
 
@@ -28,21 +31,44 @@ pub(crate) mod flag {
     pub(crate) const INIT: u32 = 512;
 }
 
+const TRUE: [&str; 1] = ["/bin/true"];
+pub(crate) const SLEEP: [&str; 2] = ["/bin/sleep", "3600"];
+
 pub(crate) fn serve(megabytes: usize) {
     let mut ballast = vec![0u8; megabytes << 20];
     ballast.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    allow_descriptors();
     let driver = Instance::open(options()).unwrap();
     let rootfs = fixture("busybox");
+    let mut parked = Vec::new();
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
-        match line.split_once(' ') {
-            Some(("start", flags)) => {
-                let config = config(&rootfs, flags.parse().unwrap(), "/bin/true");
+        let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        let number = |at| rest.split(' ').nth(at).unwrap().parse::<u32>().unwrap();
+        match word {
+            "start" => {
+                let config = config(&rootfs, number(0), &TRUE);
                 println!("{:.1}", life(|| driver.create(None, &config, None).unwrap()));
             }
-            Some(("bundle", dir)) => {
-                let spec = Spec::load(Path::new(dir).join("config.json")).unwrap();
+            "bundle" => {
+                let spec = Spec::load(Path::new(rest).join("config.json")).unwrap();
                 println!("{:.1}", life(|| driver.create_from_spec(None, spec, None).unwrap()));
+            }
+            "flood" => {
+                let config = config(&rootfs, number(0), &TRUE);
+                let time = Duration::from_millis(number(1).into());
+                let times = flood(&driver, &config, time, number(2));
+                let times: Vec<_> = times.iter().map(|time| format!("{time:.0}")).collect();
+                println!("{}", times.join(" "));
+            }
+            "park" => {
+                let config = config(&rootfs, number(0), &SLEEP);
+                parked.extend((0..number(1)).map(|_| park(&driver, &config)));
+                println!("0");
+            }
+            "unpark" => {
+                parked.drain(..).for_each(|cell| cell.close().unwrap());
+                println!("0");
             }
             _ => panic!("{line:?} is no request"),
         }
@@ -50,9 +76,16 @@ pub(crate) fn serve(megabytes: usize) {
     drop(ballast);
 }
 
+/// A cell holds about a dozen.
+pub(crate) fn allow_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let limit = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
+
 /// The cell that the floor's start of these flags is the price of.
-pub(crate) fn config(rootfs: &PathBuf, flags: u32, command: &str) -> CellConfig {
-    let mut config = CellConfig::new(rootfs, command.split(' '));
+pub(crate) fn config(rootfs: &Path, flags: u32, command: &[&str]) -> CellConfig {
+    let mut config = CellConfig::new(rootfs, command.iter().copied());
     let is = |flag| flags & flag != 0;
     config.init = is(flag::INIT);
     config.network = if is(flag::NET) { Network::None } else { Network::Host };
@@ -67,6 +100,10 @@ pub(crate) fn config(rootfs: &PathBuf, flags: u32, command: &str) -> CellConfig 
     config
 }
 
+pub(crate) fn park(driver: &Instance, config: &CellConfig) -> Running {
+    driver.create(None, config, None).unwrap().run(Stdio::default()).unwrap()
+}
+
 /// Create, run, wait, close.
 pub(crate) fn life(create: impl FnOnce() -> Created) -> f64 {
     let begun = Instant::now();
@@ -76,4 +113,19 @@ pub(crate) fn life(create: impl FnOnce() -> Created) -> f64 {
     let took = begun.elapsed();
     assert_eq!(outcome.exit.shell_code(), 0);
     took.as_secs_f64() * 1e6
+}
+
+fn flood(driver: &Instance, config: &CellConfig, time: Duration, threads: u32) -> Vec<f64> {
+    let end = Instant::now() + time;
+    let one = || {
+        let mut times = Vec::new();
+        while Instant::now() < end {
+            times.push(life(|| driver.create(None, config, None).unwrap()));
+        }
+        times
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
+        all.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
 }

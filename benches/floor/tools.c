@@ -75,7 +75,7 @@ static int run(char **command) {
 int among_mounts(int count, char **command) {
     char base[] = "/dev/shm/mountsXXXXXX";
     own_mounts();
-    if (!mkdtemp(base) || mount("tmpfs", base, "tmpfs", 0, 0)) die(base);
+    if (!mkdtemp(base) || (count && mount("tmpfs", base, "tmpfs", 0, 0))) die(base);
     for (int i = 1; i < count; i++) {
         char path[64];
         snprintf(path, 64, "%s/%d", base, i);
