@@ -13,10 +13,10 @@ scripts/bench [GROUP...] [--rounds N] [--spaced N] [--quick] [--drift SECONDS] [
     contract     whole lives through the contract; measuring 200 idle cells
   --rounds N   measurements of each contender back to back [default: 200]
   --spaced N   ... and 80 ms apart [default: 40]
-  --quick      a fifth of both, and smaller sizes
+  --quick      30 and 5, and smaller sizes
   --drift S    throughput only: eight in flight for S seconds (60 or more), the first tenth against
                the last
-  --record     write docs/performance.svg anew";
+  --record     write the figures of docs/performance.md and docs/performance.svg anew";
 
 /// What is compared with what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +86,7 @@ impl Args {
         if groups.is_empty() {
             groups = GROUPS.map(|(_, group)| group).to_vec();
         }
-        let default = if quick { (40, 8) } else { (200, 40) };
+        let default = if quick { (30, 5) } else { (200, 40) };
         let (rounds, spaced) = (rounds.unwrap_or(default.0), spaced.unwrap_or(default.1));
         Ok(Args { groups, rounds, spaced, quick, drift })
     }

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use super::measure::Took;
+
 pub(crate) struct Contender {
     child: Child,
     ask: Option<ChildStdin>,
@@ -35,9 +37,12 @@ impl Contender {
         }
     }
 
-    /// The one number that it answers with.
-    pub(crate) fn measure(&mut self, request: &str) -> Result<f64, String> {
-        self.ask(request)?.first().copied().ok_or_else(|| "answers nothing".to_owned())
+    /// The time and the CPU time that it answers with.
+    pub(crate) fn measure(&mut self, request: &str) -> Result<Took, String> {
+        match self.ask(request)?[..] {
+            [time, cpu] => Ok(Took { time, cpu: Some(cpu) }),
+            _ => Err("answers no two numbers".to_owned()),
+        }
     }
 }
 

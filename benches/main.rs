@@ -24,6 +24,7 @@ mod containment;
 mod contender;
 mod contract;
 mod control;
+mod figures;
 mod freezing;
 mod host;
 mod likeness;
@@ -34,6 +35,7 @@ mod plot;
 mod report;
 mod scale;
 mod start;
+mod tables;
 mod throughput;
 mod worker;
 
@@ -46,6 +48,7 @@ fn main() {
     match words.first().map(String::as_str) {
         Some("--worker") => return worker::serve(words[1].parse().unwrap()),
         Some("--plot") => return plot::draw(&words[1], &words[2]),
+        Some("--tables") => return tables::write(&words[1], &words[2]),
         Some("--help" | "-h") => return println!("{}", args::USAGE),
         // `cargo test --benches` only wants to know that this builds and starts.
         Some("--test") => return,

@@ -2,13 +2,27 @@
 
 use std::time::Duration;
 
-/// Rounds that warm the caches and do not count.
-const WARM_UP: usize = 5;
+/// Rounds that warm the caches and do not count, back to back and apart: those come after.
+const WARM_UP: [usize; 2] = [5, 1];
 
 /// How often the rounds are drawn again for an interval.
 const DRAWS: usize = 500;
 
-type Take<'a> = Box<dyn FnMut() -> Result<f64, String> + 'a>;
+/// What one measurement took, in microseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Took {
+    pub(crate) time: f64,
+    /// CPU time of the contender and of the processes that it awaited, where it knows that.
+    pub(crate) cpu: Option<f64>,
+}
+
+impl From<f64> for Took {
+    fn from(time: f64) -> Took {
+        Took { time, cpu: None }
+    }
+}
+
+type Take<'a> = Box<dyn FnMut() -> Result<Took, String> + 'a>;
 
 /// One contender of a row.
 pub(crate) struct Turn<'a> {
@@ -19,17 +33,25 @@ pub(crate) struct Turn<'a> {
     /// One who may be missing leaves an empty cell; without the others the run is worth nothing.
     may_miss: bool,
     pub(crate) times: Vec<f64>,
+    pub(crate) cpu: Vec<f64>,
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn new(
+    pub(crate) fn new<T: Into<Took>>(
         name: impl Into<String>,
         against: &[&str],
-        take: impl FnMut() -> Result<f64, String> + 'a,
+        mut take: impl FnMut() -> Result<T, String> + 'a,
     ) -> Turn<'a> {
-        let take: Take<'a> = Box::new(take);
+        let take: Take<'a> = Box::new(move || take().map(Into::into));
         let against = against.iter().map(|name| (*name).to_owned()).collect();
-        Turn { name: name.into(), against, take: Ok(take), may_miss: false, times: Vec::new() }
+        Turn {
+            name: name.into(),
+            against,
+            take: Ok(take),
+            may_miss: false,
+            times: Vec::new(),
+            cpu: Vec::new(),
+        }
     }
 
     /// One whom this host may lack.
@@ -39,7 +61,7 @@ impl<'a> Turn<'a> {
 
     /// One whose times were taken elsewhere.
     pub(crate) fn taken(name: impl Into<String>, times: Vec<f64>) -> Turn<'a> {
-        let mut turn = Turn::new(name, &[], || Err("is not asked".to_owned()));
+        let mut turn = Turn::new(name, &[], || Err::<f64, _>("is not asked".to_owned()));
         turn.times = times;
         turn
     }
@@ -47,7 +69,7 @@ impl<'a> Turn<'a> {
     /// An empty cell, and why it is empty.
     pub(crate) fn missing(name: impl Into<String>, why: impl Into<String>) -> Turn<'a> {
         let (name, take) = (name.into(), Err(why.into()));
-        Turn { name, against: Vec::new(), take, may_miss: true, times: Vec::new() }
+        Turn { name, against: Vec::new(), take, may_miss: true, times: Vec::new(), cpu: Vec::new() }
     }
 
     pub(crate) fn why_missing(&self) -> Option<&str> {
@@ -57,7 +79,10 @@ impl<'a> Turn<'a> {
     fn take(&mut self, counts: bool) {
         let Ok(take) = &mut self.take else { return };
         match take() {
-            Ok(time) if counts => self.times.push(time),
+            Ok(took) if counts => {
+                self.times.push(took.time);
+                self.cpu.extend(took.cpu);
+            }
             Ok(_) => {}
             Err(why) if self.may_miss => self.take = Err(why),
             Err(why) => panic!("{}: {why}", self.name),
@@ -69,13 +94,15 @@ impl<'a> Turn<'a> {
 pub(crate) fn interleave(turns: &mut [Turn], spacing: Duration, rounds: usize) {
     for turn in turns.iter_mut() {
         turn.times.clear();
+        turn.cpu.clear();
     }
-    for round in 0..rounds + WARM_UP {
+    let warm_up = WARM_UP[usize::from(!spacing.is_zero())];
+    for round in 0..rounds + warm_up {
         for at in 0..turns.len() {
             let turn = &mut turns[(at + round) % turns.len()];
             if turn.take.is_ok() {
                 std::thread::sleep(spacing);
-                turn.take(round >= WARM_UP);
+                turn.take(round >= warm_up);
             }
         }
     }

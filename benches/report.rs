@@ -45,12 +45,20 @@ impl Report {
             }
             let base = |name: &String| turns.iter().find(|turn| turn.name == *name);
             let bases = turn.against.iter().filter_map(base).filter(|base| !base.times.is_empty());
-            let ratios: Vec<Ratio> =
-                bases.map(|base| Ratio::of(&turn.times, &base.times, &base.name)).collect();
+            let ratios: Vec<(Ratio, Option<Ratio>)> = bases
+                .map(|base| {
+                    let both = !turn.cpu.is_empty() && !base.cpu.is_empty();
+                    let cpu = both.then(|| Ratio::of(&turn.cpu, &base.cpu, &base.name));
+                    (Ratio::of(&turn.times, &base.times, &base.name), cpu)
+                })
+                .collect();
             let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|part| quantile(&turn.times, part));
             let mut text = format!("  {name:<40} {p50:>9.0} {p90:>9.0} {p99:>9.0} µs");
-            for Ratio { to, p50, low, high, .. } in &ratios {
+            for (Ratio { to, p50, low, high, .. }, cpu) in &ratios {
                 text += &format!("   {p50:.2} ({low:.2} to {high:.2}) x {to}");
+                if let Some(Ratio { p50, .. }) = cpu {
+                    text += &format!(", {p50:.2} x its CPU time");
+                }
             }
             eprintln!("{text}");
             println!(
@@ -64,7 +72,8 @@ impl Report {
                     "p50_us": tenths(p50),
                     "p90_us": tenths(p90),
                     "p99_us": tenths(p99),
-                    "ratios": ratios.iter().map(ratio).collect::<Vec<_>>(),
+                    "cpu_p50_us": (!turn.cpu.is_empty()).then(|| tenths(quantile(&turn.cpu, 0.5))),
+                    "ratios": ratios.iter().map(with_cpu).collect::<Vec<_>>(),
                     "load": load,
                     "steal_percent": steal,
                 })
@@ -109,6 +118,15 @@ fn spacing(spacing: Duration) -> String {
 
 pub(crate) fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
+}
+
+/// That of the times, with that of the CPU times in it.
+fn with_cpu((time, cpu): &(Ratio, Option<Ratio>)) -> Value {
+    let mut value = ratio(time);
+    if let Some(cpu) = cpu {
+        value["cpu"] = ratio(cpu);
+    }
+    value
 }
 
 pub(crate) fn ratio(ratio: &Ratio) -> Value {

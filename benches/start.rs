@@ -83,8 +83,9 @@ fn plain(bed: &Bed, args: &Args, report: &mut Report) {
         ("... v2 cgroup", 1 | 2 | 4 | 8 | 16),
         ("... limits", 1 | 2 | 4 | 8 | 16 | 32),
     ];
-    let base = ROWS[0].0;
-    let mut turns = ROWS.map(|(name, flags)| floor(bed, name, &[base], flags));
+    let base = [ROWS[0].0];
+    let mut turns =
+        ROWS.map(|(name, flags)| floor(bed, name, if flags == 0 { &[] } else { &base }, flags));
     both_spacings("start", "parts of the plain floor", &mut turns, args, report);
 }
 

@@ -1,7 +1,8 @@
 //! This library in a process of its own: answers requests as the floor does.
 //!
 //! ```text
-//! start FLAGS              one start of `true`: create, run, wait, close; its microseconds
+//! start FLAGS              one start of `true`: create, run, wait, close; its microseconds, and those
+//!                          of CPU time, its cell's included
 //! bundle DIR               the same with the specification of a bundle
 //! flood FLAGS MS THREADS   as many as THREADS threads get done in MS; all their times
 //! park FLAGS COUNT         starts cells that sleep; unpark ends them
@@ -14,6 +15,8 @@ use hotcell::bundle::{CellConfig, Network, Seccomp};
 use hotcell::launch::Stdio;
 use hotcell::native::{Created, Instance, Running};
 use hotcell::oci_spec::runtime::Spec;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::bed::{fixture, options};
@@ -48,11 +51,11 @@ pub(crate) fn serve(megabytes: usize) {
         match word {
             "start" => {
                 let config = config(&rootfs, number(0), &TRUE);
-                println!("{:.1}", life(|| driver.create(None, &config, None).unwrap()));
+                tell(|| life(|| driver.create(None, &config, None).unwrap()));
             }
             "bundle" => {
                 let spec = Spec::load(Path::new(rest).join("config.json")).unwrap();
-                println!("{:.1}", life(|| driver.create_from_spec(None, spec, None).unwrap()));
+                tell(|| life(|| driver.create_from_spec(None, spec, None).unwrap()));
             }
             "flood" => {
                 let config = config(&rootfs, number(0), &TRUE);
@@ -74,6 +77,21 @@ pub(crate) fn serve(megabytes: usize) {
         }
     }
     drop(ballast);
+}
+
+fn tell(life: impl FnOnce() -> f64) {
+    let before = cpu_time();
+    let took = life();
+    println!("{took:.1} {:.1}", cpu_time() - before);
+}
+
+/// Of this process and of those that it awaited, in microseconds.
+fn cpu_time() -> f64 {
+    let both = [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN].map(|who| {
+        let usage = getrusage(who).unwrap();
+        (usage.user_time() + usage.system_time()).num_microseconds() as f64
+    });
+    both.iter().sum()
 }
 
 /// A cell holds about a dozen.

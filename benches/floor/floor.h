@@ -38,6 +38,7 @@ extern char place[64];   /* a temporary directory on a tmpfs, on which the child
 extern int hybrid;       /* v1 controllers beside the v2 tree */
 
 double now(void);
+double cpu_time(void); /* of this process and those it awaited, in microseconds */
 void die(const char *what) __attribute__((noreturn));
 
 /* root.c: the child's mounts. */

@@ -3,7 +3,7 @@
  *
  *   floor serve ROOTFS FILTER    answers requests, one a line:
  *       start FLAGS              does one start; answers with its microseconds, from before the first
- *                                system call to after the last removal
+ *                                system call to after the last removal, and those of CPU time
  *       flood FLAGS MS WORKERS   as many as WORKERS processes get done in MS; all their times
  *       park FLAGS COUNT         starts cells that sleep; unpark ends them
  *   floor load ROUNDS            loads the system call filter on standard input
@@ -14,6 +14,8 @@
  * ROOTFS holds static bin/true and bin/sleep and empty proc, sys, dev. FILTER is a file of system
  * call filter instructions. */
 #include "floor.h"
+
+#include <sys/resource.h>
 
 const char *root;
 char place[64] = "/dev/shm/floorXXXXXX";
@@ -30,12 +32,26 @@ void die(const char *what) {
     _exit(99);
 }
 
+double cpu_time(void) {
+    struct rusage own, others;
+    getrusage(RUSAGE_SELF, &own), getrusage(RUSAGE_CHILDREN, &others);
+    struct timeval all[] = {own.ru_utime, own.ru_stime, others.ru_utime, others.ru_stime};
+    double sum = 0;
+    for (int i = 0; i < 4; i++) sum += all[i].tv_sec * 1e6 + all[i].tv_usec;
+    return sum;
+}
+
+static void measured(int flags, int number) {
+    double before = cpu_time(), took = start(flags, number);
+    printf("%.1f %.1f\n", took, cpu_time() - before);
+}
+
 static int serve(void) {
     char line[256];
     int flags, first, second, number = 0;
     while (fgets(line, sizeof line, stdin)) {
         if (sscanf(line, "start %d", &flags) == 1)
-            printf("%.1f\n", start(flags, number++));
+            measured(flags, number++);
         else if (sscanf(line, "flood %d %d %d", &flags, &first, &second) == 3)
             start_flood(flags, first, second);
         else if (sscanf(line, "park %d %d", &flags, &first) == 2)

@@ -48,14 +48,14 @@ int spawn(void) {
             argv[count++] = word;
         argv[count] = 0;
         pid_t pid;
-        double start = now();
+        double cpu = cpu_time(), start = now();
         if (posix_spawnp(&pid, argv[0], &actions, 0, argv, environ) || waitpid(pid, &status, 0) < 0)
             status = -1;
         double took = now() - start;
         if (status)
             printf("failed with status %d\n", status);
         else
-            printf("%.1f\n", took);
+            printf("%.1f %.1f\n", took, cpu_time() - cpu);
         fflush(stdout);
     }
     return 0;
