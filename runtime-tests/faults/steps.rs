@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use hotcell::bundle::Bundle;
-use hotcell::cgroup::View;
+use hotcell::cgroup::{Controller, View};
 use hotcell::fault::{Action, Fault, KINDS_OF_STEPS, Point};
 use hotcell::launch::{self, Place, Stdio, Step, compile};
 use hotcell::native::{Created, Error, Instance};
@@ -78,8 +78,12 @@ fn steps(bed: &Bed, driver: &Instance, created: &Created) -> Vec<Step> {
     let (instance, cell) = (driver.id(), created.name().as_str());
     let hierarchies = driver.hierarchies();
     let leaf = format!("{}/{instance}-{cell}", bed.options().cgroup_parent);
+    let limits = created.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let counted = limits.and_then(|limits| limits.pids().as_ref()).is_some_and(|p| p.limit() > 0);
+    let joined = |controller: &Controller| *controller != Controller::Pids || counted;
+    let joins: Vec<_> = hierarchies.v1.keys().copied().filter(joined).collect();
     let view = |name, mount: &PathBuf| View { name, path: mount.join(&leaf) };
-    let v1 = hierarchies.v1.iter().map(|(controller, mount)| view(controller.v1_name(), mount));
+    let v1 = joins.iter().map(|controller| view(controller.v1_name(), &hierarchies.v1[controller]));
     let views = match hierarchies.is_hybrid() {
         true => v1.chain([view("unified", &hierarchies.unified)]).collect(),
         false => vec![view("", &hierarchies.unified)],
@@ -87,9 +91,8 @@ fn steps(bed: &Bed, driver: &Instance, created: &Created) -> Vec<Step> {
     let bundle = tempfile::tempdir_in(bed.path("")).unwrap();
     let bundle = Bundle::create(bundle.path(), created.spec().clone()).unwrap();
     let place = Place {
-        scratch: bed.path("state").join(instance).join(cell),
         disk: Some(bed.path("data").join(instance).join(cell)),
-        joins: hierarchies.v1.keys().copied().collect(),
+        joins: joins.clone(),
         views,
         null_streams: [true; 3],
     };

@@ -72,7 +72,9 @@ impl Telling {
             Ok(instance) => instance,
             Err(error) => return note("open", &error),
         };
-        let created = instance.create(Some("cell".parse().unwrap()), &self.config(), None);
+        let bundle = tempfile::tempdir().unwrap();
+        let keep = bundle.path().join("bundle");
+        let created = instance.create(Some("cell".parse().unwrap()), &self.config(), Some(&keep));
         let mut stdio = Stdio::default();
         stdio.stdout = Stream::Fd(out);
         match created.map(|created| created.run(stdio)) {
