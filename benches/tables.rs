@@ -37,7 +37,9 @@ pub(crate) fn write(figures: &str, page: &str) {
 
 fn tables(figures: &Figures) -> String {
     let [host, versions] = figures.about();
-    let mut out = format!("{host}\n{versions}\n");
+    let mut out = format!(
+        "{host}\n{versions}\n\n![Ratios of medians with their intervals](performance.svg)\n"
+    );
     ratios(figures, &mut out);
     throughput(figures, &mut out);
     memory(figures, &mut out);
