@@ -1,6 +1,7 @@
 //! A contender in a process of its own, behind a pair of pipes: a request and its answer are a line.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::measure::Took;
@@ -13,6 +14,8 @@ pub(crate) struct Contender {
 
 impl Contender {
     pub(crate) fn start(command: &mut Command) -> Contender {
+        // Ctrl-C is for the run alone: whoever is left then sees its input end, and cleans up.
+        command.process_group(0);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let ask = child.stdin.take();
         let answer = BufReader::new(child.stdout.take().unwrap());
