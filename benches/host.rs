@@ -14,13 +14,15 @@ pub(crate) fn describe() -> Value {
     let unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let version = |program| first_line(program, &["--version"]).unwrap_or("not installed".into());
     let commit = first_line("git", &["describe", "--always", "--dirty"]).unwrap_or_default();
+    let hotcell = format!("{} {commit}", env!("CARGO_PKG_VERSION"));
+    let hotcell = hotcell.trim_end();
     json!({ "host": {
         "date": first_line("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_default(),
         "kernel": format!("{} {}", read("/proc/sys/kernel/osrelease"), std::env::consts::ARCH),
         "cpu": cpu,
         "cgroups": if unified { "unified" } else { "hybrid" },
         "load": read("/proc/loadavg"),
-        "hotcell": [env!("CARGO_PKG_VERSION"), &commit].join(" ").trim_end(),
+        "hotcell": hotcell,
         "runc": version("runc"),
         "crun": version("crun"),
         "youki": version("youki"),
