@@ -74,6 +74,8 @@ int main(int argc, char **argv) {
     if (strcmp(what, "serve") || argc != 4) return 2;
     root = argv[2];
     umask(0);
+    /* Whoever asked may go before the answer; what was made is removed all the same. */
+    signal(SIGPIPE, SIG_IGN);
     hybrid = access("/sys/fs/cgroup/cgroup.controllers", F_OK) != 0;
     if (!mkdtemp(place)) die("mkdtemp");
     root_prepare();
