@@ -12,6 +12,7 @@ pub fn tests() -> Vec<Test> {
         test!(files_stay_readable),
         test!(every_row_of_the_contract_names_its_test),
         test!(every_row_about_the_task_names_its_test),
+        test!(every_row_about_a_fault_names_its_test),
     ]
 }
 
@@ -97,10 +98,27 @@ fn every_row_of_the_contract_names_its_test(_: &Bed) {
 }
 
 fn every_row_about_the_task_names_its_test(_: &Bed) {
-    let (page, sources) = (page("process.md"), sources());
-    let is_row = |line: &&str| line.starts_with("| ") && !line.ends_with("| test |");
-    let rows: Vec<_> = page.lines().filter(is_row).collect();
-    assert!(rows.len() > 20, "{rows:?}");
+    every_row_names_its_test("process.md", 20);
+}
+
+fn every_row_about_a_fault_names_its_test(_: &Bed) {
+    every_row_names_its_test("faults.md", 12);
+}
+
+/// The rows of the tables that have a column for it.
+fn every_row_names_its_test(name: &str, least: usize) {
+    let (page, sources) = (page(name), sources());
+    let mut rows = Vec::new();
+    let mut has_column = false;
+    for line in page.lines() {
+        match line {
+            _ if line.ends_with("| test |") => has_column = true,
+            _ if line.starts_with("| ") && has_column => rows.push(line),
+            _ if !line.starts_with('|') => has_column = false,
+            _ => {}
+        }
+    }
+    assert!(rows.len() > least, "{rows:?}");
     for row in rows {
         let last = row.trim_end_matches(" |").rsplit('|').next().unwrap();
         let names: Vec<_> = last.split('`').filter(|part| part.contains("::")).collect();

@@ -95,7 +95,7 @@ fn a_missing_cgroup_tree_is_told(bed: &Bed) {
 }
 
 fn a_missing_proc_is_told(bed: &Bed) {
-    let words = ["/proc/self/mountinfo", "No such file or directory"];
+    let words = ["is /proc mounted?", "No such file or directory"];
     refused(bed, "umount -l /proc", &[], &words, &["/proc/self/mountinfo"]);
 }
 

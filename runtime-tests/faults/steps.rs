@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::scenes::scenes;
 use crate::bed::Bed;
+use crate::host::soak;
 use crate::snapshot::Snapshot;
 use crate::{Test, test};
 
@@ -40,8 +41,10 @@ fn a_step_that_fails_is_named_and_leaves_nothing(bed: &Bed) {
             };
             let errno = if number % 2 == 0 { Errno::NOMEM } else { Errno::PERM };
             is_about(&failed(Action::Fail(errno)), number as usize, step, steps.len(), errno);
-            let killed = failed(Action::Kill).to_string();
-            assert_eq!(killed, "the cell died during set-up: exit code 99", "{scene}, {step}");
+            if soak() || number % 5 == 0 {
+                let killed = failed(Action::Kill).to_string();
+                assert_eq!(killed, "the cell died during set-up: exit code 99", "{scene}, {step}");
+            }
             before.compare(bed).unwrap_or_else(|left| panic!("{scene}, step {number}: {left}"));
         }
         kinds.extend(steps.iter().map(kind));

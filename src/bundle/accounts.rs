@@ -223,7 +223,15 @@ impl Root {
         // The very file that was looked at, whatever has its name by now.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = open(format!("/proc/self/fd/{}", place.as_raw_fd()), flags, Mode::empty());
-        Ok(Some(File::from(file.map_err(failed)?)))
+        let file = file.map_err(|errno| match errno {
+            // The file is there, or it would not have been found.
+            Errno::NOENT => {
+                let op = "open (through /proc/self/fd: is /proc mounted?) the root's";
+                Error::Io { op, path: path.into(), source: errno.into() }
+            }
+            errno => failed(errno),
+        })?;
+        Ok(Some(File::from(file)))
     }
 
     fn find(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -251,7 +259,15 @@ fn malformed(path: &str, at: usize) -> Error {
 }
 
 fn io_error(path: &Path, source: impl Into<io::Error>) -> Error {
-    Error::Io { op: "read the root's", path: path.to_owned(), source: source.into() }
+    let source = source.into();
+    let op = match Errno::from_io_error(&source) {
+        Some(Errno::NOSYS) => {
+            "openat2 (hotcell needs Linux 5.14; on a newer one a system call filter around this \
+             process refuses the call) of the root's"
+        }
+        _ => "read the root's",
+    };
+    Error::Io { op, path: path.to_owned(), source }
 }
 
 #[cfg(test)]
