@@ -76,12 +76,12 @@ fn limit(most: Option<u64>) {
 /// Stories with ever more descriptors, until there are enough.
 pub fn play(options: Options) {
     // What is opened once in the life of a process is open.
-    TELLINGS.iter().for_each(|telling| drop(telling.tell_from(options.clone(), || ())));
+    TELLINGS.iter().for_each(|telling| drop(telling.tell(options.clone(), || ())));
     for telling in TELLINGS {
         let before = open_now();
         let enough = (1..80).find(|more| {
             let squeeze = || limit(Some(all_open() + more));
-            let troubles = telling.tell_from(options.clone(), squeeze);
+            let troubles = telling.tell(options.clone(), squeeze);
             limit(None);
             troubles.iter().for_each(|trouble| about_descriptors(trouble, *more));
             assert_eq!(open_now(), before, "{telling:?} with {more}: {troubles:?}");

@@ -46,7 +46,7 @@ pub fn play(options: Options) {
                 let data = std::ffi::CString::new(format!("mode=700,{option}={bytes}")).unwrap();
                 let flags = MountFlags::empty();
                 mount("tmpfs", &options.state_dir, "tmpfs", flags, data.as_c_str()).unwrap();
-                let troubles = telling.tell_from(options.clone(), || ());
+                let troubles = telling.tell(options.clone(), || ());
                 let about = |text: &str| text.contains("No space left on device");
                 match troubles.first() {
                     Some(first) => assert!(about(&first.text), "{kind} {room}: {troubles:?}"),

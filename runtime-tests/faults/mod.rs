@@ -6,6 +6,8 @@
 
 mod descriptors;
 mod full;
+#[cfg(feature = "fault-injection")]
+mod grave;
 mod host;
 mod kernel;
 #[cfg(feature = "fault-injection")]

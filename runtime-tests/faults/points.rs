@@ -9,7 +9,8 @@ use hotcell::native::{Instance, Options};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
-use super::story::{TELLINGS, Telling, Trouble, bury, chain};
+use super::grave::bury;
+use super::story::{TELLINGS, Telling, Trouble, chain};
 use crate::bed::{Bed, script};
 use crate::embedder::player;
 use crate::host::soak;
@@ -180,7 +181,7 @@ fn tell(bed: &Bed, telling: Telling, before: Before, fault: Fault) -> Option<Vec
     }
     let umask = (before == Umask).then(|| rustix::process::umask(Mode::from_raw_mode(0o077)));
     let armed = fault.arm();
-    let troubles = telling.tell(bed);
+    let troubles = telling.tell(bed.options(), || ());
     umask.map(rustix::process::umask);
     armed.struck().then_some(troubles)
 }

@@ -2,7 +2,6 @@
 //! once through the contract.
 
 use std::error::Error as StdError;
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use hotcell::launch::{Stdio, Stream};
 use hotcell::native::{Instance, NativeDriver, Options};
 use rustix::process::Signal;
 
-use crate::bed::{Bed, cgroup_dirs, script};
+use crate::bed::script;
 use crate::contract::tools::{background, on_runtime};
 use crate::host::fixture;
 
@@ -41,13 +40,9 @@ pub const TELLINGS: [Telling; 4] = [
 ];
 
 impl Telling {
-    /// Tells it: what went wrong, in order.
-    pub fn tell(self, bed: &Bed) -> Vec<Trouble> {
-        self.tell_from(bed.options(), || ())
-    }
-
-    /// The same in these places, `begin` first, when there is a runtime for those who need one.
-    pub fn tell_from(self, options: Options, begin: impl FnOnce()) -> Vec<Trouble> {
+    /// Tells it in these places, `begin` first when there is a runtime for those who need one: what went
+    /// wrong, in order.
+    pub fn tell(self, options: Options, begin: impl FnOnce()) -> Vec<Trouble> {
         let mut troubles = Vec::new();
         // Open from here on: the story is about the driver's descriptors.
         let out = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
@@ -75,8 +70,7 @@ impl Telling {
         let bundle = tempfile::tempdir().unwrap();
         let keep = bundle.path().join("bundle");
         let created = instance.create(Some("cell".parse().unwrap()), &self.config(), Some(&keep));
-        let mut stdio = Stdio::default();
-        stdio.stdout = Stream::Fd(out);
+        let stdio = Stdio { stdout: Stream::Fd(out), ..Stdio::default() };
         match created.map(|created| created.run(stdio)) {
             Err(error) => note("create", &error),
             Ok(Err(error)) => note("run", &error),
@@ -182,28 +176,4 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
         cause = error.source();
     }
     text
-}
-
-/// What a killed driver with a cell has left.
-pub fn bury(bed: &Bed) {
-    let Options { state_dir, data_dir, cgroup_parent, .. } = bed.options();
-    drop(bed.driver());
-    let id = "0123456789ab";
-    for dir in [state_dir.join("ids"), state_dir.join(id).join("cell"), data_dir.join(id)] {
-        fs::create_dir_all(dir).unwrap();
-    }
-    for dir in [&data_dir, &state_dir.join("ids")] {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-        fs::set_permissions(dir, mode).unwrap();
-    }
-    let data = data_dir.display();
-    let record = format!(r#"{{"cgroup_parent":"{cgroup_parent}","data_dir":"{data}"}}"#);
-    fs::write(state_dir.join(id).join(".instance.json"), record).unwrap();
-    fs::write(state_dir.join(id).join("draft"), "").unwrap();
-    fs::write(state_dir.join(id).join("cell/config.json"), "{}").unwrap();
-    std::os::unix::fs::symlink(id, state_dir.join("ids/7")).unwrap();
-    fs::write(state_dir.join(format!(".made-{cgroup_parent}")), "").unwrap();
-    for parent in cgroup_dirs() {
-        fs::create_dir_all(parent.join(format!("{id}-cell"))).unwrap();
-    }
 }
