@@ -142,7 +142,7 @@ fn every_point_that_fails_is_told_and_leaves_nothing(bed: &Bed) {
                 let told = troubles.iter().any(|t| ["close", "leave"].contains(&t.phase));
                 // What was told, and a grave that could not be emptied, are the next driver's.
                 // So is the file of a name whose lock nobody could ask for.
-                let owed = told || before == Grave || says == ["nothing"] || point == Point::Lock;
+                let owed = told || before == Grave || point == Point::Lock;
                 let clean = |when| {
                     let left = empty.compare(bed);
                     left.unwrap_or_else(|left| panic!("{place}, {when}: {troubles:?}: {left}"));
