@@ -67,7 +67,7 @@ fn one_sweep_is_enough_wherever_the_embedder_was_killed(bed: &Bed) {
     let missed = Point::ALL.iter().filter(|point| !tally.kills.contains_key(point.name()));
     let missed: Vec<_> = missed.filter(|point| **point != Point::InitStep).collect();
     assert!(missed.is_empty(), "never killed at {missed:?}");
-    assert_eq!(tally.stages.len(), STAGES.len(), "only in the stages {:?}", tally.stages);
+    assert!(!soak() || tally.stages.len() == STAGES.len(), "only in stages {:?}", tally.stages);
 }
 
 /// What an embedder leaves that is killed while its cells run.

@@ -61,7 +61,7 @@ const ROWS: [Row; 63] = [
     (Point::InstanceRemoval, Grave, &["leave: remove", "nothing"]),
     (Point::DataDirectoryRemoval, Empty, &["nothing"]),
     (Point::SweepRemoval, Grave, &["nothing"]),
-    (Point::InstanceList, Empty, &["leave: list"]),
+    (Point::InstanceList, Empty, &["leave: list", "nothing"]),
     (Point::LayerDirectory, Empty, &["create: make"]),
     (Point::LayerMode, Empty, &["create: take the mode of"]),
     (Point::IdsLink, Empty, &["create: make"]),

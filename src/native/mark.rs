@@ -53,11 +53,12 @@ fn remove(mark: &Path) -> Result<(), Error> {
 /// Removes the parents of drivers that were killed, unless other drivers are there; each is nobody's
 /// now, or its driver is about to make it anew.
 pub(super) fn sweep(state_dir: &Path, hierarchies: &Hierarchies) {
-    if !matches!(has_instances(state_dir), Ok(false)) {
-        return;
-    }
-    for name in parents(state_dir) {
-        take_back(state_dir, hierarchies, &name);
+    match has_instances(state_dir) {
+        Ok(true) => {}
+        Ok(false) => {
+            parents(state_dir).iter().for_each(|name| take_back(state_dir, hierarchies, name));
+        }
+        Err(error) => tracing::warn!(%error, "looking for cgroups above the cells of no driver"),
     }
 }
 
