@@ -118,6 +118,8 @@ pub fn play_processes(options: Options) {
         None => (hierarchies.unified.join(&options.cgroup_parent), "0"),
     };
     let start = || instance.create(None, &script("exit 0"), None).unwrap().run(Stdio::default());
+    // The first start of a process takes a thread for a moment.
+    start().unwrap().close().unwrap();
     std::fs::write(dir.join("pids.max"), most).unwrap();
     let error = chain(&start().unwrap_err());
     assert!(error.contains("clone3 (a limit on processes was reached)"), "{error}");

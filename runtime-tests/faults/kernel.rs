@@ -27,7 +27,7 @@ enum Without {
 
 use Without::{Refused, Works};
 
-const CALLS: [(&str, i64, Without); 16] = [
+const CALLS: [(&str, i64, Without); 18] = [
     ("clone3", libc::SYS_clone3, Refused),
     ("memfd_create", libc::SYS_memfd_create, Refused),
     ("execveat", libc::SYS_execveat, Refused),
@@ -40,6 +40,8 @@ const CALLS: [(&str, i64, Without); 16] = [
     ("move_mount", libc::SYS_move_mount, Refused),
     ("mount_setattr", libc::SYS_mount_setattr, Refused),
     ("pivot_root", libc::SYS_pivot_root, Refused),
+    ("setns", libc::SYS_setns, Refused),
+    ("unshare", libc::SYS_unshare, Refused),
     ("bpf", libc::SYS_bpf, Refused),
     ("seccomp", libc::SYS_seccomp, Refused),
     ("pidfd_open", libc::SYS_pidfd_open, Works),

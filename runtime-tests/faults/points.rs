@@ -44,7 +44,7 @@ use Before::{Empty, Grave, NewProcess, Umask};
 /// finds another way, or leaves it to a later try, and tells the log.
 type Row = (Point, Before, &'static [&'static str]);
 
-const ROWS: [Row; 63] = [
+const ROWS: [Row; 62] = [
     (Point::PrivateDirectory, Empty, &["open: make", "create: make"]),
     (Point::PrivateDirectory, Grave, &["open: make", "create: make", "nothing"]),
     (Point::LockFile, Grave, &["open: lock", "create: lock", "leave: lock", "nothing"]),
@@ -101,7 +101,6 @@ const ROWS: [Row; 63] = [
     (Point::TreeIdMap, Empty, &["run: mount"]),
     (Point::PlanHeader, Empty, &["run: send the plan"]),
     (Point::PlanWithMounts, Empty, &["run: send the plan"]),
-    (Point::PlanRest, Empty, &["run: send the plan"]),
     (Point::InitStep, Empty, &["run: set-up step"]),
     (Point::ReportWait, Empty, &["run: poll", "nothing"]),
     (Point::ReportRead, Empty, &["run: recv from the init", "nothing"]),

@@ -81,7 +81,8 @@ fn a_fork_can_neither_make_cells_nor_end_any(bed: &Bed) {
     child(&mut embedder);
     // Its locks are still there, though the fork has closed its copies of them.
     let driver = bed.driver();
-    assert_eq!(crate::contract::tools::cells().len(), crate::bed::cgroup_dirs().len());
+    let cells = crate::contract::tools::cells();
+    assert!(cells.iter().any(|cell| cell.to_string_lossy().ends_with("-the-name")), "{cells:?}");
     drop(driver);
     embedder.kill();
     sweep(bed);

@@ -1,5 +1,7 @@
 //! One life that goes through everything that a driver does, always in the same order.
 
+use std::path::Path;
+
 use hotcell::bundle::{CellConfig, Upper, UserNamespace, Volume};
 use hotcell::contract::{Config, Driver};
 use hotcell::launch::{Stdio, Stream};
@@ -41,10 +43,14 @@ pub fn core(options: &Options) {
     let mut low = std::fs::File::open("/dev/null").ok();
     say(0, OPEN);
     let driver = Instance::open(options.clone()).unwrap();
+    // Bundles are the embedder's own to keep, and to remove.
+    let share = std::env::var_os("PLAY_SHARE").unwrap();
+    let mut bundles = rustix::process::getpid().as_raw_nonzero().get()..;
     for config in [own(), shared()] {
-        let create = || {
+        let mut create = || {
             say(0, CREATE);
-            driver.create(Some("twin".parse().unwrap()), &config, None).unwrap()
+            let bundle = Path::new(&share).join(bundles.next().unwrap().to_string());
+            driver.create(Some("twin".parse().unwrap()), &config, Some(&bundle)).unwrap()
         };
         let unused = create();
         say(0, CLOSE);

@@ -73,10 +73,14 @@ fn open(
     controller: Controller,
     names: [&str; 2],
 ) -> Result<Option<OwnedFd>, Error> {
-    let opened = match v1.get(&controller) {
+    found(match v1.get(&controller) {
         Some(dir) => dir.file(names[0], OFlags::RDONLY),
         None => unified.file(names[1], OFlags::RDONLY),
-    };
+    })
+}
+
+/// The file, if there is one.
+fn found(opened: Result<OwnedFd, Error>) -> Result<Option<OwnedFd>, Error> {
     match opened {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => opened.map(Some),
@@ -94,7 +98,7 @@ impl Files {
             memory_peak: file(memory, ["memory.max_usage_in_bytes", "memory.peak"])?,
             threads: match pids {
                 Some(_) => None,
-                None => Some(unified.file("cgroup.threads", OFlags::RDONLY)?),
+                None => found(unified.file("cgroup.threads", OFlags::RDONLY))?,
             },
             pids,
             io: file(Controller::Io, ["blkio.throttle.io_service_bytes_recursive", "io.stat"])?,

@@ -165,10 +165,8 @@ points! {
     TreeIdMap = "tree-id-map",
     /// The head of the plan is sent.
     PlanHeader = "plan-header",
-    /// The plan is sent with the mounts that come along.
+    /// The rest of the plan is sent, with the mounts that come along.
     PlanWithMounts = "plan-with-mounts",
-    /// What did not fit is sent.
-    PlanRest = "plan-rest",
     /// A step is put into the plan: the init meets the fault there.
     InitStep = "init-step",
     /// A report of the init is waited for.

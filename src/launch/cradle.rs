@@ -9,12 +9,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, open};
+use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
 };
 use rustix::process::{chdir, pivot_root};
 
 use super::Error;
+use super::error::missing_call;
 use crate::fault::{self, Point};
 use crate::sys::spawn::SignalsBlocked;
 use crate::sys::unshare::leave_mount_namespace;
@@ -39,8 +41,11 @@ pub(super) fn cradle() -> Result<BorrowedFd<'static>, Error> {
 }
 
 fn failed(call: &'static str, source: io::Error) -> Error {
-    let hint = match source.kind() {
-        io::ErrorKind::PermissionDenied => " (CAP_SYS_ADMIN is needed)",
+    let hint = match Errno::from_io_error(&source) {
+        Some(Errno::PERM) => " (CAP_SYS_ADMIN is needed)",
+        Some(Errno::AGAIN) => " (a limit on processes was reached)",
+        Some(Errno::NOSPC) => " (a limit on namespaces was reached)",
+        Some(Errno::NOSYS) => missing_call(&source),
         _ => " for the cells' mount namespace",
     };
     Error::System { call, hint, source }

@@ -125,7 +125,7 @@ pub fn launch(
     };
     let begun = trees.and_then(|trees| send_with(cell.control(), body, &trees));
     let settled = begun
-        .and_then(|sent| send_all(cell.control(), &body[sent..], Point::PlanRest))
+        .and_then(|sent| send_all(cell.control(), &body[sent..], Point::PlanWithMounts))
         .map(|()| {
             // A specification is a thousand small pieces of memory.
             drop((bundle, place));

@@ -132,11 +132,10 @@ impl Drop for Undo {
 mod tests {
     use super::*;
 
-    /// A layer that can't be moved, because the trash has no place to be in.
+    /// A layer that can be neither moved nor deleted.
     fn stuck(at: &std::path::Path) -> Made {
-        let layer = at.join("layer");
-        std::fs::create_dir_all(&layer).unwrap();
-        Made::DiskDir(layer, Arc::new(Trash::new(at.join("no/where"))))
+        let layer = at.join("x".repeat(300));
+        Made::DiskDir(layer, Arc::new(Trash::new(at.join("trash"))))
     }
 
     fn left(undo: &mut Undo) -> Leftovers {
