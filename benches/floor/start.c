@@ -161,11 +161,14 @@ static pid_t clone_child(struct clone_args *args) {
 static int make_cgroups(int flags, int number) {
     char name[32];
     snprintf(name, sizeof name, "%d-%d", getpid(), number);
-    job.count = !(flags & (CGROUP | BUNDLE)) ? 0 : hybrid && flags & LIMITS ? 4 : 1;
+    job.count = flags & (CGROUP | BUNDLE) ? 1 : 0;
+    /* A cell is always measured and has its share of the CPU; processes are counted for a limit. */
+    if (hybrid && flags & BUNDLE) job.count = 3;
+    if (hybrid && flags & LIMITS) job.count = 4;
     for (int i = 0; i < job.count; i++) {
         snprintf(job.leaf[i], sizeof job.leaf[i], "%s/%s", parent_path[i], name);
         if (mkdirat(parent[i], name, 0755)) die(job.leaf[i]);
-        if (i == 0) continue;
+        if (i == 0 || !(flags & LIMITS)) continue;
         char path[128];
         snprintf(path, 128, "%s/%s", name, file[i]);
         put(parent[i], path, value[i]);

@@ -51,10 +51,8 @@ pub fn play(options: Options) {
                 }
                 let troubles = telling.tell(options.clone(), || ());
                 let about = |text: &str| text.contains("No space left on device");
-                match troubles.first() {
-                    Some(first) => assert!(about(&first.text), "{kind} {room}: {troubles:?}"),
-                    None => {}
-                }
+                let first = troubles.first();
+                assert!(first.is_none_or(|t| about(&t.text)), "{kind} {room}: {troubles:?}");
                 let made = troubles.iter().all(|t| ["open", "create", "run"].contains(&t.phase));
                 assert!(made, "{kind} {room}: it could not be removed: {troubles:?}");
                 let _ = std::fs::remove_file(&filler);
