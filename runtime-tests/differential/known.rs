@@ -38,7 +38,7 @@ fn like(pattern: &str, text: &str) -> bool {
 }
 
 /// All of them.
-pub const KNOWN: [Known; 12] = [
+pub const KNOWN: [Known; 13] = [
     Known {
         peer: None,
         bundles: &[],
@@ -70,6 +70,14 @@ pub const KNOWN: [Known; 12] = [
         ours: "overlay,root=/,rw,*",
         theirs: "disk,root=HOST,ro,*",
         why: "writing to a layer above a shared root is an annotation of hotcell's; to others the root is read-only",
+    },
+    Known {
+        peer: Some(Peer::Runc),
+        bundles: &[],
+        key: "mount /",
+        ours: "disk,root=HOST,ro,*,private",
+        theirs: "disk,root=HOST,ro,*,slave",
+        why: "where the host's root is shared, runc makes a container's a slave of it; a cell's is private unless it asks for more",
     },
     Known {
         peer: None,

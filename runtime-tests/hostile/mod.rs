@@ -105,12 +105,13 @@ fn cells_against_cells(_: &Bed) {
 const MOST_AGAIN: usize = 2;
 
 /// What comes out otherwise there, and why; nothing of it reaches outside.
-const OTHERWISE: [(&str, &str); 6] = [
+const OTHERWISE: [(&str, &str); 7] = [
     ("mounts of a cell reach nobody", "a specification's bind mount belongs to other ids"),
     ("a disk among the devices", "a device must be the host's own, by name or number"),
     ("devices made inside", "none can be made"),
     ("no /dev of its own, and /dev/null leads elsewhere", "the host's nodes are bound over it"),
     ("numbers that are names in the image", "the largest have no id on the host"),
+    ("more in the root than the memory allows", "a layer on the disk is no memory"),
     ("limits that nothing can run in", "root is not exempt from its limit on processes"),
 ];
 
