@@ -25,6 +25,8 @@ pub fn tests() -> Vec<Test> {
         test!(a_bundle_without_dev_gets_the_devices, Cells, Busybox),
         test!(a_hidden_link_hides_what_it_leads_to_inside, Cells, Busybox),
         test!(the_roots_own_propagation, Cells, Busybox),
+        test!(nothing_that_a_cell_mounts_reaches_the_host, Cells, Busybox),
+        test!(a_jailed_embedders_cells_see_nothing_of_the_host, Cells, Busybox),
         test!(mount_options_of_a_specification, Cells, Busybox),
     ]
 }
@@ -290,4 +292,34 @@ fn mount_options_of_a_specification(bed: &Bed) {
         let error = with(kind, &[option], "true").unwrap_err();
         assert!(error.contains(option) && error.contains("/m"), "{error}");
     }
+}
+
+/// Not even one that may mount, and asks for a shared volume.
+fn nothing_that_a_cell_mounts_reaches_the_host(bed: &Bed) {
+    let setup = r#"mount -t tmpfs v "$V"; mount --make-shared "$V"; mkdir "$V/sub" "$V/e"
+        mount -t tmpfs s "$V/sub"; mount --make-shared "$V/sub"; mkdir "$V/sub/z"
+        chmod 777 "$V" "$V/sub"; cat /proc/self/mountinfo >"$V/before"
+        "$@"; diff "$V/before" /proc/self/mountinfo"#;
+    let inside =
+        "mount -t tmpfs t /s/e && mount -t tmpfs t /s/sub/z && umount -l /s/sub && echo did";
+    let volume = bed.path("volume");
+    let may = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"];
+    for own_ids in [&[][..], &["--userns", "auto", "--upper", "disk"]] {
+        for propagation in ["private", "slave", "shared", "rprivate", "rslave", "rshared"] {
+            let value = format!("{}:/s:{propagation}", volume.display());
+            let flags: Vec<_> = may.iter().chain(own_ids).chain(&["-v", &value]).copied().collect();
+            let ran = among_own_mounts(bed, setup, &flags, inside);
+            assert_eq!(ran.out, "did\n", "{own_ids:?} {propagation}: {ran:?}");
+        }
+    }
+}
+
+/// Its root is a mount somewhere below the root of its namespace.
+fn a_jailed_embedders_cells_see_nothing_of_the_host(bed: &Bed) {
+    let setup = r#"mount -t tmpfs v "$V"; mkdir "$V/jail"; mount --rbind / "$V/jail"
+        cat /proc/self/mountinfo >"$V/before"
+        chroot "$V/jail" "$@"; diff "$V/before" /proc/self/mountinfo"#;
+    let ran =
+        among_own_mounts(bed, setup, &["--upper", "tmpfs"], "ls -d /scratch /run/hotcell; echo in");
+    assert_eq!(ran.out, "in\n", "{ran:?}");
 }

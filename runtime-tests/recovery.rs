@@ -93,6 +93,7 @@ fn odd_things_in_the_state_directory_are_left_alone(bed: &Bed) {
     std::fs::create_dir(state.join("precious")).unwrap();
     drop(bed.driver());
     assert!(outside.join("precious").exists() && state.join("precious").exists());
+    assert!(crate::bed::cgroup_dirs().iter().all(|dir| !dir.exists()), "none of them is a driver");
     std::fs::remove_file(state.join("0123456789ab")).unwrap();
     std::fs::remove_file(state.join("ba9876543210")).unwrap();
     std::fs::remove_dir(state.join("precious")).unwrap();

@@ -8,12 +8,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
-use rustix::fs::{CWD, Mode, OFlags, mkdirat, open};
+use rustix::fs::{CWD, Mode, OFlags, fstat, mkdirat, open, stat};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount,
 };
 use rustix::process::{chdir, pivot_root};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::Error;
 use super::error::missing_call;
@@ -24,20 +25,37 @@ use crate::sys::unshare::leave_mount_namespace;
 /// The one directory in it, for the cell's own mounts.
 pub(super) const SCRATCH: &str = "/scratch";
 
+/// The namespace, and what says that a descriptor still stands for it.
+#[derive(Debug)]
+struct Cradle {
+    namespace: OwnedFd,
+    inode: u64,
+}
+
 /// The namespace, one for the process; made when the first cell starts.
 pub(super) fn cradle() -> Result<BorrowedFd<'static>, Error> {
-    static CRADLE: OnceLock<OwnedFd> = OnceLock::new();
-    if let Some(cradle) = CRADLE.get() {
-        return Ok(cradle.as_fd());
+    static CRADLE: OnceLock<Cradle> = OnceLock::new();
+    let cradle = match CRADLE.get() {
+        Some(cradle) => cradle,
+        None => {
+            let made = apart()?;
+            CRADLE.get_or_init(|| made)
+        }
+    };
+    // An embedder that closes descriptors it does not know would have us build in its next file.
+    match fstat(&cradle.namespace) {
+        Ok(found) if found.st_ino == cradle.inode => Ok(cradle.namespace.as_fd()),
+        _ => Err(failed("fstat (its descriptor has been closed)", Errno::BADF.into())),
     }
-    // A thread can leave its namespace only for good, so it is one that ends.
+}
+
+/// A thread can leave its namespace only for good, so it is one that ends.
+fn apart() -> Result<Cradle, Error> {
     let _blocked = SignalsBlocked::new();
     let builder = || std::thread::Builder::new().name("hotcell-cradle".to_owned());
     let thread = fault::at(Point::Cradle, || builder().spawn(make));
     let thread = thread.map_err(|error| failed("start a thread", error))?;
-    let made = thread.join().unwrap_or_else(|_| Err(failed("thread", io::ErrorKind::Other.into())));
-    let made = made?;
-    Ok(CRADLE.get_or_init(|| made).as_fd())
+    thread.join().unwrap_or_else(|_| Err(failed("thread", io::ErrorKind::Other.into())))
 }
 
 fn failed(call: &'static str, source: io::Error) -> Error {
@@ -52,15 +70,19 @@ fn failed(call: &'static str, source: io::Error) -> Error {
 }
 
 /// Leaves this thread in a namespace that holds a read-only tmpfs and nothing else.
-fn make() -> Result<OwnedFd, Error> {
+fn make() -> Result<Cradle, Error> {
     step("unshare", leave_mount_namespace)?;
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    step("mount", || Ok(mount_change("/", private)?))?;
     // While there is a /proc: the file stands for the namespace, whatever becomes of the path.
     let namespace = step("open /proc/thread-self/ns/mnt", || {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         Ok(open("/proc/thread-self/ns/mnt", flags, Mode::empty())?)
     })?;
+    // The root of an embedder may lie somewhere below the namespace's own.
+    let enter =
+        || Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))?);
+    step("setns", enter)?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    step("mount", || Ok(mount_change("/", private)?))?;
     // On top of "/" it would be out of reach, and every host has /proc.
     let bare = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let options = Some(c"mode=555,size=4k,nr_inodes=8");
@@ -68,9 +90,16 @@ fn make() -> Result<OwnedFd, Error> {
     step("chdir", || Ok(chdir("/proc")?))?;
     step("mkdir", || Ok(mkdirat(CWD, "scratch", Mode::RWXU)?))?;
     step("mount", || Ok(mount_remount(".", bare | MountFlags::RDONLY, "")?))?;
+    let device = step("stat", || Ok(stat(".")?.st_dev))?;
     step("pivot_root", || Ok(pivot_root(".", ".")?))?;
     step("umount2", || Ok(unmount(".", UnmountFlags::DETACH)?))?;
-    Ok(namespace)
+    // Where a cell's init will find itself.
+    step("setns", enter)?;
+    if step("stat", || Ok(stat("/")?.st_dev))? != device {
+        return Err(failed("pivot_root did not reach the root", Errno::XDEV.into()));
+    }
+    let inode = step("fstat", || Ok(fstat(&namespace)?.st_ino))?;
+    Ok(Cradle { namespace, inode })
 }
 
 fn step<T>(call: &'static str, run: impl FnOnce() -> io::Result<T>) -> Result<T, Error> {

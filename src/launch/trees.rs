@@ -11,7 +11,7 @@ use super::error::missing_call;
 use super::mount_plan::{Mapped, Tree};
 use super::{Error, Plan};
 use crate::fault::{self, Point};
-use crate::sys::abi::{MOUNT_ATTR_IDMAP, MS_REC, MountAttr};
+use crate::sys::abi::{MOUNT_ATTR_IDMAP, MS_PRIVATE, MS_REC, MS_SLAVE, MountAttr};
 use crate::sys::mount::set_attributes;
 
 /// Opens what the plan sends along; with the ids of the user `namespace` where a tree asks for it.
@@ -35,6 +35,14 @@ fn detach(tree: &Tree, namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Err
     let mount = fault::at(Point::TreeCopy, || open_tree(CWD, tree.path.as_str(), flags))
         .map_err(|errno| failed("open_tree", "", errno.into()))?;
     let set = |attr, recursive| set_attributes(mount.as_fd(), &attr, recursive);
+    let (private, slave) = ((MS_PRIVATE | MS_REC) as u64, (MS_SLAVE | MS_REC) as u64);
+    if tree.propagation != private && tree.propagation != slave {
+        // A copy of a shared mount is its peer: what is mounted on one appears on the other. From
+        // here on the host's way alone is open.
+        let attr = MountAttr { propagation: MS_SLAVE as u64, ..MountAttr::default() };
+        fault::at(Point::TreeAttributes, || set(attr, true))
+            .map_err(|error| failed("mount_setattr", "", error))?;
+    }
     let everywhere = tree.propagation & MS_REC as u64 != 0;
     let propagation = tree.propagation & !(MS_REC as u64);
     // The mount itself, then all that came along below it: the later is the stronger.

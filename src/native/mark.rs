@@ -78,8 +78,11 @@ pub(super) fn take_back(state_dir: &Path, hierarchies: &Hierarchies, parent: &st
 pub(super) fn has_instances(state_dir: &Path) -> Result<bool, Error> {
     let entries = fault::at(Point::InstanceList, || std::fs::read_dir(state_dir))
         .map_err(|source| Error::io("list", state_dir, source))?;
-    let mut names = entries.flatten().map(|entry| entry.file_name());
-    Ok(names.any(|name| state::is_instance_id(&name.to_string_lossy())))
+    let is_instance = |entry: std::fs::DirEntry| {
+        let named = state::is_instance_id(&entry.file_name().to_string_lossy());
+        named && entry.file_type().is_ok_and(|kind| kind.is_dir())
+    };
+    Ok(entries.flatten().any(is_instance))
 }
 
 #[cfg(test)]
@@ -94,7 +97,9 @@ mod tests {
             std::fs::write(at.path().join(odd), "").unwrap();
         }
         assert_eq!(parents(at.path()), ["cells"]);
-        assert!(!has_instances(at.path()).unwrap());
+        std::fs::write(at.path().join("ba9876543210"), "").unwrap();
+        std::os::unix::fs::symlink("/", at.path().join("aaaaaaaaaaaa")).unwrap();
+        assert!(!has_instances(at.path()).unwrap(), "a file or a link is no instance");
         std::fs::create_dir(at.path().join("0123456789ab")).unwrap();
         assert!(has_instances(at.path()).unwrap());
     }

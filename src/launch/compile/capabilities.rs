@@ -41,6 +41,9 @@ impl Sets {
         };
         sets.ambient = sets.possible_ambient();
         sets.check(last_capability())?;
+        // The command loses them with its execution; an init that stays would not.
+        sets.permitted &= sets.bounding;
+        sets.effective &= sets.bounding;
         Ok(sets)
     }
 
@@ -91,6 +94,21 @@ impl Sets {
     pub(super) fn set(self) -> [Step; 2] {
         let Sets { effective, permitted, inheritable, ambient, .. } = self;
         [Step::Capabilities { effective, permitted, inheritable }, Step::Ambient(ambient)]
+    }
+}
+
+/// Refuses an init that its task could take over: the init is no part of the task's filter, and has
+/// more capabilities than it. A task with `CAP_SYS_ADMIN` has nothing to gain from that.
+pub(super) fn keep_from_init(spec: &Spec) -> Result<(), Error> {
+    let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().as_ref());
+    let bounding = capabilities.and_then(|sets| sets.bounding().as_ref());
+    let has = |capability| bounding.is_some_and(|set| set.contains(&capability));
+    match has(Capability::SysPtrace) && !has(Capability::SysAdmin) {
+        true => Err(Error::Capability {
+            capability: "CAP_SYS_PTRACE".to_owned(),
+            why: "reaches for an init that stays; start the task without one",
+        }),
+        false => Ok(()),
     }
 }
 

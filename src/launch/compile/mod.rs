@@ -116,6 +116,9 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         return Err(Error::Invalid { field: "mounts".to_owned(), why });
     }
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
+    if plan.stay {
+        capabilities::keep_from_init(spec)?;
+    }
     // The cgroup namespace is unshared by the init, from inside the cgroup.
     let mut born = namespaces & !CLONE_NEWCGROUP;
     if !own_ids {
