@@ -110,11 +110,7 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     let mut plan = process::compile(spec, steps)?;
     plan.steps.push(Step::AllClear);
     plan.ids = ids;
-    if plan.trees().count() > MOST_TREES {
-        let count = plan.trees().count();
-        let why = format!("{count} are the host's, and a cell takes {MOST_TREES} of them at most");
-        return Err(Error::Invalid { field: "mounts".to_owned(), why });
-    }
+    limit_trees(&plan)?;
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
     if plan.stay {
         capabilities::keep_from_init(spec)?;
@@ -127,6 +123,16 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         born &= !(CLONE_NEWNET | CLONE_NEWNS);
     }
     Ok((plan, born))
+}
+
+/// One message carries them.
+fn limit_trees(plan: &Plan) -> Result<(), Error> {
+    let count = plan.trees().count();
+    if count <= MOST_TREES {
+        return Ok(());
+    }
+    let why = format!("{count} are the host's, and a cell takes {MOST_TREES} of them at most");
+    Err(Error::Invalid { field: "mounts".to_owned(), why })
 }
 
 /// An absolute path without ".", ".." and empty parts, so that it resolves in root component by
