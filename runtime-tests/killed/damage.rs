@@ -18,7 +18,13 @@ pub fn tests() -> Vec<Test> {
         test!(a_record_that_is_no_file_hides_nothing, Cells, Busybox),
         test!(what_a_newer_driver_left_is_killed_and_kept_for_its_successor, Cells, Busybox),
         test!(one_bad_instance_keeps_no_other, Cells, Busybox),
-        test!(what_can_not_die_yet_keeps_no_driver_from_opening, Cells, Busybox, OldFreezer),
+        test!(
+            what_can_not_die_yet_keeps_no_driver_from_opening,
+            Hybrid,
+            Cells,
+            Busybox,
+            OldFreezer
+        ),
         test!(a_parent_of_another_name_goes_with_its_dead_driver, Cells, Busybox),
     ]
 }
