@@ -309,7 +309,10 @@ fn nothing_that_a_cell_mounts_reaches_the_host(bed: &Bed) {
             let value = format!("{}:/s:{propagation}", volume.display());
             let flags: Vec<_> = may.iter().chain(own_ids).chain(&["-v", &value]).copied().collect();
             let ran = among_own_mounts(bed, setup, &flags, inside);
-            assert_eq!(ran.out, "did\n", "{own_ids:?} {propagation}: {ran:?}");
+            // Before Linux 6.3 the ids of a tmpfs can't be mapped.
+            if own_ids.is_empty() || !ran.err.contains("MOUNT_ATTR_IDMAP") {
+                assert_eq!(ran.out, "did\n", "{own_ids:?} {propagation}: {ran:?}");
+            }
         }
     }
 }
