@@ -216,8 +216,8 @@ pub(crate) fn pivot(cell: &Cell) -> Outcome {
 }
 
 /// Makes the new root the root without letting go of the old, which takes the kernel long: it lies
-/// below, with nothing of the host's in it but a read-only copy of the cell's own root. Nobody gets
-/// there who may not change mounts.
+/// below, with nothing of the host's in it but a read-only copy of the cell's own root and the cell's
+/// own layer. Nobody gets there who may not change mounts.
 pub(crate) fn cover(cell: &Cell) -> Outcome {
     kernel::move_mount_at(cell.root(), AT_FDCWD, Text::literal(c"/"))?;
     kernel::fchdir(cell.root())?;
