@@ -14,7 +14,7 @@ use super::contender::Contender;
 use super::measure::Turn;
 use super::report::Report;
 use super::start::{both_spacings, floor};
-use super::worker::flag::{BIND, BUNDLE, LIMITS, NET, SECCOMP};
+use super::worker::flag::{BIND, BUNDLE, LIMITS, NET, NO_CGROUPNS, SECCOMP};
 
 const IN_PROCESS: &str = "hotcell, in process";
 const PROGRAM: &str = "hotcell run";
@@ -25,8 +25,10 @@ struct Kind {
     flags: u32,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     Kind { name: "runc spec", flags: 0 },
+    // What it writes on hybrid hosts.
+    Kind { name: "runc spec, host's cgroup namespace", flags: NO_CGROUPNS },
     Kind { name: "runc spec, filter", flags: SECCOMP },
     Kind { name: "runc spec, filter, limits", flags: SECCOMP | LIMITS },
 ];
@@ -75,6 +77,10 @@ fn write_bundle(bed: &Bed, kind: &Kind, resources: bool) -> PathBuf {
         let profile = Profile::hotcell();
         let filter = profile.resolve(&capabilities(), Architecture::NATIVE, Kernel::running());
         spec["linux"]["seccomp"] = serde_json::to_value(filter).unwrap();
+    }
+    if kind.flags & NO_CGROUPNS != 0 {
+        let namespaces = spec["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "cgroup");
     }
     if !resources {
         spec["linux"]["resources"] = json!({});

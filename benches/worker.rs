@@ -32,6 +32,8 @@ pub(crate) mod flag {
     pub(crate) const PLAIN: u32 = 1 | 4 | 8 | 16;
     /// An init stays as PID 1. The floor has none.
     pub(crate) const INIT: u32 = 512;
+    /// No cgroup namespace of its own.
+    pub(crate) const NO_CGROUPNS: u32 = 1024;
 }
 
 const TRUE: [&str; 1] = ["/bin/true"];

@@ -31,6 +31,7 @@ enum {
     BUNDLE = 64,   /* all that a bundle of the driver's asks for */
     SECCOMP = 128, /* ... with its system call filter */
     BIND = 256,    /* ... as `runc spec` writes it: a read-only bind for a root, three capabilities */
+    NO_CGROUPNS = 1024, /* ... in the host's cgroup namespace */
 };
 
 extern const char *root; /* the shared root directory */

@@ -119,7 +119,8 @@ static void child(void) {
         snprintf(name, sizeof name, "%s/tasks", job.leaf[i]);
         put(parent[i], name + strlen(parent_path[i]) + 1, "0");
     }
-    if (job.count > 1 && unshare(CLONE_NEWCGROUP)) die("cgroup namespace");
+    if (job.count > 1 && !(flags & NO_CGROUPNS) && unshare(CLONE_NEWCGROUP))
+        die("cgroup namespace");
     for (int i = 0; i < job.count; i++) views[i] = job.leaf[i], names[i] = tree[i];
     if (flags & BUNDLE)
         bundle_root(flags, views, names), contain(flags);
@@ -202,7 +203,7 @@ static pid_t launch(int flags, int number, const char *const *argv) {
         args.flags |= CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
     if (flags & NET) args.flags |= CLONE_NEWNET;
     if (job.count) args.flags |= CLONE_INTO_CGROUP, args.cgroup = dir;
-    if (job.count == 1) args.flags |= CLONE_NEWCGROUP;
+    if (job.count == 1 && !(flags & NO_CGROUPNS)) args.flags |= CLONE_NEWCGROUP;
     pid_t pid = clone_child(&args);
     if (dir >= 0) close(dir);
     return pid;

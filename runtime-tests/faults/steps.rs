@@ -81,7 +81,8 @@ fn steps(bed: &Bed, driver: &Instance, created: &Created) -> Vec<Step> {
     let (instance, cell) = (driver.id(), created.name().as_str());
     let hierarchies = driver.hierarchies();
     let leaf = format!("{}/{instance}-{cell}", bed.options().cgroup_parent);
-    let limits = created.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let spec = created.spec();
+    let limits = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let counted = limits.and_then(|limits| limits.pids().as_ref()).is_some_and(|p| p.limit() > 0);
     let joined = |controller: &Controller| *controller != Controller::Pids || counted;
     let joins: Vec<_> = hierarchies.v1.keys().copied().filter(joined).collect();
@@ -92,7 +93,7 @@ fn steps(bed: &Bed, driver: &Instance, created: &Created) -> Vec<Step> {
         false => vec![view("", &hierarchies.unified)],
     };
     let bundle = tempfile::tempdir_in(bed.path("")).unwrap();
-    let bundle = Bundle::create(bundle.path(), created.spec().clone()).unwrap();
+    let bundle = Bundle::create(bundle.path(), created.spec()).unwrap();
     let place = Place {
         disk: Some(bed.path("data").join(instance).join(cell)),
         joins: joins.clone(),

@@ -54,7 +54,7 @@ fn drop_all(driver: Driver, created: Created, running: Running, options: Options
         assert!(matches!(outcome, Err(Error::Forked { .. })), "{outcome:?}");
     };
     refused(driver.create(None, &lasting(), None).map(drop));
-    refused(driver.create_from_spec(None, created.spec().clone(), None).map(drop));
+    refused(driver.create_from_spec(None, created.spec(), None).map(drop));
     refused(created.close());
     refused(driver.clone().close());
     drop((running, driver));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use oci_spec::runtime::Capability;
 
@@ -145,7 +146,7 @@ pub enum Seccomp {
     /// All of them: nothing but capabilities and namespaces stands between the cell and the kernel.
     Unconfined,
     /// What this profile lets pass for the cell's capabilities.
-    Profile(Box<Profile>),
+    Profile(Arc<Profile>),
 }
 
 /// Where a cell's writes below `/` go.

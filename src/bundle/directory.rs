@@ -4,11 +4,15 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxSeccomp, Spec};
 
 use super::Error;
+use super::config::CellConfig;
+use super::spec::{set_rules, spec_and_rules};
 use crate::fault::{self, Point};
+use crate::seccomp::{self, Program};
 
 /// The name every runtime looks for.
 pub(crate) const CONFIG: &str = "config.json";
@@ -18,6 +22,8 @@ pub(crate) const CONFIG: &str = "config.json";
 pub struct Bundle {
     dir: Option<PathBuf>,
     spec: Spec,
+    /// The specification's system call rules, where they do not stand in it.
+    rules: Option<Arc<LinuxSeccomp>>,
 }
 
 impl Bundle {
@@ -25,7 +31,16 @@ impl Bundle {
     /// host must be absolute.
     #[must_use]
     pub fn in_memory(spec: Spec) -> Bundle {
-        Bundle { dir: None, spec }
+        Bundle { dir: None, spec, rules: None }
+    }
+
+    /// The bundle of a wish, in memory. Its system call rules are shared with others of the kind.
+    ///
+    /// # Errors
+    /// As [`spec`](super::spec).
+    pub(crate) fn of(config: &CellConfig) -> Result<Bundle, Error> {
+        let (spec, rules) = spec_and_rules(config)?;
+        Ok(Bundle { dir: None, spec, rules })
     }
 
     /// Writes `config.json` into `dir`, which is made when missing. Only the owner can read it:
@@ -49,7 +64,12 @@ impl Bundle {
         fault::at(Point::BundleFile, open)
             .and_then(|mut file| fault::at(Point::BundleWrite, || file.write_all(&text)))
             .map_err(io("write", &path))?;
-        Ok(Bundle { dir: Some(dir.to_owned()), spec })
+        Ok(Bundle { dir: Some(dir.to_owned()), spec, rules: None })
+    }
+
+    /// Writes a bundle that is in memory, as [`create`](Bundle::create) does.
+    pub(crate) fn keep(self, dir: &Path) -> Result<Bundle, Error> {
+        Bundle::create(dir, self.into_spec())
     }
 
     /// Reads the bundle in `dir`.
@@ -64,7 +84,7 @@ impl Bundle {
             source,
         })?;
         let spec = serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })?;
-        Ok(Bundle { dir: Some(dir.to_owned()), spec })
+        Ok(Bundle { dir: Some(dir.to_owned()), spec, rules: None })
     }
 
     /// The directory, if there is one.
@@ -73,10 +93,32 @@ impl Bundle {
         self.dir.as_deref()
     }
 
-    /// The specification.
+    /// The specification. In that of a driver's own bundle, which is in memory, `linux.seccomp` is
+    /// left out: cells of a kind share it.
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.spec
+    }
+
+    pub(crate) fn spec_mut(&mut self) -> &mut Spec {
+        &mut self.spec
+    }
+
+    /// The whole specification.
+    pub(crate) fn into_spec(self) -> Spec {
+        let Bundle { mut spec, rules, .. } = self;
+        set_rules(&mut spec, rules);
+        spec
+    }
+
+    /// The program that the system call rules come to on this machine; none without rules. Worked
+    /// out once for all that share them.
+    pub(crate) fn filter(&self) -> Result<Option<Arc<Program>>, seccomp::Error> {
+        if let Some(rules) = &self.rules {
+            return seccomp::shared_program(rules).map(Some);
+        }
+        let written = self.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        written.map(seccomp::program).transpose()
     }
 
     /// `root.path` as an absolute path.

@@ -44,7 +44,7 @@ impl SecurityOption {
         match self {
             SecurityOption::Unconfined => config.seccomp = Seccomp::Unconfined,
             SecurityOption::Profile(path) => {
-                config.seccomp = Seccomp::Profile(Box::new(Profile::read(path)?));
+                config.seccomp = Seccomp::Profile(Profile::read(path)?.into());
             }
             SecurityOption::SeccompLog => config.seccomp_log = true,
             SecurityOption::NoNewPrivileges(on) => config.no_new_privileges = *on,

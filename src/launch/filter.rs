@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use oci_spec::runtime::Spec;
-
 use super::Error;
+use crate::bundle::Bundle;
 use crate::seccomp::{self, Answer, Architecture, Program};
 
-/// The program that `linux.seccomp` stands for; none without it.
-pub(super) fn of(spec: &Spec) -> Result<Option<Arc<Program>>, Error> {
-    let Some(seccomp) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else {
-        return Ok(None);
-    };
-    let program = seccomp::program(seccomp).map_err(|error| match error {
+/// The program that the bundle's `linux.seccomp` stands for; none without it.
+pub(super) fn of(bundle: &Bundle) -> Result<Option<Arc<Program>>, Error> {
+    let program = bundle.filter().map_err(|error| match error {
         seccomp::Error::Unsupported { place } => {
             Error::Unsupported { field: format!("linux.seccomp.{place}"), detail: String::new() }
         }
@@ -21,8 +17,10 @@ pub(super) fn of(spec: &Spec) -> Result<Option<Arc<Program>>, Error> {
         }
         other => Error::Invalid { field: "linux.seccomp".to_owned(), why: other.to_string() },
     })?;
-    check(&program)?;
-    Ok(Some(program))
+    if let Some(program) = &program {
+        check(program)?;
+    }
+    Ok(program)
 }
 
 /// The filter binds the exec of the command, and what tells of its failure.
@@ -53,12 +51,19 @@ fn check(program: &Program) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use oci_spec::runtime::Spec;
+
     use super::*;
     use crate::bundle::{CellConfig, Seccomp, spec};
+    use crate::seccomp::Profile;
+
+    fn of(spec: &Spec) -> Result<Option<Arc<Program>>, Error> {
+        super::of(&Bundle::in_memory(spec.clone()))
+    }
 
     fn of_profile(profile: &str) -> Result<Option<Arc<Program>>, Error> {
         let mut config = CellConfig::new("/srv", ["true"]);
-        config.seccomp = Seccomp::Profile(Box::new(profile.parse().unwrap()));
+        config.seccomp = Seccomp::Profile(Arc::new(profile.parse().unwrap()));
         of(&spec(&config).unwrap())
     }
 
@@ -92,8 +97,14 @@ mod tests {
 
     #[test]
     fn the_same_rules_are_worked_out_once() {
-        let config = CellConfig::new("/srv", ["true"]);
-        let (first, second) = (of(&spec(&config).unwrap()), of(&spec(&config).unwrap()));
-        assert!(Arc::ptr_eq(&first.unwrap().unwrap(), &second.unwrap().unwrap()));
+        let mut config = CellConfig::new("/srv", ["true"]);
+        let profile: Profile = r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#.parse().unwrap();
+        for seccomp in [Seccomp::Default, Seccomp::Profile(Arc::new(profile))] {
+            config.seccomp = seccomp;
+            let (first, second) = (of(&spec(&config).unwrap()), of(&spec(&config).unwrap()));
+            assert!(Arc::ptr_eq(&first.unwrap().unwrap(), &second.unwrap().unwrap()));
+            let shared = || super::of(&Bundle::of(&config).unwrap()).unwrap().unwrap();
+            assert!(Arc::ptr_eq(&shared(), &shared()));
+        }
     }
 }

@@ -107,6 +107,12 @@ pub fn launch(
     if plan.ids.is_none() {
         send_all(&control, header, Point::PlanHeader)?;
     }
+    // A child that has a namespace to make first gets the rest meanwhile. Any other would have to
+    // wait, and it is there before this thread is awake again: as much as fits lies ready for it.
+    let ready = match plan.ids.is_none() && plan.unshare == 0 {
+        true => send_with(&control, body, &trees::detach_all(&plan, None)?, SendFlags::DONTWAIT)?,
+        false => 0,
+    };
     let spawned = spawn(&Spawn {
         program: init_program()?,
         descriptors: &descriptors,
@@ -119,11 +125,15 @@ pub fn launch(
     drop((childs_end, stdio, tasks));
     let cell = Cell::new(spawned.pidfd, spawned.pid, control, plan.stay);
     let trees = match &plan.ids {
+        _ if ready > 0 => Ok(Vec::new()),
         None => trees::detach_all(&plan, None),
         Some(maps) => user_namespace::settle(&cell, maps, &plan)
             .and_then(|trees| send_all(cell.control(), header, Point::PlanHeader).map(|()| trees)),
     };
-    let begun = trees.and_then(|trees| send_with(cell.control(), body, &trees));
+    let begun = trees.and_then(|trees| match ready {
+        0 => send_with(cell.control(), body, &trees, SendFlags::empty()),
+        ready => Ok(ready),
+    });
     let settled = begun
         .and_then(|sent| send_all(cell.control(), &body[sent..], Point::PlanWithMounts))
         .map(|()| {
@@ -166,8 +176,13 @@ fn host_null() -> Result<BorrowedFd<'static>, Error> {
     NULL.get().map(AsFd::as_fd).ok_or_else(|| Error::system("open /dev/null", Errno::NXIO))
 }
 
-/// Sends as much as fits, and the mounts that come along.
-fn send_with(control: &OwnedFd, bytes: &[u8], trees: &[OwnedFd]) -> Result<usize, Error> {
+/// Sends as much as fits, and the mounts that come along; with `DONTWAIT` that may be nothing.
+fn send_with(
+    control: &OwnedFd,
+    bytes: &[u8],
+    trees: &[OwnedFd],
+    flags: SendFlags,
+) -> Result<usize, Error> {
     let borrowed: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_TREES))];
     let mut along = SendAncillaryBuffer::new(&mut space);
@@ -175,9 +190,11 @@ fn send_with(control: &OwnedFd, bytes: &[u8], trees: &[OwnedFd]) -> Result<usize
         return Err(Error::system("send the mounts", Errno::TOOBIG));
     }
     loop {
-        let mut send = || sendmsg(control, &[IoSlice::new(bytes)], &mut along, SendFlags::NOSIGNAL);
+        let flags = flags | SendFlags::NOSIGNAL;
+        let mut send = || sendmsg(control, &[IoSlice::new(bytes)], &mut along, flags);
         match fault::at(Point::PlanWithMounts, &mut send) {
             Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if flags.contains(SendFlags::DONTWAIT) => return Ok(0),
             // The child has gone; its report or its status says why.
             Err(Errno::PIPE | Errno::CONNRESET) => return Ok(bytes.len()),
             sent => return sent.map_err(|errno| Error::system("send the plan", errno)),

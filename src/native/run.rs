@@ -104,7 +104,7 @@ impl Instance {
         let mut config = config.clone();
         config.hostname.get_or_insert_with(|| name.to_string());
         hide(&mut config);
-        self.make(name, undo, bundle::spec(&config)?, keep_bundle)
+        self.make(name, undo, Bundle::of(&config)?, keep_bundle)
     }
 
     /// The same from a specification, whose `root.path` is absolute.
@@ -118,7 +118,7 @@ impl Instance {
         keep_bundle: Option<&Path>,
     ) -> Result<Created, Error> {
         let (name, undo) = self.claim_name(name)?;
-        self.make(name, undo, spec, keep_bundle)
+        self.make(name, undo, Bundle::in_memory(spec), keep_bundle)
     }
 
     /// A random name needs no lock: nobody else has it.
@@ -136,15 +136,16 @@ impl Instance {
         &self,
         name: CellName,
         mut undo: Undo,
-        mut spec: Spec,
+        mut bundle: Bundle,
         keep_bundle: Option<&Path>,
     ) -> Result<Created, Error> {
         let start = Instant::now();
         let shared = &self.shared;
-        let rootfs = rootfs_to_launch(&spec)?;
-        hide_state(&mut spec, &rootfs, shared);
+        let spec = bundle.spec_mut();
+        let rootfs = rootfs_to_launch(spec)?;
+        hide_state(spec, &rootfs, shared);
         let leaf = state::leaf_name(&shared.id, name.as_str());
-        place_in_cgroup(&mut spec, &shared.options.cgroup_parent, &leaf);
+        place_in_cgroup(spec, &shared.options.cgroup_parent, &leaf);
 
         let annotations = spec.annotations().as_ref();
         let upper = annotations.and_then(|all| all.get(annotation::ROOTFS));
@@ -154,16 +155,15 @@ impl Instance {
             }
             _ => None,
         };
-        if bundle::wants_ids(&spec) {
+        if bundle::wants_ids(spec) {
             let (range, link) = ids::claim(&shared.options.state_dir, &shared.id)?;
             undo.push(Made::Ids(link));
-            bundle::map_ids(&mut spec, range)?;
+            bundle::map_ids(spec, range)?;
         }
         let limits = spec.linux().as_ref().and_then(|linux| linux.resources().clone());
-        let bundle = match keep_bundle {
-            Some(dir) => Bundle::create(dir, spec)?,
-            None => Bundle::in_memory(spec),
-        };
+        if let Some(dir) = keep_bundle {
+            bundle = bundle.keep(dir)?;
+        }
         undo.push(Made::Cgroup(Arc::clone(&shared.parent), leaf.clone()));
         let cgroup = Arc::new(shared.parent.create(&leaf, &limits.unwrap_or_default())?);
 
@@ -181,10 +181,15 @@ impl Created {
         &self.name
     }
 
-    /// The specification that will be launched.
+    /// A copy of the specification that will be launched.
     #[must_use]
-    pub fn spec(&self) -> &Spec {
-        self.bundle.spec()
+    pub fn spec(&self) -> Spec {
+        self.bundle.clone().into_spec()
+    }
+
+    /// The bundle that will be launched.
+    pub(super) fn bundle(&self) -> &Bundle {
+        &self.bundle
     }
 
     /// The cell's cgroup: killing it ends a launch that takes too long.
@@ -197,7 +202,7 @@ impl Created {
     #[must_use]
     pub fn owner(&self) -> (u32, u32) {
         // Ids that nobody has can't be launched.
-        bundle::owner(self.spec()).unwrap_or((0, 0))
+        bundle::owner(self.bundle.spec()).unwrap_or((0, 0))
     }
 
     /// Launches the task; returns when it has been executed.

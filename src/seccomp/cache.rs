@@ -1,4 +1,4 @@
-//! What has been worked out is kept: the own profile for each set of capabilities, and programs.
+//! What has been worked out is kept: a profile's rules for each set of capabilities, and programs.
 
 use std::sync::{Arc, Mutex};
 
@@ -36,20 +36,32 @@ impl<K, V: Clone> Recent<K, V> {
     }
 }
 
-static DEFAULTS: Recent<u64, Arc<LinuxSeccomp>> = Recent::new();
-static PROGRAMS: Recent<LinuxSeccomp, Arc<Program>> = Recent::new();
+/// A profile, none being hotcell's own, and the bounding set of a cell.
+type Wanted = (Option<Arc<Profile>>, u64);
 
-/// [`Profile::hotcell`] for a cell whose bounding set is `capabilities`.
-pub(crate) fn default_for(capabilities: &[Capability]) -> Arc<LinuxSeccomp> {
+static RESOLVED: Recent<Wanted, Arc<LinuxSeccomp>> = Recent::new();
+static PROGRAMS: Recent<Arc<LinuxSeccomp>, Arc<Program>> = Recent::new();
+
+/// The rules of the profile, or of [`Profile::hotcell`], that count on this machine for a cell whose
+/// bounding set is `capabilities`.
+pub(crate) fn resolved(
+    profile: Option<&Arc<Profile>>,
+    capabilities: &[Capability],
+) -> Arc<LinuxSeccomp> {
     let set = capabilities.iter().fold(0u64, |set, capability| set | 1 << *capability as u32);
-    if let Some(known) = DEFAULTS.find(|key| *key == set) {
+    let same =
+        |one: &Option<Arc<Profile>>| one.as_ref().map(Arc::as_ptr) == profile.map(Arc::as_ptr);
+    if let Some(known) = RESOLVED.find(|(one, of)| *of == set && same(one)) {
         return known;
     }
-    // It asks for no kernel, so that any will do.
-    let own = Profile::hotcell().resolve(capabilities, Architecture::NATIVE, Kernel(0, 0));
-    let own = Arc::new(own);
-    DEFAULTS.keep(set, Arc::clone(&own));
-    own
+    let rules = match profile {
+        Some(profile) => profile.resolve(capabilities, Architecture::NATIVE, Kernel::running()),
+        // It asks for no kernel, so that any will do.
+        None => Profile::hotcell().resolve(capabilities, Architecture::NATIVE, Kernel(0, 0)),
+    };
+    let rules = Arc::new(rules);
+    RESOLVED.keep((profile.cloned(), set), Arc::clone(&rules));
+    rules
 }
 
 /// The filter that a specification's `linux.seccomp` stands for on this machine. Worked out once:
@@ -58,11 +70,24 @@ pub(crate) fn default_for(capabilities: &[Capability]) -> Arc<LinuxSeccomp> {
 /// # Errors
 /// [`Error::Unsupported`], [`Error::Invalid`] or [`Error::TooLong`].
 pub fn program(seccomp: &LinuxSeccomp) -> Result<Arc<Program>, Error> {
-    if let Some(known) = PROGRAMS.find(|key| key == seccomp) {
+    find_or_compile(|key| **key == *seccomp, || Arc::new(seccomp.clone()))
+}
+
+/// The same of rules that are shared: asked again, it costs a comparison of pointers.
+pub(crate) fn shared_program(seccomp: &Arc<LinuxSeccomp>) -> Result<Arc<Program>, Error> {
+    find_or_compile(|key| Arc::ptr_eq(key, seccomp), || Arc::clone(seccomp))
+}
+
+fn find_or_compile(
+    is: impl Fn(&Arc<LinuxSeccomp>) -> bool,
+    key: impl FnOnce() -> Arc<LinuxSeccomp>,
+) -> Result<Arc<Program>, Error> {
+    if let Some(known) = PROGRAMS.find(is) {
         return Ok(known);
     }
-    let policy = Policy::of(seccomp, Architecture::NATIVE)?;
+    let key = key();
+    let policy = Policy::of(&key, Architecture::NATIVE)?;
     let program = Arc::new(compile::compile(&policy)?);
-    PROGRAMS.keep(seccomp.clone(), Arc::clone(&program));
+    PROGRAMS.keep(key, Arc::clone(&program));
     Ok(program)
 }

@@ -30,8 +30,8 @@ mod table_tests;
 
 pub use answer::Answer;
 pub use architecture::Architecture;
-pub(crate) use cache::default_for;
 pub use cache::program;
+pub(crate) use cache::{resolved, shared_program};
 pub use error::Error;
 pub use profile::{Kernel, Profile};
 pub use program::Program;

@@ -8,6 +8,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use oci_spec::runtime::{
     LinuxBuilder, LinuxDevice, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
@@ -18,7 +19,7 @@ use super::config::{CellConfig, Network, Seccomp, Upper};
 use super::device::Device;
 use super::user_namespace::{self, IdRange, UserNamespace};
 use super::{Error, annotation, defaults, path};
-use crate::seccomp::{self, Architecture, Kernel};
+use crate::seccomp;
 
 /// The version of the runtime specification that is written.
 const OCI_VERSION: &str = "1.0.2";
@@ -31,6 +32,23 @@ const DEFAULT_HOSTNAME: &str = "cell";
 /// # Errors
 /// [`Error::Invalid`] with the value that makes no sense.
 pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
+    let (mut spec, rules) = spec_and_rules(config)?;
+    set_rules(&mut spec, rules);
+    Ok(spec)
+}
+
+/// Puts the system call rules where every runtime looks for them.
+pub(super) fn set_rules(spec: &mut Spec, rules: Option<Arc<LinuxSeccomp>>) {
+    if let (Some(rules), Some(linux)) = (rules, spec.linux_mut()) {
+        linux.set_seccomp(Some(Arc::unwrap_or_clone(rules)));
+    }
+}
+
+/// The specification without its system call rules, and those: five hundred words that cells of the
+/// same kind share.
+pub(super) fn spec_and_rules(
+    config: &CellConfig,
+) -> Result<(Spec, Option<Arc<LinuxSeccomp>>), Error> {
     let Some(rootfs) = config.rootfs.to_str().filter(|path| path.starts_with('/')) else {
         let path = config.rootfs.to_string_lossy();
         return Err(Error::invalid("rootfs", path, "must be an absolute path in UTF-8"));
@@ -47,14 +65,13 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
     for path in &config.masked_paths {
         masked.push(path::absolute("masked path", path)?);
     }
-    let mut linux = LinuxBuilder::default()
+    let linux = LinuxBuilder::default()
         .namespaces(namespaces(config)?)
         .resources(resources(config)?)
         .devices(devices(config)?)
         .masked_paths(masked)
         .readonly_paths(defaults::READONLY_PATHS.map(str::to_owned).to_vec())
         .build()?;
-    linux.set_seccomp(seccomp(config));
     let mut spec = SpecBuilder::default()
         .version(OCI_VERSION)
         // Shared by many cells: no other runtime may write there either.
@@ -68,7 +85,7 @@ pub fn spec(config: &CellConfig) -> Result<Spec, Error> {
     if let UserNamespace::Range(range) = config.user_namespace {
         user_namespace::map_ids(&mut spec, IdRange::new(range.first, range.count)?)?;
     }
-    Ok(spec)
+    Ok((spec, seccomp(config)))
 }
 
 /// The limits; the device list denies everything first, then allows.
@@ -96,21 +113,20 @@ fn devices(config: &CellConfig) -> Result<Vec<LinuxDevice>, Error> {
 }
 
 /// The rules that count for this cell's capabilities.
-fn seccomp(config: &CellConfig) -> Option<LinuxSeccomp> {
-    let mut seccomp = match &config.seccomp {
-        Seccomp::Default => seccomp::default_for(&config.capabilities).as_ref().clone(),
+fn seccomp(config: &CellConfig) -> Option<Arc<LinuxSeccomp>> {
+    let profile = match &config.seccomp {
+        Seccomp::Default => None,
         Seccomp::Unconfined => return None,
-        Seccomp::Profile(profile) => {
-            profile.resolve(&config.capabilities, Architecture::NATIVE, Kernel::running())
-        }
+        Seccomp::Profile(profile) => Some(profile),
     };
+    let mut rules = seccomp::resolved(profile, &config.capabilities);
     let log = LinuxSeccompFilterFlag::SeccompFilterFlagLog;
-    let mut flags = seccomp.flags().clone().unwrap_or_default();
+    let mut flags = rules.flags().clone().unwrap_or_default();
     if config.seccomp_log && !flags.contains(&log) {
         flags.push(log);
-        seccomp.set_flags(Some(flags));
+        Arc::make_mut(&mut rules).set_flags(Some(flags));
     }
-    Some(seccomp)
+    Some(rules)
 }
 
 fn annotations(config: &CellConfig) -> HashMap<String, String> {

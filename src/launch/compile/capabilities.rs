@@ -169,12 +169,22 @@ fn refuse(at: u32, why: &'static str) -> Error {
 /// A set of capabilities as the kernel's bits.
 fn bits(set: &HashSet<Capability>) -> Result<u64, Error> {
     set.iter().try_fold(0, |bits, capability| {
-        let name = caps::to_canonical(&capability.to_string());
-        let unknown =
-            |_| Error::Unsupported { field: format!("capability {name}"), detail: String::new() };
-        let known = caps::Capability::from_str(&name).map_err(unknown)?;
-        Ok(bits | known.bitmask())
+        let unknown = || Error::Unsupported {
+            field: format!("capability {capability}"),
+            detail: String::new(),
+        };
+        Ok(bits | bit(*capability).ok_or_else(unknown)?)
     })
+}
+
+/// The kernel's bit of a capability. Names are compared once for each: a start asks seventy times.
+fn bit(capability: Capability) -> Option<u64> {
+    static BITS: [OnceLock<Option<u64>>; 64] = [const { OnceLock::new() }; 64];
+    let look_up = || {
+        let name = caps::to_canonical(&capability.to_string());
+        caps::Capability::from_str(&name).ok().map(|known| known.bitmask())
+    };
+    *BITS.get(capability as usize)?.get_or_init(look_up)
 }
 
 /// The highest capability this kernel knows.

@@ -107,7 +107,7 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
             steps.push(Step::NullStream(number));
         }
     }
-    let mut plan = process::compile(spec, steps)?;
+    let mut plan = process::compile(bundle, steps)?;
     plan.steps.push(Step::AllClear);
     plan.ids = ids;
     limit_trees(&plan)?;
@@ -137,9 +137,9 @@ fn limit_trees(plan: &Plan) -> Result<(), Error> {
 
 /// An absolute path without ".", ".." and empty parts, so that it resolves in root component by
 /// component; empty for the root itself.
-fn clean(field: &str, path: &Path) -> Result<String, Error> {
-    let invalid = |why: &str| Error::Invalid { field: field.to_owned(), why: why.to_owned() };
-    let mut clean = String::new();
+fn clean(what: &str, path: &Path) -> Result<String, Error> {
+    let invalid = |why: &str| invalid_path(what, path, why);
+    let mut clean = String::with_capacity(path.as_os_str().len());
     for part in path.components() {
         match part {
             Component::Normal(name) => {
@@ -155,12 +155,15 @@ fn clean(field: &str, path: &Path) -> Result<String, Error> {
 
 /// A place below the root, clean.
 fn target(what: &str, path: &Path) -> Result<String, Error> {
-    let field = format!("{what} {}", path.display());
-    let clean = clean(&field, path)?;
+    let clean = clean(what, path)?;
     match clean.is_empty() {
-        true => Err(Error::Invalid { field, why: "must not be the root".to_owned() }),
+        true => Err(invalid_path(what, path, "must not be the root")),
         false => Ok(clean),
     }
+}
+
+fn invalid_path(what: &str, path: &Path, why: &str) -> Error {
+    Error::Invalid { field: format!("{what} {}", path.display()), why: why.to_owned() }
 }
 
 /// The value of one of hotcell's annotations.

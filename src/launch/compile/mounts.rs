@@ -24,12 +24,11 @@ pub(super) fn compile(bundle: &Bundle, place: &Place, steps: &mut Vec<Step>) -> 
         devices.after(Some(at), steps);
     }
     devices.after(None, steps);
-    let list = |paths: &Option<Vec<String>>| paths.clone().unwrap_or_default();
     if let Some(linux) = linux {
-        for path in list(linux.masked_paths()) {
-            steps.push(Step::Mask(target("linux.maskedPaths", Path::new(&path))?));
+        for path in linux.masked_paths().iter().flatten() {
+            steps.push(Step::Mask(target("linux.maskedPaths", Path::new(path))?));
         }
-        steps.extend(list(linux.readonly_paths()).into_iter().map(Step::ReadOnly));
+        steps.extend(linux.readonly_paths().iter().flatten().cloned().map(Step::ReadOnly));
     }
     Ok(())
 }

@@ -5,13 +5,14 @@ use oci_spec::runtime::{PosixRlimitType, Process, Spec, User};
 use super::super::{Error, Plan, Step, filter};
 use super::capabilities::Sets;
 use super::clean;
-use crate::bundle::PATH;
+use crate::bundle::{Bundle, PATH};
 
 /// `CAP_SYS_ADMIN` as the kernel's bit.
 const SYS_ADMIN: u64 = 1 << 21;
 
 /// Adds the steps for `process` and says what to execute.
-pub(super) fn compile(spec: &Spec, mut steps: Vec<Step>) -> Result<Plan, Error> {
+pub(super) fn compile(bundle: &Bundle, mut steps: Vec<Step>) -> Result<Plan, Error> {
+    let spec = bundle.spec();
     let invalid = |field: &str, why: &str| Error::Invalid { field: field.into(), why: why.into() };
     let process = spec.process().as_ref().ok_or_else(|| invalid("process", "is missing"))?;
     let argv = process.args().clone().unwrap_or_default();
@@ -20,7 +21,7 @@ pub(super) fn compile(spec: &Spec, mut steps: Vec<Step>) -> Result<Plan, Error> 
     let envp = process.env().clone().unwrap_or_default();
     let paths = candidates(command, &envp);
 
-    let filter = filter::of(spec)?;
+    let filter = filter::of(bundle)?;
     // The kernel takes a filter from those who can gain nothing, or from CAP_SYS_ADMIN.
     let borrow = filter.is_some() && !process.no_new_privileges().unwrap_or(false);
     let mut sets = Sets::of(spec)?;
@@ -50,7 +51,7 @@ fn privilege(process: &Process, sets: Sets, steps: &mut Vec<Step>) -> Result<(),
         let why = format!("{} is not an absolute path", cwd.display());
         return Err(Error::Invalid { field: "process.cwd".to_owned(), why });
     }
-    let cwd = clean(&format!("process.cwd {}", cwd.display()), cwd)?;
+    let cwd = clean("process.cwd", cwd)?;
     steps.push(Step::WorkingDir(if cwd.is_empty() { "/".to_owned() } else { cwd }));
     // No descriptor is opened after this, so a small limit on them harms nobody but the task.
     for limit in process.rlimits().as_deref().unwrap_or_default() {

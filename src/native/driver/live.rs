@@ -73,7 +73,7 @@ impl Live {
         streams: TaskStreams,
         memory_bytes: Option<u64>,
     ) -> Result<Arc<Live>> {
-        let (streams, stdio) = Streams::open(streams, created.spec())?;
+        let (streams, stdio) = Streams::open(streams, created.bundle().spec())?;
         let start_at = Instant::now();
         let running = created.run(stdio).map_err(|error| lift("run", error))?;
         let live = Arc::new(Live {

@@ -304,8 +304,8 @@ impl Container {
         };
         // However this ends, a panic included, it is not left in between.
         let next = Next { stage: &self.stage, becomes: Some(Stage::Failed) };
-        let own_network = has_own_network(created.spec());
-        let memory_bytes = memory_limit(created.spec());
+        let spec = created.bundle().spec();
+        let (own_network, memory_bytes) = (has_own_network(spec), memory_limit(spec));
         let streams = std::mem::take(&mut *lock(&self.streams));
         let live = Live::start(*created, streams, memory_bytes).map_err(|error| {
             // Whoever closes it ends a start that takes too long.
