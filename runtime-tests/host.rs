@@ -22,6 +22,9 @@ pub enum Need {
     Compiler,
     Runc,
     Crun,
+    Podman,
+    Containerd,
+    Dockerd,
     /// A C compiler and libseccomp's headers.
     Libseccomp,
     /// Podman's profile.
@@ -72,6 +75,9 @@ impl Host {
             Need::Compiler => (installed("cc"), "a C compiler (scripts/setup)"),
             Need::Runc => (installed("runc"), "runc (scripts/setup)"),
             Need::Crun => (installed("crun"), "crun (scripts/setup)"),
+            Need::Podman => (installed("podman"), "podman (scripts/setup)"),
+            Need::Containerd => (installed("containerd"), "containerd (scripts/setup)"),
+            Need::Dockerd => (installed("dockerd"), "dockerd (scripts/setup)"),
             Need::Libseccomp => {
                 (Path::new("/usr/include/seccomp.h").exists(), "libseccomp-dev (scripts/setup)")
             }

@@ -11,7 +11,8 @@
 //! probe     everything hostile code could try             differential  the same under runc, crun
 //! swap      directories swapped for links meanwhile       seccomp   system call filters, privileges
 //! killed    embedders killed at any instant               faults    what fails, is full or missing
-//! own_place the driver in a container's cgroup       tidy      the repository itself
+//! own_place the driver in a container's cgroup       clients   podman, containerd, dockerd on ours
+//! tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -30,6 +31,7 @@
 )]
 
 mod bed;
+mod clients;
 mod contract;
 mod devices;
 mod differential;
@@ -116,6 +118,7 @@ fn main() {
         probe::tests(),
         differential::tests(),
         faults::tests(),
+        clients::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

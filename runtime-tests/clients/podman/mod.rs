@@ -1,0 +1,147 @@
+//! podman 4.3 with its conmon: one store per test, no daemon.
+
+mod exec;
+mod life;
+mod limits;
+mod mounts;
+mod pods;
+mod rights;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio as Pipes};
+
+use super::image;
+use super::stage::Stage;
+use super::{good, runtime};
+use crate::Test;
+use crate::bed::{Bed, Ran};
+
+pub fn tests() -> Vec<Test> {
+    [life::tests(), exec::tests(), limits::tests(), mounts::tests(), rights::tests(), pods::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Raising a hard limit needs CAP_SYS_RESOURCE, which hosts may lack: podman's defaults are too high.
+const CONTAINERS_CONF: &str = "
+[containers]
+default_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]
+[engine]
+runtime = \"ours\"
+cgroup_manager = \"cgroupfs\"
+events_logger = \"none\"
+[engine.runtimes]
+ours = [\"RUNTIME\"]
+";
+
+/// A store with the busybox image.
+pub struct Podman {
+    stage: Stage,
+    conf: PathBuf,
+}
+
+impl Podman {
+    /// Plays `story` on a stage of its own; containers that it leaves are removed.
+    pub fn with(bed: &Bed, story: impl FnOnce(&Podman)) {
+        let conf = bed.path("containers.conf");
+        let text = CONTAINERS_CONF.replace("RUNTIME", runtime().to_str().unwrap());
+        std::fs::write(&conf, text).unwrap();
+        let podman = Podman { stage: Stage::set_up(bed, "libpod-"), conf };
+        let archive = image::archive(bed);
+        podman.good(&["load", "--input", archive.to_str().unwrap()]);
+        story(&podman);
+        podman.good(&["pod", "rm", "--all", "--force", "--time", "0"]);
+        podman.good(&["rm", "--all", "--force", "--time", "0"]);
+        podman.good(&["volume", "rm", "--all", "--force"]);
+        // Its store is a mount of itself as long as it is used.
+        podman.stage.sh(&format!("umount {}", podman.stage.path("root/overlay")));
+        podman.stage.finish();
+    }
+
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.stage.command("podman");
+        command.env("CONTAINERS_CONF", &self.conf);
+        for (flag, name) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
+            command.arg(flag).arg(self.stage.dir().join(name));
+        }
+        command.args(["--storage-driver", "overlay"]).args(args);
+        command
+    }
+
+    pub fn call(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).output().unwrap())
+    }
+
+    #[track_caller]
+    pub fn good(&self, args: &[&str]) -> String {
+        good(self.call(args))
+    }
+
+    /// The same with `input` on its standard input.
+    pub fn fed(&self, args: &[&str], input: &str) -> Ran {
+        let mut command = self.command(args);
+        command.stdin(Pipes::piped()).stdout(Pipes::piped()).stderr(Pipes::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        Ran::from(child.wait_with_output().unwrap())
+    }
+
+    /// With a terminal around it; the lines of its output end as a terminal ends them.
+    pub fn on_terminal(&self, args: &[&str]) -> Ran {
+        let command = self.command(args);
+        let words = command.get_args().map(|word| word.to_str().unwrap());
+        // What nsenter gets; `script` goes around it and wants one string for a shell.
+        let line: Vec<_> = words.map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("stty cols 91 rows 33; exec nsenter {}", line.join(" "))]);
+        script.arg("/dev/null").env("CONTAINERS_CONF", &self.conf).stdin(Pipes::piped());
+        let mut script = script.stdout(Pipes::piped()).stderr(Pipes::piped()).spawn().unwrap();
+        // Open until the end: it would type an end of file.
+        let keyboard = script.stdin.take();
+        let ran = Ran::from(script.wait_with_output().unwrap());
+        drop(keyboard);
+        ran
+    }
+
+    /// A script in a container of its own, to its end.
+    pub fn run(&self, flags: &[&str], script: &str) -> Ran {
+        self.call(&self.words(&["run", "--rm"], flags, &["sh", "-c", script]))
+    }
+
+    /// A script in a container that stays, by name.
+    #[track_caller]
+    pub fn start(&self, name: &str, flags: &[&str], script: &str) {
+        let verb = ["run", "--detach", "--name", name];
+        self.good(&self.words(&verb, flags, &["sh", "-c", script]));
+    }
+
+    /// A command in a running container.
+    pub fn exec(&self, name: &str, flags: &[&str], script: &str) -> Ran {
+        let words = [&["exec"], flags, &[name, "sh", "-c", script]].concat();
+        self.call(&words)
+    }
+
+    /// A command line with what every container here is given, and the image.
+    pub fn words<'a>(&self, verb: &[&'a str], flags: &[&'a str], what: &[&'a str]) -> Vec<&'a str> {
+        let parent: &'static str = self.stage.cgroup_parent().leak();
+        let network: &[_] = match flags.iter().any(|flag| flag.starts_with("--network")) {
+            true => &[],
+            false => &["--network", "none"],
+        };
+        let place: &[&str] = match flags.iter().any(|flag| flag.starts_with("--pod")) {
+            true => &[],
+            false => &[&["--cgroup-parent", parent], network].concat(),
+        };
+        [verb, place, flags, &["busybox:local"], what].concat()
+    }
+
+    #[track_caller]
+    pub fn inspect(&self, name: &str, format: &str) -> String {
+        self.good(&["inspect", "--format", format, name])
+    }
+}
