@@ -3,12 +3,12 @@
 //! A process of the test program plays the embedder (`--play=PART`), because what these change is
 //! the whole process's.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio as Pipes};
 use std::time::{Duration, Instant};
 
 use hotcell::bundle::{CellConfig, Upper};
-use hotcell::launch::{Exit, Stdio};
+use hotcell::launch::{Exit, Stdio, Stream};
 use hotcell::native::{Instance, Options};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -20,6 +20,7 @@ pub fn tests() -> Vec<Test> {
         test!(an_exit_is_known_though_sigchld_is_ignored, Cells, Busybox),
         test!(an_exit_is_known_though_another_thread_reaps, Cells, Busybox),
         test!(inherited_descriptors_do_not_reach_the_cell, Cells, Busybox),
+        test!(a_crowd_of_descriptors_reaches_no_cell_and_keeps_no_stream_open, Cells, Busybox),
         test!(odd_signal_dispositions_do_not_reach_the_cell, Cells, Busybox),
         test!(closed_standard_streams_do_no_harm, Cells, Busybox),
         test!(a_cell_with_an_init_dies_with_its_embedder, Cells, Busybox),
@@ -86,6 +87,7 @@ pub fn play(part: &str) {
                 script("grep -E 'SigIgn|SigBlk' /proc/self/status | grep -vc 0000000000000000");
             println!("{:?}", finish(&driver, &config).exit);
         }
+        "crowd" => crowd(&driver),
         "hold" => {
             let running = start(&driver, &script("while :; do :; done"));
             println!("{}", running.cell().pid());
@@ -186,6 +188,37 @@ fn inherited_descriptors_do_not_reach_the_cell(bed: &Bed) {
         // SAFETY: opened above, used by nobody else.
         unsafe { libc::close(fd) };
     }
+}
+
+/// The first start comes while the table is short, the others when all low numbers are taken.
+fn crowd(driver: &Instance) {
+    assert_eq!(finish(driver, &script("true")).exit, Exit::Code(0));
+    let file = std::fs::File::open("/").unwrap();
+    let crowd: Vec<_> = (0..800).map(|_| rustix::io::dup(&file).unwrap()).collect();
+    let one = |init: bool| {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut config = script("ls /proc/self/fd | wc -l; ls -l /proc/self/fd | grep -c /root");
+        config.init = init;
+        let stdio = Stdio { stdout: Stream::Fd(writer.into()), ..Stdio::default() };
+        let mut running = driver.create(None, &config, None).unwrap().run(stdio).unwrap();
+        running.wait(None).unwrap();
+        // It comes to an end only if this process holds no copy of the cell's end.
+        let mut told = String::new();
+        reader.read_to_string(&mut told).unwrap();
+        running.close().unwrap();
+        assert_eq!(told, "4\n0\n", "init: {init}");
+    };
+    std::thread::scope(|scope| {
+        for at in 0..12 {
+            scope.spawn(move || one(at % 2 == 0));
+        }
+    });
+    drop(crowd);
+    println!("alone");
+}
+
+fn a_crowd_of_descriptors_reaches_no_cell_and_keeps_no_stream_open(bed: &Bed) {
+    assert_eq!(played(bed, "crowd"), "alone\n");
 }
 
 fn closed_standard_streams_do_no_harm(bed: &Bed) {

@@ -128,6 +128,7 @@ macro_rules! constants {
 
 constants! {
     CLONE_VM: u64 = 0x100,
+    CLONE_FILES: u64 = 0x400,
     CLONE_VFORK: u64 = 0x4000,
     CLONE_PIDFD: u64 = 0x1000,
     CLONE_NEWNS: u64 = 0x2_0000,
@@ -220,6 +221,7 @@ constants! {
 }
 
 /// `close_range`: mark instead of closing.
+pub const CLOSE_RANGE_UNSHARE: usize = 2;
 pub const CLOSE_RANGE_CLOEXEC: usize = 4;
 /// `fsconfig`: a value under a key; the file system is to be made.
 pub const FSCONFIG_SET_STRING: usize = 1;

@@ -12,6 +12,7 @@
 )]
 
 pub mod abi;
+mod berths;
 pub(crate) mod bpf;
 pub(crate) mod limits;
 pub(crate) mod mount;

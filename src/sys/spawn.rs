@@ -13,11 +13,12 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec};
 
 use super::abi::*;
+use super::berths::Berth;
 use super::raw::{self, Errno, nr};
 use crate::fault::{self, Point};
 
 /// Descriptors handed to the child must lie above every number they are moved to.
-const LOWEST_SOURCE: i32 = 16;
+pub(super) const LOWEST_SOURCE: i32 = 16;
 /// The child's frames: one loop and three system calls. The rest is slack for signals that are
 /// blocked and for a debug build's appetite.
 const STACK: usize = 64 << 10;
@@ -61,6 +62,8 @@ struct Shared {
     program: i32,
     descriptors: *const i32,
     count: usize,
+    /// Where the table ends that this child takes for its own; 0 if it has been born with one.
+    table_end: usize,
     user_namespace: bool,
     call: usize,
     errno: i32,
@@ -89,6 +92,12 @@ extern "C" fn child(shared: usize) -> ! {
 unsafe fn exec(shared: &Shared) -> Result<std::convert::Infallible, (usize, Errno)> {
     if shared.user_namespace {
         keep_capabilities()?;
+    }
+    if shared.table_end > 0 {
+        // Before anything is moved: until here the table is the embedder's.
+        let range = [shared.table_end, u32::MAX as usize, CLOSE_RANGE_UNSHARE];
+        // SAFETY: numbers only.
+        unsafe { raw::syscall(nr::close_range, range) }.map_err(|e| (nr::close_range, e))?;
     }
     for place in 0..shared.count {
         // SAFETY: within the array, as the caller promised.
@@ -194,7 +203,11 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     let mut copies = Vec::new();
     let mut wanted = vec![spawn.program];
     wanted.extend_from_slice(spawn.descriptors);
-    let numbers = raised(&wanted, &mut copies)?;
+    let berth = Berth::take(&wanted);
+    let numbers = match &berth {
+        Some(berth) => berth.numbers(),
+        None => raised(&wanted, &mut copies)?,
+    };
     let mut stack: Vec<MaybeUninit<u8>> = Vec::with_capacity(STACK);
     let base = stack.spare_capacity_mut().as_mut_ptr() as u64;
     let aligned = base.next_multiple_of(16);
@@ -202,6 +215,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
         program: numbers[0],
         descriptors: numbers[1..].as_ptr(),
         count: spawn.descriptors.len(),
+        table_end: berth.as_ref().map_or(0, |berth| berth.end() as usize),
         user_namespace: spawn.namespaces & CLONE_NEWUSER != 0,
         call: 0,
         errno: 0,
@@ -213,7 +227,8 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
             | CLONE_VFORK
             | CLONE_PIDFD
             | CLONE_CLEAR_SIGHAND
-            | CLONE_INTO_CGROUP,
+            | CLONE_INTO_CGROUP
+            | if berth.is_some() { CLONE_FILES } else { 0 },
         pidfd: &raw mut pidfd as u64,
         exit_signal: SIGCHLD as u64,
         stack: aligned,
