@@ -12,7 +12,7 @@
 //! swap      directories swapped for links meanwhile       seccomp   system call filters, privileges
 //! killed    embedders killed at any instant               faults    what fails, is full or missing
 //! own_place the driver in a container's cgroup       clients   podman, containerd, dockerd on ours
-//! tidy      the repository itself
+//! exec      further processes in a cell that runs    tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -37,6 +37,7 @@ mod devices;
 mod differential;
 mod embedder;
 mod escape;
+mod exec;
 mod exit;
 mod faults;
 mod freeze;
@@ -99,6 +100,7 @@ fn main() {
     let lists = [
         launch::tests(),
         exit::tests(),
+        exec::tests(),
         limits::tests(),
         freeze::tests(),
         embedder::tests(),

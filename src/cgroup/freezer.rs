@@ -38,7 +38,7 @@ pub(super) struct State {
     name: &'static str,
 }
 
-const FROZEN: State = State { key: "frozen", value: true, name: "frozen" };
+pub(super) const FROZEN: State = State { key: "frozen", value: true, name: "frozen" };
 const THAWED: State = State { key: "frozen", value: false, name: "thawed" };
 /// No process lives in it.
 pub(super) const EMPTY: State = State { key: "populated", value: false, name: "empty" };

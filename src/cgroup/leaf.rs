@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::Error;
 use super::detect::Controller;
 use super::files::Dir;
-use super::freezer::{EMPTY, Events, Freezer};
+use super::freezer::{EMPTY, Events, FROZEN, Freezer};
 use super::sample::{OomEvents, Sample, Sampler};
 
 /// How long the removal of a cell, its kill included, may take before it is an error. A task in uninterruptible sleep
@@ -135,6 +135,14 @@ impl Cgroup {
         }
         let opened = Freezer::open(&self.unified)?;
         Ok(self.freezer.get_or_init(|| opened))
+    }
+
+    /// Whether every process of the cell stands still, whoever froze it: a cgroup above does too.
+    ///
+    /// # Errors
+    /// When the kernel's file can't be read.
+    pub fn is_frozen(&self) -> Result<bool, Error> {
+        Events::open(&self.unified)?.tell(FROZEN)
     }
 
     /// Whether any process lives in the cell.

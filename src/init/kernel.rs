@@ -217,6 +217,35 @@ pub(crate) fn receive(socket: &Fd, bytes: &mut [u8], fds: &mut [i32]) -> Outcome
     Ok((count, came))
 }
 
+/// Sends `bytes` through a socket, and a descriptor along.
+pub(crate) fn send_with(socket: &Fd, bytes: &[u8], along: &Fd) -> Outcome {
+    // `struct cmsghdr` is a length, two words for what it is called, and the descriptor.
+    const LENGTH: usize = 16 + 4;
+    let rights = SOL_SOCKET as u64 | (SCM_RIGHTS as u64) << 32;
+    let mut control = [LENGTH as u64, rights, along.0 as u64];
+    let part = IoVec { base: bytes.as_ptr().cast_mut(), length: bytes.len() };
+    let message = MsgHdr {
+        name: 0,
+        name_length: 0,
+        parts: &raw const part,
+        part_count: 1,
+        control: control.as_mut_ptr().cast(),
+        control_length: size_of_val(&control),
+        flags: 0,
+    };
+    let args = [socket.slot(), &raw const message as usize, MSG_NOSIGNAL];
+    // SAFETY: all buffers outlive the call, which only reads them, and their sizes are given.
+    unsafe { call(nr::sendmsg, args) }.map(drop)
+}
+
+/// A pidfd of this very process.
+pub(crate) fn own_pidfd() -> Outcome<Fd> {
+    // SAFETY: no arguments.
+    let own = unsafe { call::<0>(nr::getpid, []) }?;
+    // SAFETY: numbers only.
+    unsafe { call(nr::pidfd_open, [own, 0]) }.map(|fd| Fd(fd as i32))
+}
+
 /// `size` bytes of zeroed memory that live until the process ends.
 pub(crate) fn allocate(size: usize) -> Outcome<&'static mut [u8]> {
     let args = [0, size, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, usize::MAX, 0];

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! clone3 ──► execveat(init) ──► receive plan ──► step, step, … ──► all clear ──► execve(task)
-//!                                    │                                  └─ or stay: PID 1, reap
+//!                                    │                                  ├─ or stay: PID 1, reap
+//!                                    │                                  └─ or be born inside
 //!                                    └─ a step fails: report {step, call, errno}, exit
 //! ```
 //!
@@ -17,6 +18,7 @@
 )]
 
 mod cell;
+mod enter;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
 mod files;

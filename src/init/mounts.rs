@@ -234,10 +234,11 @@ pub(crate) fn null_stream(cell: &mut Cell, number: u64) -> Outcome {
     kernel::duplicate_onto(null, number as usize)
 }
 
-/// Enters the task's working directory and makes sure that it is below the root.
-pub(crate) fn working_dir(cell: &Cell, path: Text) -> Outcome {
+/// Enters the task's working directory, made first if it may be, and makes sure that it is below the
+/// root.
+pub(crate) fn working_dir(cell: &Cell, path: Text, make: bool) -> Outcome {
     let dir = match cell.locate(path, false) {
-        Err(fault) if fault.is(Errno::ENOENT) => {
+        Err(fault) if fault.is(Errno::ENOENT) && make => {
             cell.make_dir(path)?;
             cell.locate(path, false)?
         }

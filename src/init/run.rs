@@ -4,13 +4,13 @@ use super::cell::Cell;
 use super::kernel::{self, Fault, Fd, Filter, Outcome};
 use super::plan::{self, Plan};
 use super::task::{Task, become_task, report};
-use super::wire::{BEFORE_STEPS, CONTROL_FD, Kind, Op, Step};
-use super::{files, mounts, privilege, standing, supervise};
+use super::wire::{BEFORE_STEPS, CONTROL_FD, Kind, MAKE_DIR, Op, Step};
+use super::{enter, files, mounts, privilege, standing, supervise};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
 /// What the parent sees as the exit code of a set-up that failed; the report says why.
-const SETUP_FAILED: i32 = 127;
+pub(super) const SETUP_FAILED: i32 = 127;
 
 /// The whole life of the init.
 pub fn run() -> ! {
@@ -18,6 +18,7 @@ pub fn run() -> ! {
     let mut index = BEFORE_STEPS;
     let fault = match prepare(&control, &mut index) {
         Ok(task) if task.stay => supervise::supervise(&control, &task),
+        Ok(task) if task.born_inside => enter::be_born(&control, &task, index),
         Ok(task) => become_task(&task),
         Err(fault) => fault,
     };
@@ -61,6 +62,7 @@ fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
         filter_flags: plan.header.filter_flags,
         borrowed: plan.header.borrowed,
         stay: plan.header.stay != 0,
+        born_inside: plan.header.born_inside != 0,
         paths: plan.pointers(plan.header.paths)?,
         argv: plan.pointers(plan.header.argv)?,
         envp: plan.pointers(plan.header.envp)?,
@@ -103,10 +105,11 @@ fn perform(control: &Fd, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Outco
         Op::Identity => privilege::become_user(a, b, plan.raw(step.text[0], c as usize * 4)?),
         Op::Capabilities => kernel::set_capabilities(a, b, c),
         Op::Ambient => privilege::raise_ambient(a),
-        Op::WorkingDir => mounts::working_dir(cell, text(0)?),
+        Op::WorkingDir => mounts::working_dir(cell, text(0)?, step.flags & MAKE_DIR != 0),
         Op::Umask => kernel::umask(a),
         Op::NoNewPrivileges => kernel::prctl(PR_SET_NO_NEW_PRIVS, 1, 0),
         Op::OomScore => standing::set_oom_score(plan.raw(step.text[0], a as usize)?, b != 0),
+        Op::Enter => enter::enter(Fd(a as i32), b),
         Op::AllClear => {
             report(control, Kind::AllClear, 0, Fault { call: 0, errno: Errno(0) });
             Ok(())

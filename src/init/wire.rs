@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! parent ──► Header ┆ Step × n │ argv slots │ envp slots │ path slots │ strings ──► init
-//! parent ◄── Report (16 bytes): AllClear, Failed, Started, Exited              ◄── init
+//! parent ◄── Report (16 bytes): AllClear, Born, Failed, Started, Exited        ◄── init
 //! ```
 //!
 //! The header comes first and alone: the init makes a namespace or two while the parent sees to the
@@ -20,6 +20,9 @@ pub const CONTROL_FD: usize = 3;
 
 /// The number of the mount namespace that a cell builds its own in ([`Op::Cradle`]).
 pub const CRADLE_FD: usize = 4;
+
+/// The number of the pidfd of the cell's first process ([`Op::Enter`]).
+pub const TARGET_FD: usize = 4;
 
 /// The most mounts that can come along with a plan: what one message carries.
 pub const MOST_TREES: usize = 250;
@@ -49,7 +52,8 @@ pub struct Header {
     pub borrowed: [u32; 2],
     /// `CLONE_NEW*` flags: namespaces to make while the parent still works at the rest.
     pub unshare: u32,
-    pub reserved: u32,
+    /// 1: the task is a new process in the PID namespace that was entered; 0: it is this one.
+    pub born_inside: u32,
 }
 
 /// One thing for the init to do. What the slots mean is told at each [`Op`].
@@ -163,7 +167,7 @@ ops! {
     Capabilities = 30,
     /// Raises the capabilities of the set `number[0]` to ambient.
     Ambient = 31,
-    /// Changes to the directory `text[0]` in root, made when missing.
+    /// Changes to the directory `text[0]` in root; a missing one is made if the step says so.
     WorkingDir = 32,
     /// Sets the file mode creation mask `number[0]`.
     Umask = 33,
@@ -172,8 +176,11 @@ ops! {
     /// Writes the `number[0]` bytes at `text[0]` to the process's `oom_score_adj`; a refusal of the
     /// kernel's fails the step unless `number[1]` is 0.
     OomScore = 35,
+    /// Enters the namespaces `number[1]` (`CLONE_NEW*`) of the process behind the pidfd
+    /// `number[0]`, then closes it.
+    Enter = 36,
     /// Reports that nothing is left but to execute the task.
-    AllClear = 36,
+    AllClear = 37,
 }
 
 /// What a record on the control socket tells the parent.
@@ -188,6 +195,8 @@ pub enum Kind {
     Started = 3,
     /// The staying init's task ended with wait status `value`.
     Exited = 4,
+    /// The task's process exists inside; a pidfd of it comes along.
+    Born = 5,
 }
 
 impl Kind {
@@ -199,6 +208,7 @@ impl Kind {
             2 => Some(Kind::Failed),
             3 => Some(Kind::Started),
             4 => Some(Kind::Exited),
+            5 => Some(Kind::Born),
             _ => None,
         }
     }

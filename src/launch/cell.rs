@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
-use super::report::timespec;
+use super::report::{A_MOMENT, timespec};
 use super::{Error, Exit, exit};
 use crate::fault::{self, Point};
 use crate::sys::pidfd::{self, WaitStatus, Waited};
@@ -93,12 +93,25 @@ impl Cell {
         }
     }
 
+    /// What goes on as this cell: another process, which talks over the same socket.
+    pub(super) fn succeeded_by(self, pidfd: OwnedFd, pid: i32) -> Cell {
+        Cell { pidfd, pid, ..self }
+    }
+
     /// The status word of a child that is about to end by itself.
     pub(super) fn wait_briefly(&self) -> Option<i32> {
+        self.status_soon(pidfd::try_wait)
+    }
+
+    /// The same, and it stays to be taken.
+    pub(super) fn peek_briefly(&self) -> Option<i32> {
+        self.status_soon(pidfd::peek)
+    }
+
+    fn status_soon(&self, ask: fn(&OwnedFd) -> Result<Waited, Errno>) -> Option<i32> {
         let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let second = timespec(Duration::from_secs(1));
-        match poll(&mut watched, Some(&second)) {
-            Ok(1) => match pidfd::try_wait(&self.pidfd) {
+        match poll(&mut watched, Some(&timespec(A_MOMENT))) {
+            Ok(1) => match ask(&self.pidfd) {
                 Ok(Waited::Ended(WaitStatus(status))) => Some(status),
                 Ok(Waited::Lost) => pidfd::exit_info(&self.pidfd).map(|status| status.0),
                 _ => None,

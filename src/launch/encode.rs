@@ -45,7 +45,7 @@ impl Plan {
             self.borrowed as u32,
             (self.borrowed >> 32) as u32,
             self.unshare as u32,
-            0,
+            u32::from(self.born_inside),
         ];
         for (at, value) in header.into_iter().enumerate() {
             fixed[4 * at..4 * at + 4].copy_from_slice(&value.to_ne_bytes());
@@ -181,9 +181,15 @@ fn encode_step<'a>(
             (Op::Capabilities, [""; 4], [*effective, *permitted, *inheritable])
         }
         Step::Ambient(set) => (Op::Ambient, [""; 4], [*set, 0, 0]),
-        Step::WorkingDir(path) => (Op::WorkingDir, [path, "", "", ""], [0; 3]),
+        Step::WorkingDir { path, make } => {
+            flags = if *make { wire::MAKE_DIR } else { 0 };
+            (Op::WorkingDir, [path, "", "", ""], [0; 3])
+        }
         Step::Umask(mask) => (Op::Umask, [""; 4], [u64::from(*mask), 0, 0]),
         Step::NoNewPrivileges => (Op::NoNewPrivileges, [""; 4], [0; 3]),
+        Step::Enter { namespaces } => {
+            (Op::Enter, [""; 4], [wire::TARGET_FD as u64, *namespaces, 0])
+        }
         Step::AllClear => (Op::AllClear, [""; 4], [0; 3]),
     };
     let mut text = [0; 4];

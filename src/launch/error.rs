@@ -118,6 +118,12 @@ pub enum Error {
         /// The time it had.
         after: Duration,
     },
+    /// The cell that a process was to be started in has ended.
+    #[error("the cell has ended")]
+    Ended,
+    /// The cell that a process was to be started in is frozen.
+    #[error("the cell is frozen")]
+    Frozen,
     /// The cell has ended, and nobody can say how.
     #[error(
         "the exit status is lost: this process ignores SIGCHLD or another thread waits for any \

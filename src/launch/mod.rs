@@ -8,13 +8,15 @@
 //!
 //! The parent does all the thinking, and does it before there is a child: [`compile`] turns the
 //! specification into a flat [`Plan`]. [`launch`] starts the init, hands it the plan and waits
-//! until the task has been executed or a step has failed. [`Cell`] is what runs then.
+//! until the task has been executed or a step has failed. [`Cell`] is what runs then, and [`exec`]
+//! starts further processes in it.
 
 mod cell;
 mod compile;
 mod cradle;
 mod encode;
 mod error;
+mod exec;
 mod exit;
 mod filter;
 mod mount_plan;
@@ -23,6 +25,7 @@ mod plan;
 mod program;
 mod report;
 mod start;
+mod target;
 mod trees;
 mod user_namespace;
 
@@ -31,6 +34,7 @@ pub use cell::Cell;
 pub(crate) use compile::tmpfs_keeps_attributes;
 pub use compile::{Place, compile, held_capabilities};
 pub use error::Error;
+pub use exec::{Exec, exec};
 pub use exit::Exit;
 pub use mount_plan::{Mapped, Mount, Tree};
 pub use plan::{IdMaps, Plan, Step};

@@ -46,9 +46,10 @@ pub enum Step {
     Identity { uid: u32, gid: u32, groups: Vec<u32> },
     Capabilities { effective: u64, permitted: u64, inheritable: u64 },
     Ambient(u64),
-    WorkingDir(String),
+    WorkingDir { path: String, make: bool },
     Umask(u32),
     NoNewPrivileges,
+    Enter { namespaces: u64 },
     AllClear,
 }
 
@@ -114,9 +115,10 @@ impl fmt::Display for Step {
                 write!(f, "set capabilities {effective:#x}, permitted {permitted:#x}")
             }
             Step::Ambient(set) => write!(f, "set ambient capabilities {set:#x}"),
-            Step::WorkingDir(path) => write!(f, "enter the working directory {path}"),
+            Step::WorkingDir { path, .. } => write!(f, "enter the working directory {path}"),
             Step::Umask(mask) => write!(f, "set umask {mask:o}"),
             Step::NoNewPrivileges => f.write_str("set no_new_privs"),
+            Step::Enter { namespaces } => write!(f, "enter the cell (namespaces {namespaces:#x})"),
             Step::AllClear => f.write_str("report all clear"),
         }
     }
@@ -138,6 +140,8 @@ pub struct Plan {
     pub stay: bool,
     /// Namespaces (`CLONE_NEW*`) that the init makes while the parent sees to the rest.
     pub unshare: u64,
+    /// Whether the task is a new process in the PID namespace that was entered.
+    pub born_inside: bool,
     /// The maps of the cell's own user namespace, if it has one.
     pub ids: Option<IdMaps>,
     /// The task's system call filter.

@@ -1,11 +1,13 @@
 //! What the init says over the control socket, and what its silence means.
 
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg};
 
 use super::Error;
 use crate::fault::{self, Point};
@@ -14,18 +16,50 @@ use crate::init::wire::{Kind, REPORT_SIZE, Report};
 /// How long the init may take from its first instruction to the task's.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long one who is killed, or about to end by itself, may take.
+pub(super) const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// The next record; `None` at the end of the stream.
 pub(super) fn next(control: &OwnedFd, deadline: Instant) -> Result<Option<Report>, Error> {
+    read(control, deadline, |bytes| {
+        recv(control, bytes, RecvFlags::DONTWAIT).map(|(count, _)| count)
+    })
+}
+
+/// The same, with the first descriptor that comes along.
+pub(super) fn next_with(
+    control: &OwnedFd,
+    deadline: Instant,
+    came: &mut Option<OwnedFd>,
+) -> Result<Option<Report>, Error> {
+    read(control, deadline, |bytes| {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut along = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let received = recvmsg(control, &mut [IoSliceMut::new(bytes)], &mut along, flags)?;
+        for message in along.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                // One is expected; any other is closed here.
+                fds.for_each(|fd| *came = came.take().or(Some(fd)));
+            }
+        }
+        Ok(received.bytes)
+    })
+}
+
+fn read(
+    control: &OwnedFd,
+    deadline: Instant,
+    mut receive: impl FnMut(&mut [u8]) -> Result<usize, Errno>,
+) -> Result<Option<Report>, Error> {
     let mut bytes = [0; REPORT_SIZE];
     let mut filled = 0;
     while filled < REPORT_SIZE {
         // Look first: mostly the record is there already, or this thread is about to sleep anyway.
         wait_readable(control, deadline)?;
-        match fault::at(Point::ReportRead, || {
-            recv(control, &mut bytes[filled..], RecvFlags::DONTWAIT)
-        }) {
-            Ok((0, _)) => return Ok(None),
-            Ok((count, _)) => filled += count,
+        match fault::at(Point::ReportRead, || receive(&mut bytes[filled..])) {
+            Ok(0) => return Ok(None),
+            Ok(count) => filled += count,
             Err(Errno::AGAIN | Errno::INTR) => {}
             // The other end closed with data unread: it is gone.
             Err(Errno::CONNRESET) => return Ok(None),

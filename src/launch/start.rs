@@ -48,7 +48,7 @@ pub struct Stdio {
 }
 
 impl Stdio {
-    fn each(&self) -> [&Stream; 3] {
+    pub(super) fn each(&self) -> [&Stream; 3] {
         [&self.stdin, &self.stdout, &self.stderr]
     }
 }
@@ -156,7 +156,7 @@ pub fn launch(
     }
 }
 
-fn control_socket() -> Result<(OwnedFd, OwnedFd), Error> {
+pub(super) fn control_socket() -> Result<(OwnedFd, OwnedFd), Error> {
     let flags = SocketFlags::CLOEXEC;
     fault::at(Point::ControlSocket, || {
         socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
@@ -165,7 +165,7 @@ fn control_socket() -> Result<(OwnedFd, OwnedFd), Error> {
 }
 
 /// What the child starts with where it is going to open its own null device.
-fn host_null() -> Result<BorrowedFd<'static>, Error> {
+pub(super) fn host_null() -> Result<BorrowedFd<'static>, Error> {
     static NULL: OnceLock<File> = OnceLock::new();
     if NULL.get().is_none() {
         let open = || File::options().read(true).write(true).open("/dev/null");
@@ -177,7 +177,7 @@ fn host_null() -> Result<BorrowedFd<'static>, Error> {
 }
 
 /// Sends as much as fits, and the mounts that come along; with `DONTWAIT` that may be nothing.
-fn send_with(
+pub(super) fn send_with(
     control: &OwnedFd,
     bytes: &[u8],
     trees: &[OwnedFd],
@@ -202,7 +202,7 @@ fn send_with(
     }
 }
 
-fn send_all(control: &OwnedFd, mut bytes: &[u8], point: Point) -> Result<(), Error> {
+pub(super) fn send_all(control: &OwnedFd, mut bytes: &[u8], point: Point) -> Result<(), Error> {
     while !bytes.is_empty() {
         match fault::at(point, || send(control, bytes, SendFlags::NOSIGNAL)) {
             Ok(count) => bytes = &bytes[count..],
@@ -226,13 +226,13 @@ fn settle(cell: &Cell, plan: &Plan, since: Instant, cgroup: &Cgroup) -> Result<(
             Some(report) if report.kind == Kind::Failed => return Err(failed(plan, &report)),
             // The socket closed on exec.
             None if all_clear && !plan.stay => return Ok(()),
-            Some(_) | None => return Err(died(cell, cgroup)),
+            Some(_) | None => return Err(died(cell.wait_briefly(), cgroup)),
         }
     }
 }
 
 /// The plan is ours, so a number is enough to say what failed, with its arguments.
-fn failed(plan: &Plan, report: &Report) -> Error {
+pub(super) fn failed(plan: &Plan, report: &Report) -> Error {
     let source = std::io::Error::from_raw_os_error(report.value);
     let call = raw::name(usize::from(report.call));
     match plan.steps.get(report.step as usize) {
@@ -266,8 +266,7 @@ fn step_hint(step: &Step) -> &'static str {
     }
 }
 
-fn died(cell: &Cell, cgroup: &Cgroup) -> Error {
-    let status = cell.wait_briefly();
+pub(super) fn died(status: Option<i32>, cgroup: &Cgroup) -> Error {
     let how = match status {
         Some(status) => exit::describe(status),
         None => "no exit status within a second".to_owned(),
@@ -277,7 +276,7 @@ fn died(cell: &Cell, cgroup: &Cgroup) -> Error {
     Error::Died { how: format!("{how}{why}") }
 }
 
-fn spawn_error(error: SpawnError) -> Error {
+pub(super) fn spawn_error(error: SpawnError) -> Error {
     let SpawnError { call, source } = error;
     let hint = match (call, Errno::from_io_error(&source)) {
         ("clone3", Some(Errno::AGAIN)) => " (a limit on processes was reached)",

@@ -87,7 +87,7 @@ pub struct PollFd {
     pub revents: i16,
 }
 
-/// `struct iovec` and `struct msghdr` of `recvmsg`.
+/// `struct iovec` and `struct msghdr` of `recvmsg` and `sendmsg`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct IoVec {
@@ -131,6 +131,8 @@ constants! {
     CLONE_FILES: u64 = 0x400,
     CLONE_VFORK: u64 = 0x4000,
     CLONE_PIDFD: u64 = 0x1000,
+    CLONE_PARENT: u64 = 0x8000,
+    CLONE_NEWTIME: u64 = 0x80,
     CLONE_NEWNS: u64 = 0x2_0000,
     CLONE_NEWCGROUP: u64 = 0x200_0000,
     CLONE_NEWUTS: u64 = 0x400_0000,
@@ -237,6 +239,7 @@ pub const IFF_UP: u16 = 1;
 /// `recvmsg`: descriptors that come along are closed on exec. And what their message is called.
 pub const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
 pub const MSG_CTRUNC: usize = 0x8;
+pub const MSG_NOSIGNAL: usize = 0x4000;
 pub const SOL_SOCKET: i32 = 1;
 pub const SCM_RIGHTS: i32 = 1;
 pub const POLLIN: i16 = 1;

@@ -44,6 +44,11 @@ pub(crate) fn try_wait(pidfd: &OwnedFd) -> Result<Waited, Errno> {
     wait_with(pidfd, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
 }
 
+/// Looks at the status of a child that has ended, without waiting and without taking it.
+pub(crate) fn peek(pidfd: &OwnedFd) -> Result<Waited, Errno> {
+    wait_with(pidfd, WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
+}
+
 /// Waits for the end of a child.
 pub(crate) fn wait(pidfd: &OwnedFd) -> Result<Waited, Errno> {
     wait_with(pidfd, WaitIdOptions::EXITED)

@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod devices;
+mod enter;
 mod mounts;
 mod own_ids;
 mod process;
@@ -13,6 +14,7 @@ mod unsupported;
 
 pub(super) use capabilities::check_held;
 pub use capabilities::held_capabilities;
+pub(super) use enter::{Entry, enter};
 #[cfg(feature = "cli")]
 pub(crate) use rootfs::tmpfs_keeps_attributes;
 

@@ -27,7 +27,7 @@ pub(super) fn compile(bundle: &Bundle, mut steps: Vec<Step>) -> Result<Plan, Err
     let mut sets = Sets::of(spec)?;
     let borrowed = if borrow { sets.borrow(SYS_ADMIN) } else { 0 };
     privilege(process, sets, &mut steps)?;
-    Ok(Plan { steps, paths, argv, envp, filter, borrowed, stay: false, unshare: 0, ids: None })
+    Ok(Plan { steps, paths, argv, envp, filter, borrowed, ..Plan::default() })
 }
 
 /// Where a shell would look: the command itself if it holds a slash, else each part of `PATH`.
@@ -52,7 +52,8 @@ fn privilege(process: &Process, sets: Sets, steps: &mut Vec<Step>) -> Result<(),
         return Err(Error::Invalid { field: "process.cwd".to_owned(), why });
     }
     let cwd = clean("process.cwd", cwd)?;
-    steps.push(Step::WorkingDir(if cwd.is_empty() { "/".to_owned() } else { cwd }));
+    let path = if cwd.is_empty() { "/".to_owned() } else { cwd };
+    steps.push(Step::WorkingDir { path, make: true });
     // No descriptor is opened after this, so a small limit on them harms nobody but the task.
     for limit in process.rlimits().as_deref().unwrap_or_default() {
         let (name, resource) = resource(limit.typ());

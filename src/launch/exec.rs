@@ -1,0 +1,166 @@
+//! A further process in a cell that runs.
+//!
+//! ```text
+//! parent ──clone3(VM | VFORK | INTO_CGROUP), no namespaces──► init: own memory, not dumpable
+//!        ──plan──►  steps: v1 cgroups, setns, directory, limits, capabilities, user
+//!        ◄─AllClear─┤
+//!                   └─clone(CLONE_PARENT)─► the task's process, the parent's own child
+//!        ◄─Born, and a pidfd of it──────────┤        (the init that made it ends)
+//!        ◄─end of stream: it runs, or Failed┘
+//! ```
+//!
+//! Until the birth nothing in the cell sees the process, for it is in none of the cell's PID
+//! namespace; from then on it has the task's rights and descriptors and nothing else (`init/enter.rs`).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use oci_spec::runtime::Process;
+use rustix::net::SendFlags;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use super::compile::{Entry, check_held, enter};
+use super::program::init_program;
+use super::start::{control_socket, died, failed, host_null, send_all, send_with, spawn_error};
+use super::{Cell, Error, Plan, Stdio, Stream, report, target, user_namespace};
+use crate::bundle::Bundle;
+use crate::cgroup::Cgroup;
+use crate::fault::Point;
+use crate::init::wire::{Kind, Report};
+use crate::sys::abi::CLONE_NEWUSER;
+use crate::sys::spawn::{Spawn, spawn};
+
+/// A process to be started in a cell that runs.
+#[derive(Debug)]
+pub struct Exec<'a> {
+    /// The bundle that the cell was made of. Its own process does not count.
+    pub bundle: &'a Bundle,
+    /// The process.
+    pub process: Process,
+    /// A pidfd of the cell's first process; that it is this one, the caller has made sure.
+    pub init: BorrowedFd<'a>,
+    /// The cell's cgroup.
+    pub cgroup: &'a Cgroup,
+    /// The process's streams.
+    pub stdio: Stdio,
+    /// Whether a frozen cell is entered too. Then this waits until somebody thaws it.
+    pub ignore_frozen: bool,
+}
+
+/// Starts a further process in a cell and returns when it has been executed. It is this process's
+/// child. Dropping what comes back lets it go on; it ends with the cell.
+///
+/// A cell that is frozen in this very moment holds the calling thread until it is thawed.
+///
+/// # Errors
+/// [`Error::Ended`] when the cell's first process has ended, [`Error::Frozen`] when the cell is
+/// frozen, else whatever failed, with its arguments. Then no process is left.
+pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
+    let Exec { bundle, process, init, cgroup, stdio, ignore_frozen } = exec;
+    if !ignore_frozen && cgroup.is_frozen()? {
+        return Err(Error::Frozen);
+    }
+    let namespaces = target::namespaces(init)?;
+    let tasks = cgroup.tasks_files()?;
+    let entry = Entry {
+        namespaces,
+        joins: tasks.iter().map(|(controller, _)| *controller).collect(),
+        null_streams: stdio.each().map(|stream| matches!(stream, Stream::Null)),
+    };
+    let mut bundle = bundle.clone();
+    bundle.spec_mut().set_process(Some(process));
+    let plan = enter(&bundle, &entry)?;
+    check_held(&plan, namespaces)?;
+    let bytes = plan.encode()?;
+
+    let (control, childs_end) = control_socket()?;
+    let mut descriptors = Vec::with_capacity(8);
+    for stream in stdio.each() {
+        descriptors.push(match stream {
+            Stream::Null => host_null()?,
+            Stream::Fd(fd) => fd.as_fd(),
+        });
+    }
+    descriptors.extend([childs_end.as_fd(), init]);
+    descriptors.extend(tasks.iter().map(|(_, file)| file.as_fd()));
+    // Without a limit to raise first, as much as fits lies ready for the child.
+    let own_ids = namespaces & CLONE_NEWUSER != 0;
+    let ready = match own_ids {
+        true => 0,
+        false => send_with(&control, &bytes, &[], SendFlags::DONTWAIT)?,
+    };
+    let spawned = spawn(&Spawn {
+        program: init_program()?,
+        descriptors: &descriptors,
+        namespaces: 0,
+        cgroup: cgroup.birthplace(),
+    })
+    .map_err(spawn_error)?;
+    let executed = Instant::now();
+    drop((childs_end, stdio, tasks));
+    let entering = Cell::new(spawned.pidfd, spawned.pid, control, false);
+    if own_ids {
+        user_namespace::raise_limits(&entering, &plan);
+    }
+    let mut born = None;
+    let settled = send_all(entering.control(), &bytes[ready..], Point::PlanWithMounts)
+        .and_then(|()| settle(&entering, &plan, executed, &mut born, cgroup));
+    match (settled, born) {
+        (Ok(()), None) => Ok(entering),
+        (Ok(()), Some(born)) => {
+            // It has nothing left to do but to end.
+            let _ = entering.wait_briefly();
+            let pid = target::number(born.as_fd()).unwrap_or(0);
+            Ok(entering.succeeded_by(born, pid))
+        }
+        (Err(error), born) => {
+            put_down_group(&entering);
+            if let Some(born) = born {
+                entering.succeeded_by(born, 0).put_down();
+            }
+            // The cell's end explains whatever went wrong.
+            Err(if target::has_ended(init) { Error::Ended } else { error })
+        }
+    }
+}
+
+/// Reads the records of the init and of the task's process until it is clear whether that runs.
+fn settle(
+    entering: &Cell,
+    plan: &Plan,
+    since: Instant,
+    born: &mut Option<OwnedFd>,
+    cgroup: &Cgroup,
+) -> Result<(), Error> {
+    let deadline = since + report::PATIENCE;
+    let mut all_clear = false;
+    loop {
+        match report::next_with(entering.control(), deadline, born)? {
+            Some(Report { kind: Kind::AllClear, .. }) => all_clear = true,
+            Some(Report { kind: Kind::Born, .. }) if born.is_some() => {}
+            Some(report) if report.kind == Kind::Failed => return Err(failed(plan, &report)),
+            // Both have let go of the socket.
+            None if all_clear && born.is_some() == plan.born_inside => return Ok(()),
+            Some(_) | None => return Err(died(entering.peek_briefly(), cgroup)),
+        }
+    }
+}
+
+/// Kills and reaps the init, and what it has brought into the world without a word: a birth happens
+/// in the init's own process group. Its number is nobody else's while one of them is not reaped.
+fn put_down_group(entering: &Cell) {
+    let group = Pid::from_raw(entering.pid());
+    let Some(group) = group.filter(|group| kill_process_group(*group, Signal::KILL).is_ok()) else {
+        // It has not come so far as to have a group of its own.
+        return entering.put_down();
+    };
+    let deadline = Instant::now() + report::A_MOMENT;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    while Instant::now() < deadline {
+        match waitid(WaitId::Pgid(Some(group)), options) {
+            Ok(Some(_)) => {}
+            Ok(None) => std::thread::yield_now(),
+            Err(_) => return,
+        }
+    }
+}
