@@ -95,7 +95,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `cli` (default) | the program `hotcell`; a library user turns it off |
+//! | `cli` (default) | the programs `hotcell` and `hotcell-oci`; a library user turns it off |
 //! | `conformance` | `contract::conformance`, checks that any driver can run |
 //! | `fault-injection` | faults on demand at named points, for tests; a release build refuses it |
 //! | `rusqlite` | [`stats::Stats`] as a column of rusqlite's databases |
@@ -119,6 +119,8 @@ pub mod launch;
 mod logs;
 pub mod mock;
 pub mod native;
+#[cfg(feature = "cli")]
+pub mod oci;
 pub mod registry;
 pub mod seccomp;
 pub mod stats;

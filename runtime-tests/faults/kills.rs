@@ -26,7 +26,7 @@ impl Tally {
     /// what must be true when it is dead.
     fn kill(&mut self, bed: &Bed, part: &str, before: impl Fn(), after: impl Fn()) {
         // A fault there strikes the init, not the driver.
-        for point in Point::ALL.iter().filter(|point| **point != Point::InitStep) {
+        for point in Point::of_drivers().filter(|point| **point != Point::InitStep) {
             let mut nth = 1;
             loop {
                 assert!(nth < ENOUGH, "{} is reached for ever", point.name());
@@ -62,9 +62,9 @@ fn one_sweep_is_enough_wherever_the_embedder_was_killed(bed: &Bed) {
     let lives = tally.total();
     tally.kill(bed, "sweep", || remains(bed), || _ = sweep(bed));
     let sweeps = tally.total() - lives;
-    let (points, all) = (tally.kills.len(), Point::ALL.len() - 1);
+    let (points, all) = (tally.kills.len(), Point::of_drivers().count() - 1);
     println!("killed at {points} of {all} points: {lives} times in a life, {sweeps} in a sweep");
-    let missed = Point::ALL.iter().filter(|point| !tally.kills.contains_key(point.name()));
+    let missed = Point::of_drivers().filter(|point| !tally.kills.contains_key(point.name()));
     let missed: Vec<_> = missed.filter(|point| **point != Point::InitStep).collect();
     assert!(missed.is_empty(), "never killed at {missed:?}");
     assert!(!soak() || tally.stages.len() == STAGES.len(), "only in stages {:?}", tally.stages);

@@ -50,6 +50,17 @@ macro_rules! points {
             pub fn name(self) -> &'static str {
                 match self { $(Point::$point => $name,)* }
             }
+
+            /// Whether it lies in what only the OCI runtime does, where no driver comes by.
+            #[must_use]
+            pub fn is_of_the_runtime(self) -> bool {
+                self.name().starts_with("container-")
+            }
+
+            /// Those that a driver comes by.
+            pub fn of_drivers() -> impl Iterator<Item = &'static Point> {
+                Point::ALL.iter().filter(|point| !point.is_of_the_runtime())
+            }
         }
     };
 }
@@ -109,6 +120,17 @@ points! {
     TrashThread = "trash-thread",
     /// A layer in the trash is deleted.
     TrashRemoval = "trash-removal",
+    // oci: a container's
+    /// The directory of a container is made.
+    ContainerDirectory = "container-directory",
+    /// The directory of a container is locked.
+    ContainerLock = "container-lock",
+    /// A file of a container is made.
+    ContainerFile = "container-file",
+    /// The draft becomes the container's record.
+    ContainerRename = "container-rename",
+    /// A container's record or its directory is removed.
+    ContainerRemoval = "container-removal",
     // cgroup
     /// The root of a hierarchy is opened.
     CgroupRoot = "cgroup-root",

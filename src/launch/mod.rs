@@ -37,5 +37,7 @@ pub use error::Error;
 pub use exec::{Exec, exec};
 pub use exit::Exit;
 pub use mount_plan::{Mapped, Mount, Tree};
+#[cfg(feature = "cli")]
+pub(crate) use options::MOUNT_OPTIONS;
 pub use plan::{IdMaps, Plan, Step};
 pub use start::{Launched, Stdio, Stream, launch};

@@ -161,3 +161,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+#[cfg(feature = "cli")]
+fn the_list_of_words_holds_those_that_mean_something() {
+    for text in MOUNT_OPTIONS {
+        let plain = Word::of(text).filter(|word| !matches!(word, Word::Refused(_)));
+        let tree = text.strip_prefix('r').and_then(Word::of).filter(|word| word.is_about_a_tree());
+        assert!(plain.is_some() || tree.is_some(), "{text}");
+    }
+}
