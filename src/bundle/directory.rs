@@ -83,7 +83,13 @@ impl Bundle {
             path: path.clone(),
             source,
         })?;
-        let spec = serde_json::from_slice(&text).map_err(|source| Error::Json { path, source })?;
+        Bundle::parse(dir, &text)
+    }
+
+    /// The bundle in `dir`, whose `config.json` has been read.
+    pub(crate) fn parse(dir: &Path, text: &[u8]) -> Result<Bundle, Error> {
+        let wrong = |source| Error::Json { path: dir.join(CONFIG), source };
+        let spec = serde_json::from_slice(text).map_err(wrong)?;
         Ok(Bundle { dir: Some(dir.to_owned()), spec, rules: None })
     }
 

@@ -41,7 +41,7 @@ pub(super) struct Globals {
     #[arg(long, value_enum)]
     pub(super) cgroup_manager: Option<CgroupManager>,
     /// Accepted if it asks for nothing: hotcell needs root
-    #[arg(long, value_enum, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, value_enum, value_name = "BOOL")]
     rootless: Option<Rootless>,
     /// Ignored: there are no checkpoints
     #[arg(long, hide = true)]
@@ -84,17 +84,83 @@ enum Call {
 
 /// What is to be done.
 pub(super) enum Verb {
-    State(StateArgs),
+    Run(RunArgs),
+    State(IdArgs),
+    Kill(KillArgs),
+    Delete(DeleteArgs),
     List(ListArgs),
     Features,
     Spec(SpecArgs),
-    Exec(()),
     Checkpoint,
     Restore,
 }
 
 #[derive(Args)]
-pub(super) struct StateArgs {
+pub(super) struct IdArgs {
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
+}
+
+/// What `create` and `run` have in common.
+#[derive(Args)]
+pub(super) struct MakeArgs {
+    /// The directory with config.json; the current one if not given
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) bundle: Option<PathBuf>,
+    /// A socket that gets the container's terminal
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) console_socket: Option<PathBuf>,
+    /// A file that gets the number of the container's process
+    #[arg(long, value_name = "FILE")]
+    pub(super) pid_file: Option<PathBuf>,
+    /// Hand on this many descriptors behind the three streams
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(super) preserve_fds: u32,
+    /// Accepted: hotcell needs no pivot_root where the host's root is a RAM disk
+    #[arg(long)]
+    no_pivot: bool,
+    /// Accepted: the keyring of the caller never reaches a container
+    #[arg(long)]
+    no_new_keyring: bool,
+    /// Accepted: a container's orphans are never this program's
+    #[arg(long)]
+    no_subreaper: bool,
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
+}
+
+#[derive(Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) make: MakeArgs,
+    /// Return when it has been started
+    #[arg(short, long)]
+    pub(super) detach: bool,
+    /// Leave the container's state when it has ended
+    #[arg(long)]
+    pub(super) keep: bool,
+}
+
+#[derive(Args)]
+pub(super) struct KillArgs {
+    /// Send it to every process of the container
+    #[arg(short, long)]
+    pub(super) all: bool,
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
+    /// A name or a number
+    #[arg(value_name = "SIGNAL", default_value = "TERM")]
+    pub(super) signal: String,
+}
+
+#[derive(Args)]
+pub(super) struct DeleteArgs {
+    /// Kill it first if it runs; no failure if it does not exist
+    #[arg(short, long)]
+    pub(super) force: bool,
     /// The container's id
     #[arg(value_name = "ID")]
     pub(super) id: String,
@@ -128,11 +194,10 @@ pub(super) struct SpecArgs {
     pub(super) rootless: bool,
 }
 
-/// No options but `--help`.
 #[derive(Args)]
 struct Nothing {}
 
-/// A verb's command line is a program's of its own.
+// A verb's command line is a program's of its own.
 #[derive(Parser)]
 #[command(disable_version_flag = true)]
 struct Line<A: Args> {
@@ -182,7 +247,10 @@ impl From<clap::Error> for Refused {
 fn verb(line: Vec<OsString>) -> Result<Verb, Refused> {
     let name = line.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(match name.as_str() {
+        "run" => Verb::Run(flags(line)?),
         "state" => Verb::State(flags(line)?),
+        "kill" => Verb::Kill(flags(line)?),
+        "delete" => Verb::Delete(flags(line)?),
         "list" => Verb::List(flags(line)?),
         "features" => flags(line).map(|Nothing {}| Verb::Features)?,
         "spec" => Verb::Spec(flags(line)?),
@@ -193,7 +261,11 @@ fn verb(line: Vec<OsString>) -> Result<Verb, Refused> {
     })
 }
 
-fn flags<A: Args>(line: Vec<OsString>) -> Result<A, clap::Error> {
+fn flags<A: Args>(mut line: Vec<OsString>) -> Result<A, clap::Error> {
+    // Its usage shows how it was called.
+    if let Some(name) = line.first_mut() {
+        *name = format!("hotcell-oci {}", name.to_string_lossy()).into();
+    }
     Line::<A>::try_parse_from(line).map(|line| line.args)
 }
 

@@ -14,13 +14,19 @@
 #![allow(dead_code, reason = "the verbs that use it follow")]
 
 mod args;
+mod delete;
 mod error;
 mod features;
 mod id;
+mod kill;
 mod list;
 mod log;
+mod making;
+mod place;
 mod process;
 mod record;
+mod run;
+mod signal;
 mod spec;
 mod state;
 mod status;
@@ -47,9 +53,8 @@ pub fn main() -> ExitCode {
         Err(error) => return finish(&Log::default(), 1, Err(error)),
     };
     let log = Log::new(&globals);
-    let failed = if matches!(verb, Verb::Exec(_)) { 255 } else { 1 };
-    let done = args::check(&globals).and_then(|()| run(&globals, verb));
-    finish(&log, failed, done)
+    let done = args::check(&globals).and_then(|()| call(&globals, verb, &log));
+    finish(&log, 1, done)
 }
 
 fn finish(log: &Log, failed: u8, done: Result<u8, Error>) -> ExitCode {
@@ -62,16 +67,18 @@ fn finish(log: &Log, failed: u8, done: Result<u8, Error>) -> ExitCode {
     }
 }
 
-fn run(globals: &Globals, verb: Verb) -> Result<u8, Error> {
+fn call(globals: &Globals, verb: Verb, log: &Log) -> Result<u8, Error> {
     let store = Store::new(&globals.root);
     match verb {
+        Verb::Run(args) => run::run(&store, &args, log),
+        Verb::Kill(args) => kill::kill(&store, &args),
+        Verb::Delete(args) => delete::delete(&store, &args),
         Verb::State(args) => state::state(&store, &args),
         Verb::List(args) => list::list(&store, &args),
         Verb::Features => features::features(),
         Verb::Spec(args) => spec::spec(&args),
         Verb::Checkpoint => Err(Error::NotSupported { what: "checkpoint" }),
         Verb::Restore => Err(Error::NotSupported { what: "restore" }),
-        _ => Err(Error::NotSupported { what: "this command" }),
     }
 }
 

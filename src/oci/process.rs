@@ -31,7 +31,7 @@ impl Process {
     /// Holds on to the process; `None` once it has ended. What is done through the descriptor can't
     /// reach another.
     pub(super) fn open(self) -> Result<Option<OwnedFd>, Error> {
-        let Some(pid) = Pid::from_raw(self.pid) else {
+        let Some(pid) = Pid::from_raw(self.pid.max(0)) else {
             return Ok(None);
         };
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use serde::Serialize;
 
-use super::args::StateArgs;
+use super::args::IdArgs;
 use super::record::Record;
 use super::status::Status;
 use super::store::{Home, Store};
@@ -53,7 +53,7 @@ impl State {
 }
 
 /// Prints the container's state.
-pub(super) fn state(store: &Store, args: &StateArgs) -> Result<u8, Error> {
+pub(super) fn state(store: &Store, args: &IdArgs) -> Result<u8, Error> {
     let home = store.find(&args.id.parse()?)?;
     let state = State::of(&home)?;
     let text = serde_json::to_string_pretty(&state)

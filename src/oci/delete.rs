@@ -1,0 +1,53 @@
+//! `delete`: everything of a container goes.
+
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, pidfd_send_signal};
+
+use super::args::DeleteArgs;
+use super::record::Record;
+use super::status::Status;
+use super::store::{Home, Store};
+use super::{Error, place};
+
+/// How long a killed process may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Removes a container that has stopped or was never started; with `--force`, any.
+pub(super) fn delete(store: &Store, args: &DeleteArgs) -> Result<u8, Error> {
+    let id = args.id.parse()?;
+    let home = match store.lock(&id) {
+        Err(Error::Unknown) if args.force => return Ok(0),
+        home => home?,
+    };
+    let record = match home.record() {
+        // What a killed command left before it made anything else.
+        Err(Error::Unknown) if args.force => return home.remove().map(|()| 0),
+        record => record?,
+    };
+    let status = Status::of(&home, &record)?;
+    if !args.force && !matches!(status, Status::Stopped | Status::Created) {
+        return Err(Error::NotStopped { id: id.to_string(), status });
+    }
+    end(&record)?;
+    remove(home, &record).map(|()| 0)
+}
+
+/// Kills the container's first process; the rest of it goes with its cgroup.
+fn end(record: &Record) -> Result<(), Error> {
+    let Some(pidfd) = record.process.map_or(Ok(None), |process| process.open())? else {
+        return Ok(());
+    };
+    // It may end by itself at any moment.
+    let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+    let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+    let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&patience));
+    Ok(())
+}
+
+/// Removes what is left of a container whose process has ended.
+pub(super) fn remove(home: Home, record: &Record) -> Result<(), Error> {
+    place::remove(record)?;
+    home.remove()
+}

@@ -1,0 +1,132 @@
+//! The making of a container: the story that `create` and `run` share.
+//!
+//! ```text
+//! bundle read ──► directory, locked ──► specification kept, record written ──► cgroup ──► launch
+//!                                          ──► record with the process ──► pid file
+//! ```
+//!
+//! What comes first knows of what comes next, so that a command killed in between leaves nothing
+//! that `delete --force` does not find.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use super::args::MakeArgs;
+use super::log::Log;
+use super::process::Process;
+use super::record::Record;
+use super::store::{Home, Store};
+use super::{Error, place};
+use crate::bundle::{self, Bundle};
+use crate::cgroup::Cgroup;
+use crate::launch::{self, Cell, Launched, Place, Stdio, Stream};
+
+/// A container and its first process, which is this program's child.
+pub(super) struct Made {
+    pub(super) home: Home,
+    pub(super) record: Record,
+    pub(super) cgroup: Cgroup,
+    pub(super) cell: Cell,
+}
+
+/// What a container is made of.
+struct Source {
+    dir: PathBuf,
+    text: Vec<u8>,
+    bundle: Bundle,
+}
+
+/// Makes the container. What has been made is removed again when the rest fails.
+pub(super) fn make(store: &Store, args: &MakeArgs, log: &Log) -> Result<Made, Error> {
+    let id = args.id.parse()?;
+    let source = Source::read(args.bundle.as_deref())?;
+    let home = store.create(&id)?;
+    let mut record = source.record(&home)?;
+    match build(&home, &mut record, source, args, log) {
+        Ok((cgroup, cell)) => Ok(Made { home, record, cgroup, cell }),
+        Err(error) => {
+            // The first failure is the one that is told.
+            let _ = place::remove(&record).and_then(|()| home.remove());
+            Err(error)
+        }
+    }
+}
+
+fn build(
+    home: &Home,
+    record: &mut Record,
+    source: Source,
+    args: &MakeArgs,
+    log: &Log,
+) -> Result<(Cgroup, Cell), Error> {
+    home.keep_config(&source.text)?;
+    home.write(record)?;
+    let cgroup = place::create(record, source.bundle.spec())?;
+    let place =
+        Place { disk: None, joins: Vec::new(), views: Vec::new(), null_streams: [false; 3] };
+    let launched = launch::launch(source.bundle, &cgroup, own_streams()?, place, || {})?;
+    let Launched { cell, compile, spawn, set_up } = launched;
+    log.debug(|| format!("compiled in {compile:?}, spawned in {spawn:?}, set up in {set_up:?}"));
+    let written = Process::of(cell.pid()).and_then(|process| {
+        record.process = Some(process);
+        home.write(record)?;
+        args.pid_file.as_deref().map_or(Ok(()), |path| write_pid(path, cell.pid()))
+    });
+    match written {
+        Ok(()) => Ok((cgroup, cell)),
+        Err(error) => {
+            let _ = cell.kill();
+            Err(error)
+        }
+    }
+}
+
+impl Source {
+    fn read(dir: Option<&Path>) -> Result<Source, Error> {
+        let given = dir.unwrap_or(Path::new("."));
+        let dir = std::path::absolute(given).map_err(|error| Error::io("find", given, error))?;
+        let path = dir.join("config.json");
+        let text = std::fs::read(&path).map_err(|error| Error::io("read", path, error))?;
+        let bundle = Bundle::parse(&dir, &text)?;
+        Ok(Source { dir, text, bundle })
+    }
+
+    fn record(&self, home: &Home) -> Result<Record, Error> {
+        let spec = self.bundle.spec();
+        let rootfs = self
+            .bundle
+            .rootfs()
+            .ok_or_else(|| Error::Bundle(bundle::Error::invalid("root.path", "", "is missing")))?;
+        let mut record = Record::new(home.id(), spec, &self.dir, rootfs);
+        record.cgroup = place::path(home.id(), spec);
+        Ok(record)
+    }
+}
+
+/// This program's streams as the container's.
+fn own_streams() -> Result<Stdio, Error> {
+    let copy = |name, stream: &dyn AsFd| match stream.as_fd().try_clone_to_owned() {
+        Ok(fd) => Ok(Stream::Fd(fd)),
+        Err(error) => Err(Error::io("copy", name, error)),
+    };
+    Ok(Stdio {
+        stdin: copy("standard input", &io::stdin())?,
+        stdout: copy("standard output", &io::stdout())?,
+        stderr: copy("standard error", &io::stderr())?,
+    })
+}
+
+/// Whoever sees the file sees the whole number.
+pub(super) fn write_pid(path: &Path, pid: i32) -> Result<(), Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let draft = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = File::create(&draft)
+        .and_then(|mut file| write!(file, "{pid}"))
+        .and_then(|()| std::fs::rename(&draft, path));
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&draft);
+        Error::io("write", path, error)
+    })
+}
