@@ -25,6 +25,8 @@ pub enum Need {
     Podman,
     Containerd,
     Dockerd,
+    /// umoci and skopeo, which make a bundle of an image.
+    Umoci,
     /// A C compiler and libseccomp's headers.
     Libseccomp,
     /// Podman's profile.
@@ -78,6 +80,9 @@ impl Host {
             Need::Podman => (installed("podman"), "podman (scripts/setup)"),
             Need::Containerd => (installed("containerd"), "containerd (scripts/setup)"),
             Need::Dockerd => (installed("dockerd"), "dockerd (scripts/setup)"),
+            Need::Umoci => {
+                (installed("umoci") && installed("skopeo"), "umoci, skopeo (scripts/setup)")
+            }
             Need::Libseccomp => {
                 (Path::new("/usr/include/seccomp.h").exists(), "libseccomp-dev (scripts/setup)")
             }

@@ -87,6 +87,16 @@ impl Stage {
         command
     }
 
+    /// A program that runs until it is stopped. What it writes goes to `log` in the bed.
+    pub fn daemon(&self, name: &str, words: &[&str], log: &Path) -> Daemon {
+        let pid_file = self.path(&format!("{name}.started"));
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let mut command = self.enter();
+        command.args(["sh", "-c", "echo $$ >$0; exec \"$@\"", &pid_file, name]).args(words);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        Daemon { child: command.spawn().unwrap(), pid_file }
+    }
+
     fn enter(&self) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--mount", "--pid", "--net", "--target", &self.init.to_string(), "--"]);
@@ -150,6 +160,30 @@ impl Stage {
         let hierarchies = fields.filter(|fields| fields[2] == "cgroup" || fields[2] == "cgroup2");
         let parents = hierarchies.map(|fields| Path::new(fields[1]).join(&self.parent));
         parents.filter(|parent| parent.is_dir()).collect()
+    }
+}
+
+/// A daemon on a stage.
+pub struct Daemon {
+    /// nsenter, which waits for it.
+    child: Child,
+    pid_file: String,
+}
+
+impl Daemon {
+    /// Asks it to end, and waits.
+    pub fn stop(mut self, stage: &Stage) {
+        let ran = stage.sh(&format!("kill $(cat {})", self.pid_file));
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let ended = until(PATIENCE, || self.child.try_wait().unwrap().ok_or(()));
+        assert!(ended.is_ok(), "a daemon does not end");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::Podman;
 use crate::bed::Bed;
-use crate::clients::good;
 use crate::clients::stage::wait_for;
+use crate::clients::{SIZE, good};
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
@@ -80,22 +80,20 @@ fn a_terminal_is_one_inside(bed: &Bed) {
         let tty = "test -t 0 && test -t 1 && tty && stat -c %u:%a $(tty)";
         let run = podman.words(&["run", "--rm"], &["--tty", "--interactive"], &["sh", "-c", tty]);
         let ran = podman.on_terminal(&run);
-        assert_eq!((ran.code, &*ran.out), (Some(0), "/dev/pts/0\r\n0:620\r\n"), "{ran:?}");
-        // The engine sets the size shortly after the start.
-        let size = "i=0; until [ \"$(stty size)\" = '33 91' ] || [ $i = 50 ]; do sleep 0.1; i=$((i+1)); done; stty size";
-        let run = podman.words(&["run", "--rm"], &["--tty", "--interactive"], &["sh", "-c", size]);
+        assert_eq!((ran.code, &*ran.out), (Some(0), "/dev/pts/0\n0:620\n"), "{ran:?}");
+        let run = podman.words(&["run", "--rm"], &["--tty", "--interactive"], &["sh", "-c", SIZE]);
         let ran = podman.on_terminal(&run);
-        assert_eq!((ran.code, &*ran.out), (Some(0), "33 91\r\n"), "{ran:?}");
+        assert_eq!((ran.code, &*ran.out), (Some(3), "33 91\n/dev/pts/0\n"), "{ran:?}");
         let user = podman.words(
             &["run", "--rm"],
             &["-t", "-u", "1000"],
             &["sh", "-c", "echo x >$(tty); stat -c %u $(tty)"],
         );
-        assert_eq!(podman.on_terminal(&user).out, "x\r\n1000\r\n");
+        assert_eq!(podman.on_terminal(&user).out, "x\n1000\n");
         podman.start("room", &["--tty"], "sleep 1000");
         let ran =
             podman.on_terminal(&["exec", "-it", "room", "sh", "-c", "test -t 0 && tty; exit 3"]);
-        assert_eq!((ran.code, &*ran.out), (Some(3), "/dev/pts/1\r\n"), "{ran:?}");
+        assert_eq!((ran.code, &*ran.out), (Some(3), "/dev/pts/1\n"), "{ran:?}");
     });
 }
 

@@ -8,11 +8,11 @@ mod pods;
 mod rights;
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio as Pipes};
+use std::process::Command;
 
 use super::image;
 use super::stage::Stage;
-use super::{good, runtime};
+use super::{fed, good, on_terminal, runtime};
 use crate::Test;
 use crate::bed::{Bed, Ran};
 
@@ -84,28 +84,12 @@ impl Podman {
 
     /// The same with `input` on its standard input.
     pub fn fed(&self, args: &[&str], input: &str) -> Ran {
-        let mut command = self.command(args);
-        command.stdin(Pipes::piped()).stdout(Pipes::piped()).stderr(Pipes::piped());
-        let mut child = command.spawn().unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
-        Ran::from(child.wait_with_output().unwrap())
+        fed(self.command(args), input)
     }
 
     /// With a terminal around it; the lines of its output end as a terminal ends them.
     pub fn on_terminal(&self, args: &[&str]) -> Ran {
-        let command = self.command(args);
-        let words = command.get_args().map(|word| word.to_str().unwrap());
-        // What nsenter gets; `script` goes around it and wants one string for a shell.
-        let line: Vec<_> = words.map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
-        let mut script = Command::new("script");
-        script.args(["-qec", &format!("stty cols 91 rows 33; exec nsenter {}", line.join(" "))]);
-        script.arg("/dev/null").env("CONTAINERS_CONF", &self.conf).stdin(Pipes::piped());
-        let mut script = script.stdout(Pipes::piped()).stderr(Pipes::piped()).spawn().unwrap();
-        // Open until the end: it would type an end of file.
-        let keyboard = script.stdin.take();
-        let ran = Ran::from(script.wait_with_output().unwrap());
-        drop(keyboard);
-        ran
+        on_terminal(&self.command(args))
     }
 
     /// A script in a container of its own, to its end.

@@ -1,0 +1,120 @@
+//! dockerd 20.10 with our runtime as its default: one daemon per test.
+
+mod cell;
+mod daemon;
+mod life;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::image;
+use super::stage::{Daemon, Stage, wait_for};
+use super::{good, runtime};
+use crate::Test;
+use crate::bed::{Bed, Ran};
+
+pub fn tests() -> Vec<Test> {
+    [life::tests(), cell::tests(), daemon::tests()].into_iter().flatten().collect()
+}
+
+/// A daemon with the busybox image.
+pub struct Docker {
+    stage: Stage,
+    daemon: Option<Daemon>,
+    flags: Vec<String>,
+    log: PathBuf,
+}
+
+impl Docker {
+    /// Plays `story` with a daemon of its own; containers that it leaves are removed.
+    pub fn with(bed: &Bed, flags: &[&str], story: impl FnOnce(&mut Docker)) {
+        let stage = Stage::set_up(bed, "");
+        let runtime = runtime().to_str().unwrap().to_owned();
+        let own = [
+            "--iptables=false".to_owned(),
+            "--ip6tables=false".to_owned(),
+            "--bridge=none".to_owned(),
+            "--storage-driver=overlay2".to_owned(),
+            format!("--data-root={}", stage.path("data")),
+            format!("--exec-root={}", stage.path("exec")),
+            format!("--pidfile={}", stage.path("pid")),
+            format!("--host=unix://{}", stage.path("docker.sock")),
+            format!("--add-runtime=ours={runtime}"),
+            "--default-runtime=ours".to_owned(),
+            format!("--cgroup-parent={}", stage.cgroup_parent()),
+        ];
+        let flags = own.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
+        let mut docker = Docker { stage, daemon: None, flags, log: bed.path("log") };
+        docker.start_daemon();
+        docker.good(&["load", "--input", image::archive(bed).to_str().unwrap()]);
+        story(&mut docker);
+        for name in docker.good(&["ps", "--all", "--quiet"]).lines() {
+            docker.good(&["rm", "--force", name]);
+        }
+        docker.stop_daemon();
+        // It keeps these two for its next start.
+        for mount in ["exec/netns/default", "data"] {
+            docker.stage.sh(&format!("umount {}", docker.stage.path(mount)));
+        }
+        docker.stage.finish();
+    }
+
+    pub fn stop_daemon(&mut self) {
+        self.daemon.take().unwrap().stop(&self.stage);
+    }
+
+    pub fn start_daemon(&mut self) {
+        let flags: Vec<_> = self.flags.iter().map(String::as_str).collect();
+        self.daemon = Some(self.stage.daemon("dockerd", &flags, &self.log));
+        wait_for("dockerd answers", || self.call(&["version"]).code == Some(0));
+    }
+
+    pub fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.stage.command("docker");
+        command.args(["--host", &format!("unix://{}", self.stage.path("docker.sock"))]).args(args);
+        command
+    }
+
+    pub fn call(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).output().unwrap())
+    }
+
+    #[track_caller]
+    pub fn good(&self, args: &[&str]) -> String {
+        good(self.call(args))
+    }
+
+    /// A command line with what every container here is given, and the image.
+    pub fn words<'a>(&self, verb: &[&'a str], flags: &[&'a str], script: &'a str) -> Vec<&'a str> {
+        let network: &[_] = match flags.iter().any(|flag| flag.starts_with("--network")) {
+            true => &[],
+            false => &["--network", "none"],
+        };
+        [verb, network, flags, &["busybox:local", "sh", "-c", script]].concat()
+    }
+
+    /// A script in a container of its own, to its end.
+    pub fn run(&self, flags: &[&str], script: &str) -> Ran {
+        self.call(&self.words(&["run", "--rm"], flags, script))
+    }
+
+    /// A script in a container that stays, by name. One letter is no name.
+    #[track_caller]
+    pub fn start(&self, name: &str, flags: &[&str], script: &str) {
+        self.good(&self.words(&["run", "--detach", "--name", name], flags, script));
+    }
+
+    /// A script in a running container.
+    pub fn exec(&self, name: &str, flags: &[&str], script: &str) -> Ran {
+        self.call(&[&["exec"], flags, &[name, "sh", "-c", script]].concat())
+    }
+
+    #[track_caller]
+    pub fn inspect(&self, name: &str, format: &str) -> String {
+        self.good(&["inspect", "--format", format, name])
+    }
+}
