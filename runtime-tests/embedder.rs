@@ -66,6 +66,9 @@ pub fn play(part: &str) {
     if let Some(part) = part.strip_prefix("killed-") {
         return crate::killed::embedder::play(part, options);
     }
+    if let "latch" | "preserved" = part {
+        return crate::life::play(part, &Instance::open(options).unwrap());
+    }
     if part == "move-aside" {
         return crate::own_place::play(options);
     }

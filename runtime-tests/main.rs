@@ -12,7 +12,8 @@
 //! swap      directories swapped for links meanwhile       seccomp   system call filters, privileges
 //! killed    embedders killed at any instant               faults    what fails, is full or missing
 //! own_place the driver in a container's cgroup       clients   podman, containerd, dockerd on ours
-//! exec      further processes in a cell that runs    tidy      the repository itself
+//! exec      further processes in a cell that runs    life      made now, started later
+//! tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -46,6 +47,7 @@ mod hostile;
 mod identity;
 mod killed;
 mod launch;
+mod life;
 mod limits;
 mod mounts;
 mod own_place;
@@ -121,6 +123,7 @@ fn main() {
         differential::tests(),
         faults::tests(),
         clients::tests(),
+        life::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

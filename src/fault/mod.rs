@@ -29,7 +29,7 @@ pub use injection::{Action, Armed, ENV, Fault, times_reached};
 
 /// How many kinds of steps a plan can have.
 #[cfg(feature = "fault-injection")]
-pub const KINDS_OF_STEPS: usize = crate::init::wire::Op::AllClear as usize;
+pub const KINDS_OF_STEPS: usize = crate::init::wire::Op::COUNT;
 
 #[cfg(all(feature = "fault-injection", not(debug_assertions)))]
 compile_error!("the feature fault-injection is for tests and must not be in a release build");

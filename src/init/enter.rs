@@ -12,8 +12,9 @@
 //! and its memory holds this program and the plan.
 
 use super::kernel::{self, Fault, Fd, Outcome};
+use super::line::Line;
 use super::run::SETUP_FAILED;
-use super::task::{Task, become_task, report};
+use super::task::{Task, become_task};
 use super::wire::{Kind, Report};
 use crate::sys::abi::*;
 use crate::sys::raw::{self, nr};
@@ -31,7 +32,7 @@ pub(crate) fn enter(process: Fd, namespaces: u64) -> Outcome {
 /// What the new process finds in its copy of this memory.
 #[derive(Debug)]
 struct Birth<'a> {
-    control: &'a Fd,
+    line: &'a Line,
     task: &'a Task,
     steps: u32,
 }
@@ -39,11 +40,11 @@ struct Birth<'a> {
 extern "C" fn child(birth: usize) -> ! {
     // SAFETY: this process has a copy of all memory, and runs nothing else in it.
     let birth = unsafe { &*(birth as *const Birth<'_>) };
-    let fault = match tell(birth.control).and_then(|()| kernel::set_session()) {
-        Ok(()) => become_task(birth.task),
+    let fault = match tell(birth.line.fd()).and_then(|()| kernel::set_session()) {
+        Ok(()) => become_task(birth.task, birth.line.closed_from),
         Err(fault) => fault,
     };
-    report(birth.control, Kind::Failed, birth.steps, fault);
+    birth.line.report(Kind::Failed, birth.steps, fault);
     kernel::exit(SETUP_FAILED)
 }
 
@@ -58,12 +59,12 @@ fn tell(control: &Fd) -> Outcome {
 
 /// Has the task's process born where this one's children are born, as the parent's own child, and
 /// ends. Comes back only when that failed.
-pub(crate) fn be_born(control: &Fd, task: &Task, steps: u32) -> Fault {
+pub(crate) fn be_born(line: &Line, task: &Task, steps: u32) -> Fault {
     let stack = match kernel::allocate(STACK) {
         Ok(stack) => stack,
         Err(fault) => return fault,
     };
-    let birth = Birth { control, task, steps };
+    let birth = Birth { line, task, steps };
     let args = CloneArgs {
         flags: CLONE_PARENT,
         stack: stack.as_mut_ptr() as u64,

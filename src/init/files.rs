@@ -1,6 +1,6 @@
 //! The system calls about files and mounts: opening in root, looking, detached mounts.
 
-use super::kernel::{Argument, EMPTY, Fd, Outcome, Text, call};
+use super::kernel::{Argument, EMPTY, Fault, Fd, Outcome, Text, call};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
@@ -91,6 +91,17 @@ pub(crate) fn kind(fd: &Fd) -> Outcome<Kind> {
     };
     let mode = u32::from(u16::from_ne_bytes([answer[MODE_AT], answer[MODE_AT + 1]]));
     Ok(Kind { bits: mode & S_IFMT, device: (word(DEVICE_AT), word(DEVICE_AT + 4)) })
+}
+
+/// Sees that `path` leads to a file that this process may execute.
+pub(crate) fn executable(path: Text) -> Outcome {
+    let file = open(path, O_PATH)?;
+    if kind(&file)?.bits == S_IFDIR {
+        return Err(Fault::new(nr::openat, Errno::EISDIR));
+    }
+    let args = [file.slot(), EMPTY.slot(), X_OK, AT_EMPTY_PATH | AT_EACCESS];
+    // SAFETY: a NUL-terminated string and numbers.
+    unsafe { call(nr::faccessat2, args) }.map(drop)
 }
 
 /// Whether the current directory lies below the root: the kernel marks the others.

@@ -164,8 +164,16 @@ plain_calls! {
     fn prctl(option: usize, first: usize, second: usize) = prctl [option, first, second, 0, 0];
     fn close_on_exec_from(first: usize) = close_range [first, u32::MAX, CLOSE_RANGE_CLOEXEC];
     fn duplicate_onto(fd: &Fd, number: usize) = dup3 [fd, number, 0];
+    fn duplicate_number(from: usize, to: usize) = dup3 [from, to, 0];
+    fn close_number(number: usize) = close [number];
     fn set_session() = setsid [];
     fn kill(pid: i32, signal: i32) = kill [pid, signal];
+}
+
+/// A copy of the descriptor with the lowest free number from `least` on, closed on exec.
+pub(crate) fn duplicate_above(fd: &Fd, least: usize) -> Outcome<Fd> {
+    // SAFETY: numbers only.
+    unsafe { call(nr::fcntl, [fd.slot(), F_DUPFD_CLOEXEC, least]) }.map(|fd| Fd(fd as i32))
 }
 
 pub(crate) fn write(fd: &Fd, bytes: &[u8]) -> Outcome<usize> {

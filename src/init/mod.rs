@@ -23,6 +23,7 @@ mod enter;
 pub mod fault;
 mod files;
 mod kernel;
+mod line;
 mod mounts;
 mod plan;
 mod privilege;

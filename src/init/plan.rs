@@ -100,6 +100,15 @@ impl Plan {
         self.bytes.get(start..start.saturating_add(size)).ok_or(malformed())
     }
 
+    /// The string that entry `at` of the array of offsets at `offset` names, or none at its end.
+    /// Not for an array that [`pointers`](Plan::pointers) has turned.
+    pub(crate) fn list_entry(&self, offset: u32, at: u32) -> Outcome<Text> {
+        let slot = self.raw(offset.saturating_add(8 * at), 8)?;
+        let mut value = [0; 8];
+        value.copy_from_slice(slot);
+        self.text(u64::from_ne_bytes(value) as u32)
+    }
+
     /// Turns the array of offsets at `offset` into the array of pointers that `execve` takes.
     /// To be called once for each array.
     pub(crate) fn pointers(&mut self, offset: u32) -> Outcome<*const usize> {

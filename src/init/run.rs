@@ -2,10 +2,11 @@
 
 use super::cell::Cell;
 use super::kernel::{self, Fault, Fd, Filter, Outcome};
+use super::line::Line;
 use super::plan::{self, Plan};
-use super::task::{Task, become_task, report};
-use super::wire::{BEFORE_STEPS, CONTROL_FD, Kind, MAKE_DIR, Op, Step};
-use super::{enter, files, mounts, privilege, standing, supervise};
+use super::task::{Task, become_task};
+use super::wire::{BEFORE_STEPS, Kind, MAKE_DIR, Op, Step};
+use super::{enter, files, mounts, privilege, standing, supervise, task};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
@@ -14,15 +15,20 @@ pub(super) const SETUP_FAILED: i32 = 127;
 
 /// The whole life of the init.
 pub fn run() -> ! {
-    let control = Fd(CONTROL_FD as i32);
+    let mut line = Line::new();
     let mut index = BEFORE_STEPS;
-    let fault = match prepare(&control, &mut index) {
-        Ok(task) if task.stay => supervise::supervise(&control, &task),
-        Ok(task) if task.born_inside => enter::be_born(&control, &task, index),
-        Ok(task) => become_task(&task),
-        Err(fault) => fault,
-    };
-    report(&control, Kind::Failed, index, fault);
+    match prepare(&mut line, &mut index) {
+        Ok(task) => {
+            let fault = match task.stay {
+                true => supervise::supervise(&line, &task),
+                false if task.born_inside => enter::be_born(&line, &task, index),
+                false => become_task(&task, line.closed_from),
+            };
+            line.report(Kind::Failed, index, fault);
+            line.explain(task.name().bytes());
+        }
+        Err(fault) => line.report(Kind::Failed, index, fault),
+    }
     kernel::exit(SETUP_FAILED)
 }
 
@@ -33,28 +39,31 @@ pub fn abort() -> ! {
 
 /// Receives the plan and does every step; `index` is left at the step that failed, and as it was
 /// before the first.
-fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
+fn prepare(line: &mut Line, index: &mut u32) -> Outcome<Task> {
     kernel::prctl(PR_SET_DUMPABLE, 0, 0)?;
     // What the embedder ignores would stay ignored here and in the task: SIGCHLD above all.
     kernel::default_signals();
     standing::leave()?;
     kernel::set_session()?;
     kernel::umask(0)?;
-    let header = plan::receive_header(control)?;
+    let header = plan::receive_header(line.fd())?;
     if header.unshare != 0 {
         // The parent needs as long for the rest.
         kernel::unshare(u64::from(header.unshare))?;
     }
-    let mut plan = Plan::receive(control, header)?;
+    let mut plan = Plan::receive(line.fd(), header)?;
     let mut cell = Cell::new();
     *index = 0;
     while *index < plan.header.steps {
         let step = plan.step(*index);
         #[cfg(feature = "fault-injection")]
         super::fault::obey(step.reserved)?;
-        perform(control, &mut plan, &mut cell, &step)?;
+        perform(line, &mut plan, &mut cell, &step)?;
         *index += 1;
     }
+    // What the cell was built with is closed now, and does not get in the way.
+    drop(cell);
+    line.make_room(plan.header.kept_at as usize, plan.header.kept as usize)?;
     let filter = plan.raw(plan.header.filter, plan.header.filter_length as usize * 8)?;
     let filter = Filter { length: plan.header.filter_length as u16, code: filter.as_ptr() };
     Ok(Task {
@@ -70,7 +79,7 @@ fn prepare(control: &Fd, index: &mut u32) -> Outcome<Task> {
 }
 
 /// Does one step. Every operation is one line here and one function elsewhere.
-fn perform(control: &Fd, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Outcome {
+fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Outcome {
     let [a, b, c] = step.number;
     let text = |slot: usize| plan.text(step.text[slot]);
     match Op::from_number(step.op).ok_or(Fault::new(nr::read, Errno::EINVAL))? {
@@ -110,9 +119,11 @@ fn perform(control: &Fd, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Outco
         Op::NoNewPrivileges => kernel::prctl(PR_SET_NO_NEW_PRIVS, 1, 0),
         Op::OomScore => standing::set_oom_score(plan.raw(step.text[0], a as usize)?, b != 0),
         Op::Enter => enter::enter(Fd(a as i32), b),
+        Op::FindProgram => task::find(plan),
         Op::AllClear => {
-            report(control, Kind::AllClear, 0, Fault { call: 0, errno: Errno(0) });
+            line.report_good(Kind::AllClear);
             Ok(())
         }
+        Op::Latch => line.wait_at_latch(Fd(a as i32), Fd(b as i32)),
     }
 }

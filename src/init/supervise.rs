@@ -4,8 +4,9 @@
 use core::ptr::{read_volatile, write_volatile};
 
 use super::kernel::{self, Fault, Fd, Outcome};
-use super::task::{Task, become_task, report};
-use super::wire::Kind;
+use super::line::Line;
+use super::task::{Task, become_task};
+use super::wire::{CONTROL_FD, Kind};
 use crate::sys::abi::*;
 use crate::sys::raw::{self, Errno, nr};
 
@@ -18,6 +19,7 @@ const SIGNALLED: i32 = 128;
 #[derive(Debug)]
 struct Shared<'a> {
     task: &'a Task,
+    closed_from: usize,
     call: u16,
     errno: i32,
 }
@@ -25,9 +27,11 @@ struct Shared<'a> {
 extern "C" fn child(shared: usize) -> ! {
     let shared = shared as *mut Shared<'_>;
     // SAFETY: the init waits (CLONE_VFORK) while this runs, so the structure is this child's alone.
-    let task = unsafe { read_volatile(&raw const (*shared).task) };
+    let (task, closed_from) = unsafe {
+        (read_volatile(&raw const (*shared).task), read_volatile(&raw const (*shared).closed_from))
+    };
     let fault = match kernel::set_session() {
-        Ok(()) => become_task(task),
+        Ok(()) => become_task(task, closed_from),
         Err(fault) => fault,
     };
     // SAFETY: as above.
@@ -39,9 +43,9 @@ extern "C" fn child(shared: usize) -> ! {
 }
 
 /// Starts the task and sees it exec.
-fn start(task: &Task) -> Outcome<i32> {
+fn start(task: &Task, closed_from: usize) -> Outcome<i32> {
     let stack = kernel::allocate(STACK)?;
-    let mut shared = Shared { task, call: 0, errno: 0 };
+    let mut shared = Shared { task, closed_from, call: 0, errno: 0 };
     let args = CloneArgs {
         flags: CLONE_VM | CLONE_VFORK,
         exit_signal: SIGCHLD as u64,
@@ -63,26 +67,30 @@ fn start(task: &Task) -> Outcome<i32> {
 }
 
 /// Runs the task as a child until it ends. Comes back only when it could not be started.
-pub(crate) fn supervise(control: &Fd, task: &Task) -> Fault {
-    let started = kernel::signal_fd().and_then(|signals| Ok((signals, start(task)?)));
+pub(crate) fn supervise(line: &Line, task: &Task) -> Fault {
+    let started =
+        kernel::signal_fd().and_then(|signals| Ok((signals, start(task, line.closed_from)?)));
     let (signals, pid) = match started {
         Ok(started) => started,
         Err(fault) => return fault,
     };
-    report(control, Kind::Started, 0, Fault { call: 0, errno: Errno(0) });
+    line.report_good(Kind::Started);
     // The task's ends of the streams are the task's: a reader must see their end with it.
     let _ = (Fd(0), Fd(1), Fd(2));
+    for kept in CONTROL_FD..line.closed_from {
+        let _ = kernel::close_number(kept);
+    }
     loop {
         let watch = |fd: &Fd| PollFd { fd: fd.0, events: POLLIN, revents: 0 };
-        let mut watched = [watch(&signals), watch(control)];
+        let mut watched = [watch(&signals), watch(line.fd())];
         if kernel::poll(&mut watched).is_err() {
             kernel::exit(SIGNALLED + SIGKILL);
         }
         if watched[0].revents != 0 {
             forward_one(&signals, pid);
-            reap_all(control, pid);
+            reap_all(line, pid);
         }
-        if watched[1].revents != 0 && parent_gone(control) {
+        if watched[1].revents != 0 && parent_gone(line.fd()) {
             kernel::exit(SIGNALLED + SIGKILL);
         }
     }
@@ -102,10 +110,10 @@ fn forward_one(signals: &Fd, task: i32) {
 }
 
 /// Reaps whoever has ended; with the task's end comes our own.
-fn reap_all(control: &Fd, task: i32) {
+fn reap_all(line: &Line, task: i32) {
     while let Ok(Some((pid, status))) = kernel::reap() {
         if pid == task {
-            report(control, Kind::Exited, 0, Fault { call: 0, errno: Errno(status) });
+            line.report(Kind::Exited, 0, Fault { call: 0, errno: Errno(status) });
             let signal = status & 0x7f;
             kernel::exit(if signal == 0 { status >> 8 & 0xff } else { SIGNALLED + signal });
         }

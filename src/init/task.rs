@@ -1,7 +1,8 @@
-//! The task: how it is executed, and how the parent is told.
+//! The task: how it is found and executed.
 
-use super::kernel::{self, Fault, Fd, Filter, Text};
-use super::wire::{CONTROL_FD, Kind, Report};
+use super::files;
+use super::kernel::{self, Fault, Filter, Outcome, Text};
+use super::plan::Plan;
 use crate::sys::raw::{Errno, nr};
 
 /// What is left to do when every step is done.
@@ -18,21 +19,40 @@ pub(crate) struct Task {
     pub(crate) envp: *const usize,
 }
 
-/// Sends a record; a parent that has gone hears nothing, and then nothing is lost.
-pub(crate) fn report(control: &Fd, kind: Kind, step: u32, fault: Fault) {
-    let record = Report { kind, call: fault.call, step, value: fault.errno.0 };
-    // Not sent but written: a filter that is in force by now may leave a task without sockets, rarely
-    // without writing.
-    let _ = kernel::write(control, &record.encode());
+impl Task {
+    /// The command as it was given.
+    pub(crate) fn name(&self) -> Text {
+        // SAFETY: `Plan::pointers` made a NULL-terminated array of pointers to strings.
+        Text::from_pointer(unsafe { self.argv.read() }).unwrap_or(Text::NONE)
+    }
 }
 
-/// Executes the task in this process. Comes back only with the reason why that failed: "no such
-/// file" when no candidate exists, else what the first existing one said, as a shell would.
-pub(crate) fn become_task(task: &Task) -> Fault {
+/// Looks for the command as its execution will, with the rights that it will have. Fails with "no
+/// such file" when no candidate exists, else with what is wrong with the first existing one.
+pub(crate) fn find(plan: &Plan) -> Outcome {
+    let mut reason = Fault::new(nr::openat, Errno::ENOENT);
+    for at in 0.. {
+        let path = plan.list_entry(plan.header.paths, at)?;
+        if path.bytes().is_empty() {
+            break;
+        }
+        match files::executable(path) {
+            Err(fault) if fault.is(Errno::ENOENT) || fault.is(Errno::ENOTDIR) => {}
+            Err(fault) if fault.is(Errno::EACCES) => reason = fault,
+            found => return found,
+        }
+    }
+    Err(reason)
+}
+
+/// Executes the task in this process, with the descriptors below `closed_from`. Comes back only with
+/// the reason why that failed: "no such file" when no candidate exists, else what the first existing
+/// one said, as a shell would.
+pub(crate) fn become_task(task: &Task, closed_from: usize) -> Fault {
     // The filter comes last: it binds what follows, which is the exec alone, and what tells of its
     // failure. A capability that loading it needed ends with the exec, which makes the task's sets
     // anew of bounding, inheritable and ambient ones.
-    let sealed = kernel::close_on_exec_from(CONTROL_FD)
+    let sealed = kernel::close_on_exec_from(closed_from)
         .and_then(|()| kernel::set_signal_mask(0))
         .and_then(|()| kernel::set_filter(&task.filter, task.filter_flags));
     if let Err(fault) = sealed {

@@ -13,7 +13,7 @@
 //! byte, so the init parses nothing: it checks bounds and looks.
 
 /// First word of every plan; a mismatch means that the two halves were not built together.
-pub const MAGIC: u32 = 0x686f_7406;
+pub const MAGIC: u32 = 0x686f_7408;
 
 /// The control socket's number in the child. Standard input, output and error are 0 to 2.
 pub const CONTROL_FD: usize = 3;
@@ -54,6 +54,10 @@ pub struct Header {
     pub unshare: u32,
     /// 1: the task is a new process in the PID namespace that was entered; 0: it is this one.
     pub born_inside: u32,
+    /// Descriptors that the task gets behind its streams: how many, and the number of the first of
+    /// them in the init.
+    pub kept: u32,
+    pub kept_at: u32,
 }
 
 /// One thing for the init to do. What the slots mean is told at each [`Op`].
@@ -90,6 +94,9 @@ macro_rules! ops {
             pub fn from_number(number: u16) -> Option<Op> {
                 match number { $($value => Some(Op::$name),)* _ => None }
             }
+
+            /// How many there are.
+            pub const COUNT: usize = [$($value),*].len();
         }
     };
 }
@@ -179,15 +186,21 @@ ops! {
     /// Enters the namespaces `number[1]` (`CLONE_NEW*`) of the process behind the pidfd
     /// `number[0]`, then closes it.
     Enter = 36,
-    /// Reports that nothing is left but to execute the task.
+    /// Reports that nothing is left but to wait at the latch, or to execute the task.
     AllClear = 37,
+    /// Sees that one of the files to try to execute is there, and may be executed by who this
+    /// process is by now.
+    FindProgram = 38,
+    /// Speaks through the FIFO open as descriptor `number[1]` from here on, and lets go of the
+    /// control socket; waits until a byte comes through the FIFO open as descriptor `number[0]`.
+    Latch = 39,
 }
 
 /// What a record on the control socket tells the parent.
 #[repr(u16)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// All steps done; the task is executed next.
+    /// All steps done: the task is executed next, or waits for its start.
     AllClear = 1,
     /// `step` failed in system call `call` with `value` as errno. Step = number of steps: the exec.
     Failed = 2,
@@ -277,7 +290,7 @@ mod tests {
 
     #[test]
     fn ops_are_numbered_without_gaps() {
-        let known = (0..100).filter(|number| Op::from_number(*number).is_some()).count();
-        assert_eq!(known, Op::AllClear as usize);
+        assert!((1..=Op::COUNT as u16).all(|number| Op::from_number(number).is_some()));
+        assert_eq!(Op::from_number(0), None);
     }
 }

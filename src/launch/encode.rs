@@ -31,6 +31,7 @@ impl Plan {
         };
         let filter: Vec<u8> = code.iter().flat_map(|code| code.to_ne_bytes()).collect();
         let filter_at = strings.raw(&filter)?;
+        let (kept, kept_at) = self.kept();
         let header = [
             MAGIC,
             word(start + strings.bytes.len())?,
@@ -46,6 +47,8 @@ impl Plan {
             (self.borrowed >> 32) as u32,
             self.unshare as u32,
             u32::from(self.born_inside),
+            word(kept)?,
+            word(kept_at)?,
         ];
         for (at, value) in header.into_iter().enumerate() {
             fixed[4 * at..4 * at + 4].copy_from_slice(&value.to_ne_bytes());
@@ -190,7 +193,9 @@ fn encode_step<'a>(
         Step::Enter { namespaces } => {
             (Op::Enter, [""; 4], [wire::TARGET_FD as u64, *namespaces, 0])
         }
+        Step::FindProgram => (Op::FindProgram, [""; 4], [0; 3]),
         Step::AllClear => (Op::AllClear, [""; 4], [0; 3]),
+        Step::Latch { wait, tell } => (Op::Latch, [""; 4], [*wait as u64, *tell as u64, 0]),
     };
     let mut text = [0; 4];
     for (slot, value) in texts.into_iter().enumerate().filter(|(_, value)| !value.is_empty()) {

@@ -1,6 +1,7 @@
 //! Why a launch failed, each failure with the step, the call and their arguments.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -106,6 +107,39 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The command is not there, or is nothing that can be executed.
+    #[error("exec: {command:?}: {why}")]
+    NoProgram {
+        /// The command as given.
+        command: String,
+        /// What is wrong, in the words that callers of other runtimes know.
+        why: String,
+        /// The kernel's answer.
+        errno: i32,
+    },
+    /// Nobody waits to be started there.
+    #[error("no cell waits for its start in {dir:?}")]
+    NotWaiting {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A descriptor that the task was to get is not there.
+    #[error("descriptor {number} was to be handed on, and this program was not started with it")]
+    NotGiven {
+        /// Its number.
+        number: u32,
+    },
+    /// The files of a latch can't be used.
+    #[error("{what} {path:?}")]
+    Latch {
+        /// What can't be done.
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
     /// The child ended during its set-up without saying why.
     #[error("the cell died during set-up: {how}")]
     Died {
@@ -154,6 +188,7 @@ impl Error {
     pub fn exec_errno(&self) -> Option<i32> {
         match self {
             Error::Exec { source, .. } => source.raw_os_error(),
+            Error::NoProgram { errno, .. } => Some(*errno),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::mount_plan::{Mount, Tree};
 use crate::cgroup::Controller;
-use crate::init::wire::IN_TRAY;
+use crate::init::wire::{CONTROL_FD, IN_TRAY};
 use crate::seccomp::Program;
 
 /// One step. Sources and what comes before the root is entered are paths of the host; targets after
@@ -50,7 +50,33 @@ pub enum Step {
     Umask(u32),
     NoNewPrivileges,
     Enter { namespaces: u64 },
+    FindProgram,
     AllClear,
+    Latch { wait: usize, tell: usize },
+}
+
+/// A descriptor that the init starts with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Given {
+    /// The mount namespace that the cell builds its own in.
+    Cradle,
+    /// The `tasks` file of a cgroup that it joins.
+    Tasks(Controller),
+    /// What it waits at.
+    LatchWait,
+    /// What it answers through then.
+    LatchTell,
+    /// The caller's own descriptor of this number, which the task gets too.
+    Kept(u32),
+}
+
+impl Given {
+    /// Adds a descriptor to those of a plan; its number in the init.
+    pub(super) fn to(self, given: &mut Vec<Given>) -> usize {
+        given.push(self);
+        CONTROL_FD + given.len()
+    }
 }
 
 /// The maps of a user namespace, as `/proc/PID/uid_map` and `gid_map` take them.
@@ -119,7 +145,9 @@ impl fmt::Display for Step {
             Step::Umask(mask) => write!(f, "set umask {mask:o}"),
             Step::NoNewPrivileges => f.write_str("set no_new_privs"),
             Step::Enter { namespaces } => write!(f, "enter the cell (namespaces {namespaces:#x})"),
+            Step::FindProgram => f.write_str("look for the command"),
             Step::AllClear => f.write_str("report all clear"),
+            Step::Latch { .. } => f.write_str("wait for the start"),
         }
     }
 }
@@ -136,6 +164,8 @@ pub struct Plan {
     pub argv: Vec<String>,
     /// Environment.
     pub envp: Vec<String>,
+    /// What the init starts with behind the control socket, in order.
+    pub given: Vec<Given>,
     /// Whether the init stays as PID 1.
     pub stay: bool,
     /// Namespaces (`CLONE_NEW*`) that the init makes while the parent sees to the rest.
@@ -159,6 +189,13 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    /// The descriptors behind the streams that the task gets: how many, and the first one's number in
+    /// the init. They are the last that it starts with.
+    pub(super) fn kept(&self) -> (usize, usize) {
+        let count = self.given.iter().filter(|given| matches!(given, Given::Kept(_))).count();
+        (count, CONTROL_FD + 1 + self.given.len() - count)
+    }
+
     /// What has to be sent along, in the order of the steps that take it.
     pub(super) fn trees(&self) -> impl Iterator<Item = &Tree> {
         self.steps.iter().filter_map(|step| match step {

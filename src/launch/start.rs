@@ -14,10 +14,9 @@ use rustix::net::{
 };
 
 use super::compile::{Place, check_held, compile};
-use super::cradle::cradle;
 use super::error::missing_call;
 use super::program::init_program;
-use super::{Cell, Error, Plan, Step, exit, report, trees, user_namespace};
+use super::{Cell, Error, Plan, Step, exit, given, report, trees, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::fault::{self, Point};
@@ -66,8 +65,8 @@ pub struct Launched {
     pub set_up: Duration,
 }
 
-/// Starts the bundle's process in the cgroup and returns when the task has been executed. While the
-/// cell builds itself, this thread does what it would have to do later: `meanwhile`.
+/// Starts the bundle's process in the cgroup and returns when the task has been executed, or waits at
+/// its latch: then nothing of this process is needed any more for it to go on. While the cell builds itself, this thread does what it would have to do later: `meanwhile`.
 ///
 /// # Errors
 /// Whatever failed, with its arguments. Then no process is left; the directories and the cgroup
@@ -98,10 +97,8 @@ pub fn launch(
         });
     }
     descriptors.push(childs_end.as_fd());
-    if plan.ids.is_none() {
-        descriptors.push(cradle()?);
-    }
-    descriptors.extend(tasks.iter().map(|(_, file)| file.as_fd()));
+    let kept = given::kept(&plan)?;
+    given::add(&plan, &place, &tasks, &kept, &mut descriptors)?;
     let (header, body) = bytes.split_at(size_of::<Header>());
     // There before the child looks; without ids it waits for that first.
     if plan.ids.is_none() {
@@ -122,7 +119,7 @@ pub fn launch(
     .map_err(spawn_error)?;
     let executed = Instant::now();
     // Only the child holds its end and its streams now: their end is the cell's end.
-    drop((childs_end, stdio, tasks));
+    drop((childs_end, stdio, tasks, kept, place));
     let cell = Cell::new(spawned.pidfd, spawned.pid, control, plan.stay);
     let trees = match &plan.ids {
         _ if ready > 0 => Ok(Vec::new()),
@@ -138,7 +135,7 @@ pub fn launch(
         .and_then(|sent| send_all(cell.control(), &body[sent..], Point::PlanWithMounts))
         .map(|()| {
             // A specification is a thousand small pieces of memory.
-            drop((bundle, place));
+            drop(bundle);
             meanwhile();
         })
         .and_then(|()| settle(&cell, &plan, executed, cgroup));
@@ -224,7 +221,7 @@ fn settle(cell: &Cell, plan: &Plan, since: Instant, cgroup: &Cgroup) -> Result<(
             Some(Report { kind: Kind::AllClear, .. }) => all_clear = true,
             Some(Report { kind: Kind::Started, .. }) if all_clear => return Ok(()),
             Some(report) if report.kind == Kind::Failed => return Err(failed(plan, &report)),
-            // The socket closed on exec.
+            // The socket closed on exec, or at the latch.
             None if all_clear && !plan.stay => return Ok(()),
             Some(_) | None => return Err(died(cell.wait_briefly(), cgroup)),
         }
@@ -239,6 +236,7 @@ pub(super) fn failed(plan: &Plan, report: &Report) -> Error {
         None if call == "execve" => {
             Error::Exec { command: plan.argv.first().cloned().unwrap_or_default(), source }
         }
+        Some(Step::FindProgram) => program_error(plan, &source),
         step => {
             let before = report.step == BEFORE_STEPS;
             let other = if before {
@@ -256,6 +254,21 @@ pub(super) fn failed(plan: &Plan, report: &Report) -> Error {
             }
         }
     }
+}
+
+/// What other runtimes say when the command is not there: their callers look for it.
+fn program_error(plan: &Plan, source: &std::io::Error) -> Error {
+    let command = plan.argv.first().cloned().unwrap_or_default();
+    let errno = Errno::from_io_error(source).unwrap_or(Errno::NOENT);
+    let why = match errno {
+        _ if !command.contains('/') => "executable file not found in $PATH".to_owned(),
+        Errno::NOENT => format!("stat {command}: no such file or directory"),
+        Errno::NOTDIR => format!("stat {command}: not a directory"),
+        Errno::ACCESS => "permission denied".to_owned(),
+        Errno::ISDIR => "is a directory".to_owned(),
+        _ => source.to_string(),
+    };
+    Error::NoProgram { command, why, errno: errno.raw_os_error() }
 }
 
 /// What a step's failure mostly means.

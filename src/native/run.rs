@@ -167,7 +167,7 @@ impl Instance {
         undo.push(Made::Cgroup(Arc::clone(&shared.parent), leaf.clone()));
         let cgroup = Arc::new(shared.parent.create(&leaf, &limits.unwrap_or_default())?);
 
-        let place = Place { disk, joins: Vec::new(), views: Vec::new(), null_streams: [false; 3] };
+        let place = Place { disk, ..Place::default() };
         let timings = Timings { create: start.elapsed(), ..Timings::default() };
         let _instance = Arc::clone(shared);
         Ok(Created { name, bundle, place, cgroup, timings, undo, _instance })

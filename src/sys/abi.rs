@@ -147,7 +147,10 @@ constants! {
     AT_EMPTY_PATH: usize = 0x1000,
     AT_RECURSIVE: usize = 0x8000,
     AT_SYMLINK_NOFOLLOW: usize = 0x100,
+    AT_EACCESS: usize = 0x200,
+    X_OK: usize = 1,
 
+    F_DUPFD_CLOEXEC: usize = 1030,
     O_RDWR: usize = 2,
     O_CLOEXEC: usize = 0o2_000_000,
     O_PATH: usize = 0o10_000_000,

@@ -14,6 +14,7 @@
 pub mod abi;
 mod berths;
 pub(crate) mod bpf;
+pub(crate) mod inherited;
 pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod pidfd;

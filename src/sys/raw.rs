@@ -17,6 +17,7 @@ impl Errno {
     pub const ENOENT: Errno = Errno(2);
     pub const ESRCH: Errno = Errno(3);
     pub const EINTR: Errno = Errno(4);
+    pub const EBADF: Errno = Errno(9);
     pub const EAGAIN: Errno = Errno(11);
     pub const ENXIO: Errno = Errno(6);
     pub const EACCES: Errno = Errno(13);
@@ -124,6 +125,7 @@ syscalls! {
     clone3 = 435 / 435,
     close_range = 436 / 436,
     openat2 = 437 / 437,
+    faccessat2 = 439 / 439,
     mount_setattr = 442 / 442,
 }
 

@@ -17,7 +17,7 @@ use super::berths::Berth;
 use super::raw::{self, Errno, nr};
 use crate::fault::{self, Point};
 
-/// Descriptors handed to the child must lie above every number they are moved to.
+/// Descriptors handed to the child must lie above every number they are moved to: mostly this one.
 pub(super) const LOWEST_SOURCE: i32 = 16;
 /// The child's frames: one loop and three system calls. The rest is slack for signals that are
 /// blocked and for a debug build's appetite.
@@ -183,13 +183,14 @@ impl Drop for SignalsBlocked {
 /// Copies of the descriptors that lie too low to be moved without treading on each other.
 fn raised<'a>(
     descriptors: &[BorrowedFd<'a>],
+    lowest: i32,
     copies: &mut Vec<OwnedFd>,
 ) -> Result<Vec<i32>, SpawnError> {
     let raise = |fd: &BorrowedFd<'a>| {
-        if fd.as_raw_fd() >= LOWEST_SOURCE {
+        if fd.as_raw_fd() >= lowest {
             return Ok(fd.as_raw_fd());
         }
-        let copy = fault::at(Point::DescriptorCopy, || fcntl_dupfd_cloexec(fd, LOWEST_SOURCE))
+        let copy = fault::at(Point::DescriptorCopy, || fcntl_dupfd_cloexec(fd, lowest))
             .map_err(|errno| SpawnError { call: "fcntl(F_DUPFD)", source: errno.into() })?;
         let number = copy.as_raw_fd();
         copies.push(copy);
@@ -206,7 +207,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     let berth = Berth::take(&wanted);
     let numbers = match &berth {
         Some(berth) => berth.numbers(),
-        None => raised(&wanted, &mut copies)?,
+        None => raised(&wanted, LOWEST_SOURCE.max(wanted.len() as i32), &mut copies)?,
     };
     let mut stack: Vec<MaybeUninit<u8>> = Vec::with_capacity(STACK);
     let base = stack.spare_capacity_mut().as_mut_ptr() as u64;
@@ -271,7 +272,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let high = fcntl_dupfd_cloexec(&file, LOWEST_SOURCE + 5).unwrap();
         let mut copies = Vec::new();
-        let numbers = raised(&[file.as_fd(), high.as_fd()], &mut copies).unwrap();
+        let numbers = raised(&[file.as_fd(), high.as_fd()], LOWEST_SOURCE, &mut copies).unwrap();
         assert!(numbers.iter().all(|number| *number >= LOWEST_SOURCE));
         assert_eq!(numbers[1], high.as_raw_fd());
         assert!(copies.len() <= 1 + usize::from(file.as_raw_fd() >= LOWEST_SOURCE));

@@ -22,14 +22,15 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
-use super::{Error, Plan, Step};
+use super::plan::Given;
+use super::{Error, Latch, Plan, Step};
 use crate::bundle::{Bundle, annotation};
 use crate::cgroup::{Controller, View};
-use crate::init::wire::{CONTROL_FD, CRADLE_FD, MOST_TREES};
+use crate::init::wire::{CONTROL_FD, MOST_TREES};
 use crate::sys::abi::*;
 
 /// What the plan needs to know about this host and this cell, besides the bundle.
-#[derive(Clone, Debug)]
+#[derive(Default, Debug)]
 pub struct Place {
     /// A host directory of the cell's own on a disk, for [`annotation::COPY_ON_WRITE_DISK`]; it
     /// holds empty `upper`, `work` and `root`.
@@ -40,6 +41,11 @@ pub struct Place {
     pub views: Vec<View>,
     /// Which standard streams are the null device.
     pub null_streams: [bool; 3],
+    /// Where the task waits for its start; without one it is executed at once.
+    pub latch: Option<Latch>,
+    /// How many descriptors of this process, from 3 on, the task gets under the same numbers. Only
+    /// what this program was executed with counts.
+    pub preserved: u32,
 }
 
 /// What the init does for a bundle, and the namespaces (`CLONE_NEW*`) it is born in.
@@ -54,9 +60,12 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     steps.push(process::oom_score(spec)?);
 
     let own_ids = namespaces & CLONE_NEWUSER != 0;
-    let first = if own_ids { CONTROL_FD } else { CRADLE_FD } + 1;
-    for (at, controller) in place.joins.iter().enumerate() {
-        let descriptor = first + at;
+    let mut given = Vec::with_capacity(16);
+    if !own_ids {
+        Given::Cradle.to(&mut given);
+    }
+    for controller in &place.joins {
+        let descriptor = Given::Tasks(*controller).to(&mut given);
         steps.push(Step::JoinTasks { controller: *controller, descriptor });
     }
     if namespaces & CLONE_NEWCGROUP != 0 {
@@ -81,20 +90,7 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     if namespaces & CLONE_NEWNET != 0 {
         steps.push(Step::Loopback);
     }
-    for (field, name, step) in [
-        ("hostname", spec.hostname(), Step::Hostname as fn(String) -> Step),
-        ("domainname", spec.domainname(), Step::Domainname),
-    ] {
-        let Some(name) = name.as_ref().filter(|name| !name.is_empty()) else {
-            continue;
-        };
-        if namespaces & CLONE_NEWUTS == 0 {
-            // It would be the host's.
-            let why = "needs a uts namespace".to_owned();
-            return Err(Error::Invalid { field: field.to_owned(), why });
-        }
-        steps.push(step(name.clone()));
-    }
+    names(spec, namespaces, &mut steps)?;
     if root.read_only_at_last {
         steps.push(Step::RootAttributes(MOUNT_ATTR_RDONLY));
     }
@@ -110,10 +106,11 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         }
     }
     let mut plan = process::compile(bundle, steps)?;
-    plan.steps.push(Step::AllClear);
-    plan.ids = ids;
-    limit_trees(&plan)?;
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
+    ending(place, &mut given, &mut plan)?;
+    plan.ids = ids;
+    plan.given = given;
+    limit_trees(&plan)?;
     if plan.stay {
         capabilities::keep_from_init(spec)?;
     }
@@ -125,6 +122,44 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         born &= !(CLONE_NEWNET | CLONE_NEWNS);
     }
     Ok((plan, born))
+}
+
+/// The cell's names in its uts namespace.
+fn names(spec: &Spec, namespaces: u64, steps: &mut Vec<Step>) -> Result<(), Error> {
+    for (field, name, step) in [
+        ("hostname", spec.hostname(), Step::Hostname as fn(String) -> Step),
+        ("domainname", spec.domainname(), Step::Domainname),
+    ] {
+        let Some(name) = name.as_ref().filter(|name| !name.is_empty()) else {
+            continue;
+        };
+        if namespaces & CLONE_NEWUTS == 0 {
+            // It would be the host's.
+            let why = "needs a uts namespace".to_owned();
+            return Err(Error::Invalid { field: field.to_owned(), why });
+        }
+        steps.push(step(name.clone()));
+    }
+    Ok(())
+}
+
+/// What comes between the set-up and the command.
+fn ending(place: &Place, given: &mut Vec<Given>, plan: &mut Plan) -> Result<(), Error> {
+    if place.latch.is_some() {
+        if plan.stay {
+            let field = format!("annotation {}", annotation::INIT);
+            let why = "an init that stays can't wait for its start".to_owned();
+            return Err(Error::Invalid { field, why });
+        }
+        let wait = Given::LatchWait.to(given);
+        let tell = Given::LatchTell.to(given);
+        plan.steps.extend([Step::FindProgram, Step::AllClear, Step::Latch { wait, tell }]);
+    }
+    plan.steps.push(Step::AllClear);
+    for number in 0..place.preserved {
+        Given::Kept(CONTROL_FD as u32 + number).to(given);
+    }
+    Ok(())
 }
 
 /// One message carries them.
@@ -213,10 +248,9 @@ mod tests {
 
     fn place() -> Place {
         Place {
-            disk: None,
-            joins: vec![],
             views: vec![View { name: "", path: "/sys/fs/cgroup/hotcell/c".into() }],
             null_streams: [true, false, false],
+            ..Place::default()
         }
     }
 
