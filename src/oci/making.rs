@@ -64,8 +64,7 @@ fn build(
     home.keep_config(&source.text)?;
     home.write(record)?;
     let cgroup = place::create(record, source.bundle.spec())?;
-    let place =
-        Place { disk: None, joins: Vec::new(), views: Vec::new(), null_streams: [false; 3] };
+    let place = Place::default();
     let launched = launch::launch(source.bundle, &cgroup, own_streams()?, place, || {})?;
     let Launched { cell, compile, spawn, set_up } = launched;
     log.debug(|| format!("compiled in {compile:?}, spawned in {spawn:?}, set up in {set_up:?}"));
