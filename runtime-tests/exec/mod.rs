@@ -6,6 +6,7 @@
 //! ```
 
 mod ends;
+#[cfg(feature = "fault-injection")]
 mod faults;
 mod inside;
 mod scene;
@@ -13,5 +14,11 @@ mod scene;
 use crate::Test;
 
 pub fn tests() -> Vec<Test> {
-    [inside::tests(), ends::tests(), faults::tests()].into_iter().flatten().collect()
+    let lists = [
+        inside::tests(),
+        ends::tests(),
+        #[cfg(feature = "fault-injection")]
+        faults::tests(),
+    ];
+    lists.into_iter().flatten().collect()
 }
