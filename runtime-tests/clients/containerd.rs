@@ -38,13 +38,13 @@ address = "DIR/containerd.sock"
 "#;
 
 /// A daemon with the busybox image.
-struct Containerd {
+pub struct Containerd {
     stage: Stage,
     daemon: Option<Daemon>,
 }
 
 impl Containerd {
-    fn with(bed: &Bed, story: impl FnOnce(&mut Containerd, &Bed)) {
+    pub fn with(bed: &Bed, story: impl FnOnce(&mut Containerd, &Bed)) {
         let stage = Stage::set_up(bed, "");
         let text = CONFIG.replace("DIR", stage.dir().to_str().unwrap());
         std::fs::write(bed.path("config.toml"), text).unwrap();
@@ -71,12 +71,19 @@ impl Containerd {
         command
     }
 
+    /// Lines for a shell, in which `ctr` speaks to this daemon.
+    pub fn shell(&self, script: &str) -> Ran {
+        let mut shell = self.stage.command("sh");
+        shell.env("CONTAINERD_ADDRESS", self.stage.path("containerd.sock"));
+        Ran::from(shell.args(["-c", script]).output().unwrap())
+    }
+
     fn call(&self, args: &[&str]) -> Ran {
         Ran::from(self.command(args).output().unwrap())
     }
 
     #[track_caller]
-    fn good(&self, args: &[&str]) -> String {
+    pub fn good(&self, args: &[&str]) -> String {
         good(self.call(args))
     }
 

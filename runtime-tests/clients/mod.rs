@@ -4,6 +4,7 @@
 //! stage      namespaces and a directory for one engine   image       what its containers run on
 //! podman     podman, through conmon                  containerd  containerd's shim, through ctr
 //! docker     dockerd and its swarm                   bundles     config.json as other tools write it
+//! recipes    what docs/engines.md tells to do
 //! ```
 //!
 //! `HOTCELL_CLIENTS_RUNTIME` names another runtime for the same cases.
@@ -13,6 +14,7 @@ mod containerd;
 mod docker;
 mod image;
 mod podman;
+mod recipes;
 mod stage;
 
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ use crate::Test;
 use crate::bed::Ran;
 
 pub fn tests() -> Vec<Test> {
-    [podman::tests(), containerd::tests(), docker::tests(), bundles::tests()]
+    [podman::tests(), containerd::tests(), docker::tests(), bundles::tests(), recipes::tests()]
         .into_iter()
         .flatten()
         .collect()

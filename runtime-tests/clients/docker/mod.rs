@@ -28,8 +28,20 @@ pub struct Docker {
 impl Docker {
     /// Plays `story` with a daemon of its own; containers that it leaves are removed.
     pub fn with(bed: &Bed, flags: &[&str], story: impl FnOnce(&mut Docker)) {
+        let runtime = format!("--add-runtime=ours={}", runtime().display());
+        let ours = [&runtime, "--default-runtime=ours"];
+        Docker::play(bed, &[&ours[..], flags].concat(), story);
+    }
+
+    /// The same with this daemon.json, and no runtime of the test's own.
+    pub fn configured(bed: &Bed, config: &str, story: impl FnOnce(&mut Docker)) {
+        let path = bed.path("daemon.json");
+        std::fs::write(&path, config).unwrap();
+        Docker::play(bed, &[&format!("--config-file={}", path.display())], story);
+    }
+
+    fn play(bed: &Bed, flags: &[&str], story: impl FnOnce(&mut Docker)) {
         let stage = Stage::set_up(bed, "");
-        let runtime = runtime().to_str().unwrap().to_owned();
         let own = [
             "--iptables=false".to_owned(),
             "--ip6tables=false".to_owned(),
@@ -39,8 +51,6 @@ impl Docker {
             format!("--exec-root={}", stage.path("exec")),
             format!("--pidfile={}", stage.path("pid")),
             format!("--host=unix://{}", stage.path("docker.sock")),
-            format!("--add-runtime=ours={runtime}"),
-            "--default-runtime=ours".to_owned(),
             format!("--cgroup-parent={}", stage.cgroup_parent()),
         ];
         let flags = own.into_iter().chain(flags.iter().map(|flag| (*flag).to_owned())).collect();
@@ -77,6 +87,13 @@ impl Docker {
         let mut command = self.stage.command("docker");
         command.args(["--host", &format!("unix://{}", self.stage.path("docker.sock"))]).args(args);
         command
+    }
+
+    /// Lines for a shell, in which `docker` speaks to this daemon.
+    pub fn shell(&self, script: &str) -> Ran {
+        let mut shell = self.stage.command("sh");
+        shell.env("DOCKER_HOST", format!("unix://{}", self.stage.path("docker.sock")));
+        Ran::from(shell.args(["-c", script]).output().unwrap())
     }
 
     pub fn call(&self, args: &[&str]) -> Ran {

@@ -28,9 +28,12 @@ const CONTAINERS_CONF: &str = "
 [containers]
 default_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]
 [engine]
-runtime = \"ours\"
 cgroup_manager = \"cgroupfs\"
 events_logger = \"none\"
+";
+
+const OURS: &str = "[engine]
+runtime = \"ours\"
 [engine.runtimes]
 ours = [\"RUNTIME\"]
 ";
@@ -44,9 +47,17 @@ pub struct Podman {
 impl Podman {
     /// Plays `story` on a stage of its own; containers that it leaves are removed.
     pub fn with(bed: &Bed, story: impl FnOnce(&Podman)) {
+        let ours = OURS.replace("RUNTIME", runtime().to_str().unwrap());
+        Podman::configured(bed, &ours, story);
+    }
+
+    /// The same with these lines in its containers.conf, which must begin with `[engine]`.
+    pub fn configured(bed: &Bed, engine: &str, story: impl FnOnce(&Podman)) {
         let conf = bed.path("containers.conf");
-        let text = CONTAINERS_CONF.replace("RUNTIME", runtime().to_str().unwrap());
-        std::fs::write(&conf, text).unwrap();
+        let first = "[engine]\n";
+        assert!(engine.starts_with(first), "{engine}");
+        let engine = engine.replacen(first, "", 1);
+        std::fs::write(&conf, format!("{CONTAINERS_CONF}{engine}")).unwrap();
         let podman = Podman { stage: Stage::set_up(bed, "libpod-"), conf };
         let archive = image::archive(bed);
         podman.good(&["load", "--input", archive.to_str().unwrap()]);
@@ -71,6 +82,17 @@ impl Podman {
         }
         command.args(["--storage-driver", "overlay"]).args(args);
         command
+    }
+
+    /// Lines for a shell, in which `podman` is this one.
+    pub fn shell(&self, script: &str) -> Ran {
+        let command = self.command(&[]);
+        let words = command.get_args().skip_while(|word| *word != "podman");
+        let line: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
+        let mut shell = self.stage.command("sh");
+        shell.env("CONTAINERS_CONF", &self.conf);
+        shell.args(["-c", &format!("podman() {{ command {} \"$@\"; }}\n{script}", line.join(" "))]);
+        Ran::from(shell.output().unwrap())
     }
 
     pub fn call(&self, args: &[&str]) -> Ran {
