@@ -13,7 +13,7 @@
 //! killed    embedders killed at any instant               faults    what fails, is full or missing
 //! own_place the driver in a container's cgroup       clients   podman, containerd, dockerd on ours
 //! exec      further processes in a cell that runs    life      made now, started later
-//! tidy      the repository itself
+//! fields    what no flag gives: the specification's rest  tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -41,6 +41,7 @@ mod escape;
 mod exec;
 mod exit;
 mod faults;
+mod fields;
 mod freeze;
 mod host;
 mod hostile;
@@ -121,6 +122,7 @@ fn main() {
         hostile::tests(),
         probe::tests(),
         differential::tests(),
+        fields::tests(),
         faults::tests(),
         clients::tests(),
         life::tests(),

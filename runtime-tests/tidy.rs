@@ -13,6 +13,7 @@ pub fn tests() -> Vec<Test> {
         test!(every_row_of_the_contract_names_its_test),
         test!(every_row_about_the_task_names_its_test),
         test!(every_row_about_a_fault_names_its_test),
+        test!(every_property_of_a_specification_has_a_row_and_a_test),
     ]
 }
 
@@ -103,6 +104,44 @@ fn every_row_about_the_task_names_its_test(_: &Bed) {
 
 fn every_row_about_a_fault_names_its_test(_: &Bed) {
     every_row_names_its_test("faults.md", 12);
+}
+
+/// `linux.resources` has one row; its parts are its own page's.
+fn every_property_of_a_specification_has_a_row_and_a_test(_: &Bed) {
+    every_row_names_its_test("runtime-spec.md", 40);
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let full = std::fs::read_to_string(top.join("fuzz/corpus/config/full.json")).unwrap();
+    let mut properties = Vec::new();
+    list_properties(&serde_json::from_str(&full).unwrap(), "", &mut properties);
+    assert!(properties.len() > 80, "{properties:?}");
+    let page = page("runtime-spec.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let names: Vec<_> = rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`')).collect();
+    // A row about a whole covers its parts.
+    let covered = |property: &str| {
+        names.iter().any(|name| {
+            property.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                && !name.is_empty()
+        })
+    };
+    let missing: Vec<_> = properties.iter().filter(|property| !covered(property)).collect();
+    assert!(missing.is_empty(), "docs/runtime-spec.md has no row for {missing:?}");
+}
+
+/// The paths of all values that are no objects; lists are not told apart from their members.
+fn list_properties(value: &serde_json::Value, at: &str, all: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                list_properties(value, &at, all);
+            }
+        }
+        serde_json::Value::Array(list) if list.iter().any(serde_json::Value::is_object) => {
+            list.iter().for_each(|value| list_properties(value, at, all));
+        }
+        _ => all.push(at.to_owned()),
+    }
 }
 
 /// The rows of the tables that have a column for it.

@@ -10,6 +10,7 @@ use oci_spec::runtime::{LinuxSeccomp, Spec};
 
 use super::Error;
 use super::config::CellConfig;
+use super::read::{self, Flaw};
 use super::spec::{set_rules, spec_and_rules};
 use crate::fault::{self, Point};
 use crate::seccomp::{self, Program};
@@ -58,8 +59,12 @@ impl Bundle {
         })
         .map_err(io("make", dir))?;
         let path = dir.join(CONFIG);
-        let text = serde_json::to_vec_pretty(&spec)
-            .map_err(|source| Error::Json { path: path.clone(), source })?;
+        let unwritable = |error: serde_json::Error| Error::Json {
+            path: path.clone(),
+            at: ".".to_owned(),
+            why: error.to_string(),
+        };
+        let text = serde_json::to_vec_pretty(&spec).map_err(unwritable)?;
         let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         fault::at(Point::BundleFile, open)
             .and_then(|mut file| fault::at(Point::BundleWrite, || file.write_all(&text)))
@@ -72,10 +77,11 @@ impl Bundle {
         Bundle::create(dir, self.into_spec())
     }
 
-    /// Reads the bundle in `dir`.
+    /// Reads the bundle in `dir`. A capability whose name nobody knows is left out with a warning, as
+    /// other runtimes do.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Json`] with the file.
+    /// [`Error::Io`] or [`Error::Json`] with the file, and with the field that is wrong.
     pub fn load(dir: &Path) -> Result<Bundle, Error> {
         let path = dir.join(CONFIG);
         let text = std::fs::read(&path).map_err(|source| Error::Io {
@@ -88,9 +94,18 @@ impl Bundle {
 
     /// The bundle in `dir`, whose `config.json` has been read.
     pub(crate) fn parse(dir: &Path, text: &[u8]) -> Result<Bundle, Error> {
-        let wrong = |source| Error::Json { path: dir.join(CONFIG), source };
-        let spec = serde_json::from_slice(text).map_err(wrong)?;
+        let wrong = |Flaw { at, why }| Error::Json { path: dir.join(CONFIG), at, why };
+        let spec = read::spec(text).map_err(wrong)?;
         Ok(Bundle { dir: Some(dir.to_owned()), spec, rules: None })
+    }
+
+    /// A bundle in memory from the text of a `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Json`] with the field that is wrong.
+    pub fn from_json(text: &[u8]) -> Result<Bundle, Error> {
+        let invalid = |Flaw { at, why }| Error::Json { path: CONFIG.into(), at, why };
+        read::spec(text).map_err(invalid).map(Bundle::in_memory)
     }
 
     /// The directory, if there is one.

@@ -32,13 +32,14 @@ pub enum Error {
         source: io::Error,
     },
     /// The `config.json` is no specification.
-    #[error("reading {}", path.display())]
+    #[error("{}: {at}: {why}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// What the parser says.
-        #[source]
-        source: serde_json::Error,
+        /// Where in it, as a path of fields.
+        at: String,
+        /// What is wrong there.
+        why: String,
     },
 }
 

@@ -20,6 +20,7 @@ mod limits;
 mod mount_flag;
 mod name;
 mod path;
+mod read;
 mod spec;
 mod units;
 mod user;

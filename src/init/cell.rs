@@ -21,6 +21,8 @@ pub(crate) struct Cell {
     pub(crate) null_stream: Option<Fd>,
     /// The memory file system that other mounts stand in.
     pub(crate) tray: Option<Fd>,
+    /// The proc file system that nobody else sees.
+    pub(crate) proc: Option<Fd>,
 }
 
 impl Cell {
@@ -32,6 +34,7 @@ impl Cell {
             null: None,
             null_stream: None,
             tray: None,
+            proc: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The system calls about files and mounts: opening in root, looking, detached mounts.
 
+use core::ffi::CStr;
+
 use super::kernel::{Argument, EMPTY, Fault, Fd, Outcome, Text, call};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
@@ -54,14 +56,42 @@ pub(crate) fn set_attributes(mount: &Fd, attr: &MountAttr, recursive: bool) -> O
 
 /// An empty memory file system that is mounted nowhere yet; its root has mode 755.
 pub(crate) fn detached_tmpfs(attributes: u64) -> Outcome<Fd> {
-    let text = |text: &'static core::ffi::CStr| text.as_ptr() as usize;
-    // SAFETY: NUL-terminated strings and numbers, here and below.
-    let context = unsafe { call(nr::fsopen, [text(c"tmpfs"), FSOPEN_CLOEXEC]) };
-    let context = Fd(context? as i32);
-    let args = [context.slot(), FSCONFIG_SET_STRING, text(c"mode"), text(c"755"), 0];
-    // SAFETY: as above.
-    unsafe { call(nr::fsconfig, args) }?;
-    // SAFETY: as above.
+    detached(c"tmpfs", Some((c"mode", c"755")), attributes)
+}
+
+/// A proc file system that is mounted nowhere: nobody has put anything on top of its files.
+pub(crate) fn detached_proc(attributes: u64) -> Outcome<Fd> {
+    detached(c"proc", None, attributes)
+}
+
+fn detached(
+    kind: &'static CStr,
+    option: Option<(&'static CStr, &'static CStr)>,
+    attributes: u64,
+) -> Outcome<Fd> {
+    let context = new_file_system(Text::literal(kind))?;
+    if let Some((name, value)) = option {
+        configure(&context, Text::literal(name), Text::literal(value))?;
+    }
+    create(&context, attributes)
+}
+
+/// Begins a file system of a type.
+pub(crate) fn new_file_system(kind: Text) -> Outcome<Fd> {
+    // SAFETY: a NUL-terminated string and a number.
+    unsafe { call(nr::fsopen, [kind.slot(), FSOPEN_CLOEXEC]) }.map(|fd| Fd(fd as i32))
+}
+
+/// Gives a file system that has begun an option; one without a value has none.
+pub(crate) fn configure(context: &Fd, name: Text, value: Text) -> Outcome {
+    let command = if value.slot() == 0 { FSCONFIG_SET_FLAG } else { FSCONFIG_SET_STRING };
+    // SAFETY: NUL-terminated strings and numbers.
+    unsafe { call(nr::fsconfig, [context.slot(), command, name.slot(), value.slot(), 0]) }.map(drop)
+}
+
+/// Makes what has been begun, mounted nowhere.
+pub(crate) fn create(context: &Fd, attributes: u64) -> Outcome<Fd> {
+    // SAFETY: numbers only, here and below.
     unsafe { call(nr::fsconfig, [context.slot(), FSCONFIG_CMD_CREATE, 0, 0, 0]) }?;
     let args = [context.slot(), FSMOUNT_CLOEXEC, attributes as usize];
     // SAFETY: as above.
@@ -79,18 +109,42 @@ pub(crate) struct Kind {
 
 /// Looks at an open file.
 pub(crate) fn kind(fd: &Fd) -> Outcome<Kind> {
-    const STATX_TYPE: usize = 1;
+    look(fd).map(|look| look.kind)
+}
+
+/// What a copy of a file has to have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) kind: Kind,
+    /// The permission bits of its mode.
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// Looks at an open file, its mode and its owner.
+pub(crate) fn look(fd: &Fd) -> Outcome<Look> {
+    const STATX_TYPE_MODE_UID_GID: usize = 0x1b;
+    const UID_AT: usize = 20;
+    const GID_AT: usize = 24;
     const MODE_AT: usize = 28;
     const DEVICE_AT: usize = 128;
     let mut answer = [0u8; 256];
-    let args = [fd.slot(), EMPTY.slot(), AT_EMPTY_PATH, STATX_TYPE, answer.as_mut_ptr() as usize];
+    let args = [
+        fd.slot(),
+        EMPTY.slot(),
+        AT_EMPTY_PATH,
+        STATX_TYPE_MODE_UID_GID,
+        answer.as_mut_ptr() as usize,
+    ];
     // SAFETY: `struct statx` is 256 bytes.
     unsafe { call(nr::statx, args) }?;
     let word = |at: usize| {
         u32::from_ne_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]])
     };
     let mode = u32::from(u16::from_ne_bytes([answer[MODE_AT], answer[MODE_AT + 1]]));
-    Ok(Kind { bits: mode & S_IFMT, device: (word(DEVICE_AT), word(DEVICE_AT + 4)) })
+    let kind = Kind { bits: mode & S_IFMT, device: (word(DEVICE_AT), word(DEVICE_AT + 4)) };
+    Ok(Look { kind, mode: mode & 0o7777, uid: word(UID_AT), gid: word(GID_AT) })
 }
 
 /// Sees that `path` leads to a file that this process may execute.

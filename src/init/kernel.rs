@@ -145,6 +145,7 @@ plain_calls! {
     fn mkdir_at(dir: i32, path: Text, mode: u64) = mkdirat [dir, path, mode];
     fn symlink_at(content: Text, dir: i32, path: Text) = symlinkat [content, dir, path];
     fn mknod_at(dir: i32, path: Text, mode: u64, device: u64) = mknodat [dir, path, mode, device];
+    fn chmod_at(dir: i32, path: Text, mode: u32) = fchmodat [dir, path, mode];
     fn chown_at(dir: i32, path: Text, uid: u32, gid: u32)
         = fchownat [dir, path, uid, gid, AT_SYMLINK_NOFOLLOW];
     fn mount(source: Text, target: Text, kind: Text, flags: usize, data: Text)

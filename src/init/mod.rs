@@ -18,6 +18,7 @@
 )]
 
 mod cell;
+mod cover;
 mod enter;
 #[cfg(feature = "fault-injection")]
 pub mod fault;

@@ -8,10 +8,11 @@
 use core::ffi::CStr;
 
 use super::cell::Cell;
+use super::cover;
 use super::files::{self, Kind};
 use super::kernel::{self, Fault, Fd, Outcome, Text};
 use super::plan::Plan;
-use super::wire::{IN_TRAY, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, Step};
+use super::wire::{COPY_UP, IN_TRAY, KEEP_MODE, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, Step};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
@@ -90,6 +91,15 @@ fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
 /// Mounts a new file system on a directory in root. It needs no propagation: nothing above it is
 /// shared but a volume that asked for it.
 pub(crate) fn mount(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
+    if step.flags & (KEEP_MODE | COPY_UP) != 0 {
+        let path = plan.text(step.text[0])?;
+        match cell.locate(path, step.flags & NO_SYMLINKS != 0) {
+            Ok(covered) => return cover::mount(&covered, plan, step),
+            // A directory that is made for it has nothing to keep.
+            Err(fault) if fault.is(Errno::ENOENT) => {}
+            Err(fault) => return Err(fault),
+        }
+    }
     let (source, kind) = (plan.text(step.text[1])?, plan.text(step.text[2])?);
     kernel::fchdir(&target(cell, plan, step)?)?;
     let flags = step.number[0] as usize;
@@ -199,6 +209,14 @@ pub(crate) fn read_only(cell: &Cell, path: Text) -> Outcome {
     kernel::move_mount(&tree, &target)
 }
 
+/// Changes the attributes of a mount in root.
+pub(crate) fn attributes(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
+    let [attr_set, attr_clr, recursive] = step.number;
+    let mount = target(cell, plan, step)?;
+    let attr = MountAttr { attr_set, attr_clr, ..MountAttr::default() };
+    files::set_attributes(&mount, &attr, recursive != 0)
+}
+
 /// Changes the attributes of the root mount.
 pub(crate) fn root_attributes(cell: &Cell, attr_set: u64) -> Outcome {
     let attr = MountAttr { attr_set, ..MountAttr::default() };
@@ -232,6 +250,20 @@ pub(crate) fn null_stream(cell: &mut Cell, number: u64) -> Outcome {
         None => cell.null_stream.insert(null_device(cell, O_RDWR)?),
     };
     kernel::duplicate_onto(null, number as usize)
+}
+
+/// Writes to a file of a proc file system of the init's own. The one in root will not do: what lies
+/// there an image or another mount may have redirected (CVE-2025-52881).
+pub(crate) fn write_proc(cell: &mut Cell, path: Text, value: Text) -> Outcome {
+    let proc = match &cell.proc {
+        Some(proc) => proc,
+        None => cell.proc.insert(files::detached_proc(BARE)?),
+    };
+    let file = files::open_in_root(proc, path, O_WRONLY, false)?;
+    match kernel::write(&file, value.bytes())? {
+        count if count == value.bytes().len() => Ok(()),
+        _ => Err(Fault::new(nr::write, Errno::EINVAL)),
+    }
 }
 
 /// Enters the task's working directory, made first if it may be, and makes sure that it is below the

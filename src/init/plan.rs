@@ -3,11 +3,8 @@
 use core::ffi::CStr;
 
 use super::kernel::{Fault, Fd, Outcome, Text, allocate, read, receive};
-use super::wire::{Header, MAGIC, MOST_TREES, Step};
+use super::wire::{Header, LARGEST, MAGIC, MOST_TREES, Step};
 use crate::sys::raw::{Errno, nr};
-
-/// The largest plan accepted: what the kernel allows for arguments and environment, twice.
-const LARGEST: usize = 16 << 20;
 
 /// A received plan. Its memory lives as long as the process.
 #[derive(Debug)]

@@ -102,6 +102,7 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::Link => mounts::link(cell, plan, step),
         Op::Mask => mounts::mask(cell, text(0)?),
         Op::ReadOnly => mounts::read_only(cell, text(0)?),
+        Op::Attributes => mounts::attributes(cell, plan, step),
         Op::RootAttributes => mounts::root_attributes(cell, a),
         Op::Pivot => mounts::pivot(cell),
         Op::Cover => mounts::cover(cell),
@@ -120,6 +121,12 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::OomScore => standing::set_oom_score(plan.raw(step.text[0], a as usize)?, b != 0),
         Op::Enter => enter::enter(Fd(a as i32), b),
         Op::FindProgram => task::find(plan),
+        Op::WriteProc => mounts::write_proc(cell, text(0)?, text(1)?),
+        Op::Scheduler => standing::set_scheduler(plan.raw(step.text[0], size_of::<SchedAttr>())?),
+        Op::IoPriority => standing::set_io_priority(a),
+        Op::Affinity => standing::set_affinity(plan.raw(step.text[0], a as usize)?),
+        Op::MemoryPolicy => standing::set_memory_policy(a, plan.raw(step.text[0], b as usize)?),
+        Op::Personality => standing::set_personality(a),
         Op::AllClear => {
             line.report_good(Kind::AllClear);
             Ok(())

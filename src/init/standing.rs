@@ -74,6 +74,42 @@ fn ordinary_io() -> Outcome {
     }
 }
 
+/// Sets what `struct sched_attr`, whose bytes these are, asks for.
+pub(crate) fn set_scheduler(attr: &[u8]) -> Outcome {
+    // SAFETY: the plan gave the structure's whole size, which it says itself.
+    unsafe { call(nr::sched_setattr, [0, attr.as_ptr() as usize, 0]) }.map(drop)
+}
+
+/// Sets the I/O priority: a class, and a number in it.
+pub(crate) fn set_io_priority(priority: u64) -> Outcome {
+    const PROCESS: usize = 1;
+    // SAFETY: numbers only.
+    unsafe { call(nr::ioprio_set, [PROCESS, 0, priority as usize]) }.map(drop)
+}
+
+/// Runs on the CPUs of the mask alone.
+pub(crate) fn set_affinity(mask: &[u8]) -> Outcome {
+    // SAFETY: the kernel reads the mask only.
+    unsafe { call(nr::sched_setaffinity, [0, mask.len(), mask.as_ptr() as usize]) }.map(drop)
+}
+
+/// Takes memory from the nodes of the mask, as the mode says.
+pub(crate) fn set_memory_policy(mode: u64, nodes: &[u8]) -> Outcome {
+    // The kernel takes the number of bits and one more; none at all is no mask.
+    let (mask, bits) = match nodes.len() {
+        0 => (0, 0),
+        bytes => (nodes.as_ptr() as usize, bytes * 8 + 1),
+    };
+    // SAFETY: the mask is whole words, of which the kernel reads as many as it is told.
+    unsafe { call(nr::set_mempolicy, [mode as usize, mask, bits]) }.map(drop)
+}
+
+/// Sets the execution domain.
+pub(crate) fn set_personality(domain: u64) -> Outcome {
+    // SAFETY: a number only.
+    unsafe { call(nr::personality, [domain as usize]) }.map(drop)
+}
+
 /// Writes the score. One that is only wished for may be refused.
 pub(crate) fn set_oom_score(score: &[u8], required: bool) -> Outcome {
     let file = match files::open(Text::literal(c"/proc/self/oom_score_adj"), O_RDWR) {

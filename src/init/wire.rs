@@ -27,6 +27,9 @@ pub const TARGET_FD: usize = 4;
 /// The most mounts that can come along with a plan: what one message carries.
 pub const MOST_TREES: usize = 250;
 
+/// The largest plan, in bytes: what the kernel allows for arguments and environment, twice.
+pub const LARGEST: usize = 16 << 20;
+
 /// Head of the plan. Offsets count from the plan's first byte.
 #[repr(C)]
 #[derive(Clone, Copy, Default, Debug)]
@@ -81,6 +84,11 @@ pub const MAKE_FILE: u16 = 4;
 /// In [`Step::flags`]: the target is a name in the tray ([`Op::Tray`]), not a path in root.
 pub const IN_TRAY: u16 = 8;
 
+/// In [`Step::flags`]: the new file system's root gets the mode of the directory that it covers.
+pub const KEEP_MODE: u16 = 16;
+/// In [`Step::flags`]: the new file system starts with a copy of what it covers.
+pub const COPY_UP: u16 = 32;
+
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
         /// What a step does. "In root" means: resolved below the new root and nowhere else.
@@ -130,7 +138,7 @@ ops! {
     /// Attaches the mount `number[0]` that came along on `text[0]` in root.
     Tree = 12,
     /// Mounts file system type `text[2]` from source `text[1]` on `text[0]` in root with the
-    /// options `text[3]` and mount flags `number[0]`.
+    /// options `text[3]` and mount flags `number[0]`, the same as `MOUNT_ATTR_*` being `number[1]`.
     Mount = 13,
     /// Mounts an empty tmpfs on `text[0]` in root and keeps it at hand: the tray, for other mounts
     /// to stand in.
@@ -186,14 +194,29 @@ ops! {
     /// Enters the namespaces `number[1]` (`CLONE_NEW*`) of the process behind the pidfd
     /// `number[0]`, then closes it.
     Enter = 36,
+    /// Writes the string `text[1]` to the file `text[0]` of a proc file system that nobody else sees.
+    WriteProc = 37,
+    /// Sets the scheduling policy: a `struct sched_attr` at `text[0]`.
+    Scheduler = 38,
+    /// Sets the I/O priority `number[0]`.
+    IoPriority = 39,
+    /// Restricts the process to the CPUs of the mask at `text[0]`, `number[0]` bytes long.
+    Affinity = 40,
+    /// Sets the memory policy `number[0]` with the mask of nodes at `text[0]`, `number[1]` bytes long.
+    MemoryPolicy = 41,
+    /// Sets the execution domain `number[0]`.
+    Personality = 42,
+    /// Changes the attributes of what is mounted on `text[0]` in root: sets `number[0]`, clears
+    /// `number[1]`; with `number[2]` of all mounts below it too.
+    Attributes = 43,
     /// Reports that nothing is left but to wait at the latch, or to execute the task.
-    AllClear = 37,
+    AllClear = 44,
     /// Sees that one of the files to try to execute is there, and may be executed by who this
     /// process is by now.
-    FindProgram = 38,
+    FindProgram = 45,
     /// Speaks through the FIFO open as descriptor `number[1]` from here on, and lets go of the
     /// control socket; waits until a byte comes through the FIFO open as descriptor `number[0]`.
-    Latch = 39,
+    Latch = 46,
 }
 
 /// What a record on the control socket tells the parent.

@@ -2,7 +2,7 @@
 
 use super::{Error, Plan, Step};
 use crate::fault::{self, Point};
-use crate::init::wire::{self, Header, MAGIC, Op};
+use crate::init::wire::{self, Header, LARGEST, MAGIC, Op};
 
 impl Plan {
     /// The plan as the init reads it.
@@ -54,16 +54,22 @@ impl Plan {
             fixed[4 * at..4 * at + 4].copy_from_slice(&value.to_ne_bytes());
         }
         fixed.append(&mut strings.bytes);
+        if fixed.len() > LARGEST {
+            return Err(too_long());
+        }
         Ok(fixed)
     }
 }
 
 fn word(number: usize) -> Result<u32, Error> {
-    let too_long = |_| Error::Invalid {
+    u32::try_from(number).map_err(|_| too_long())
+}
+
+fn too_long() -> Error {
+    Error::Invalid {
         field: "process.args and process.env".to_owned(),
         why: "are longer than any kernel takes".to_owned(),
-    };
-    u32::try_from(number).map_err(too_long)
+    }
 }
 
 /// Strings behind the records.
@@ -86,7 +92,9 @@ impl<'a> Strings<'a> {
 
     fn offset(&mut self, text: &str) -> Result<u32, Error> {
         if text.contains('\0') {
-            let field = format!("{text:?}");
+            // The place is enough: the rest may be long.
+            let shown: String = text.chars().take(60).collect();
+            let field = format!("{shown:?}");
             return Err(Error::Invalid { field, why: "must not hold a NUL byte".to_owned() });
         }
         let offset = word(self.start + self.bytes.len())?;
@@ -149,7 +157,11 @@ fn encode_step<'a>(
         }
         Step::Mount(m) => {
             flags = m.how;
-            (Op::Mount, [&m.target, &m.source, &m.kind, &m.data], [m.flags, 0, 0])
+            (Op::Mount, [&m.target, &m.source, &m.kind, &m.data], [m.flags, m.attributes, 0])
+        }
+        Step::Attributes { target, set, clear, recursive, how } => {
+            flags = *how;
+            (Op::Attributes, [target, "", "", ""], [*set, *clear, u64::from(*recursive)])
         }
         Step::Tray { target, how } => {
             flags = *how;
@@ -169,6 +181,24 @@ fn encode_step<'a>(
         Step::Hostname(name) => (Op::Hostname, [name, "", "", ""], [0; 3]),
         Step::Domainname(name) => (Op::Domainname, [name, "", "", ""], [0; 3]),
         Step::Loopback => (Op::Loopback, [""; 4], [0; 3]),
+        Step::Sysctl { path, value, .. } => (Op::WriteProc, [path, value, "", ""], [0; 3]),
+        Step::Label { path, value, .. } => (Op::WriteProc, [path, value, "", ""], [0; 3]),
+        Step::Scheduler(attr) => {
+            raw = Some(attr.to_bytes().to_vec());
+            (Op::Scheduler, [""; 4], [0; 3])
+        }
+        Step::IoPriority { class, level } => {
+            (Op::IoPriority, [""; 4], [u64::from(*class) << 13 | u64::from(*level), 0, 0])
+        }
+        Step::Affinity(mask) => {
+            raw = Some(mask.clone());
+            (Op::Affinity, [""; 4], [mask.len() as u64, 0, 0])
+        }
+        Step::MemoryPolicy { mode, nodes } => {
+            raw = Some(nodes.clone());
+            (Op::MemoryPolicy, [""; 4], [*mode, nodes.len() as u64, 0])
+        }
+        Step::Personality(domain) => (Op::Personality, [""; 4], [*domain, 0, 0]),
         Step::Rlimit { resource, soft, hard, .. } => {
             (Op::Rlimit, [""; 4], [*resource, *soft, *hard])
         }

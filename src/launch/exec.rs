@@ -21,7 +21,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::compile::{Entry, check_held, enter};
 use super::program::init_program;
-use super::start::{control_socket, died, failed, host_null, send_all, send_with, spawn_error};
+use super::start::{control_socket, died, failed, send_all, send_with, spawn_error};
 use super::{Cell, Error, Plan, Stdio, Stream, report, target, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
@@ -68,19 +68,20 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
         null_streams: stdio.each().map(|stream| matches!(stream, Stream::Null)),
     };
     let mut bundle = bundle.clone();
+    let mut process = process;
+    if process.exec_cpu_affinity().is_none() {
+        // The cell's own process says it for those that don't.
+        let first = bundle.spec().process().as_ref();
+        let affinity = first.and_then(|first| first.exec_cpu_affinity().clone());
+        process.set_exec_cpu_affinity(affinity);
+    }
     bundle.spec_mut().set_process(Some(process));
     let plan = enter(&bundle, &entry)?;
     check_held(&plan, namespaces)?;
     let bytes = plan.encode()?;
 
     let (control, childs_end) = control_socket()?;
-    let mut descriptors = Vec::with_capacity(8);
-    for stream in stdio.each() {
-        descriptors.push(match stream {
-            Stream::Null => host_null()?,
-            Stream::Fd(fd) => fd.as_fd(),
-        });
-    }
+    let mut descriptors = stdio.descriptors()?;
     descriptors.extend([childs_end.as_fd(), init]);
     descriptors.extend(tasks.iter().map(|(_, file)| file.as_fd()));
     // Without a limit to raise first, as much as fits lies ready for the child.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::plan::IdMaps;
+use crate::init::wire::COPY_UP;
 use crate::sys::abi::{MOUNT_ATTR_RDONLY, MS_RDONLY};
 
 /// A new file system.
@@ -12,6 +14,8 @@ pub struct Mount {
     pub target: String,
     pub kind: String,
     pub flags: u64,
+    /// The same as `MOUNT_ATTR_*`.
+    pub attributes: u64,
     pub data: String,
     /// How the target is found and made: the flags of a step on the wire.
     pub how: u16,
@@ -33,6 +37,9 @@ pub struct Tree {
     pub recursive: bool,
     /// Whose ids the files have, in a cell with ids of its own.
     pub mapped: Mapped,
+    /// The ids for it that are not the cell's: files of the first number of a line appear as the
+    /// second's.
+    pub ids: Option<IdMaps>,
 }
 
 /// Whether a cell's ids stand for the same ids on the file systems of a part of the host's tree.
@@ -51,7 +58,8 @@ impl fmt::Display for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Mount { kind, target, flags, data, .. } = self;
         let ro = if flags & MS_RDONLY as u64 != 0 { "read-only " } else { "" };
-        write!(f, "mount {ro}{kind} at {target} (flags {flags:#x}, {data:?})")
+        let copy = if self.how & COPY_UP != 0 { " with a copy of what is there" } else { "" };
+        write!(f, "mount {ro}{kind} at {target}{copy} (flags {flags:#x}, {data:?})")
     }
 }
 
@@ -78,6 +86,7 @@ mod tests {
             propagation: 0,
             recursive: false,
             mapped: Mapped::No,
+            ids: None,
         };
         let step = Step::Tree { tree: Box::new(tree), target: "/lib".into(), how: 0 };
         assert_eq!(step.to_string(), "bind read-only /img/lib at /lib");

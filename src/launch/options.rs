@@ -59,6 +59,10 @@ pub(super) struct MountOptions {
     pub(super) recursive: bool,
     /// Whose ids the files below have, in a cell with ids of its own.
     pub(super) mapped: Mapped,
+    /// Whether what is mounted there already gets these attributes, and nothing is mounted.
+    pub(super) remount: bool,
+    /// Whether a memory file system starts with what it covers.
+    pub(super) copy_up: bool,
     /// What the file system reads itself.
     pub(super) data: Vec<String>,
 }
@@ -74,6 +78,16 @@ impl MountOptions {
     /// Whether the mount itself is to be read-only.
     pub(super) fn read_only(&self) -> bool {
         self.top().set & MOUNT_ATTR_RDONLY != 0
+    }
+
+    /// What doesn't go together.
+    fn unfit(&self) -> Option<String> {
+        let more = self.superblock | self.propagation != 0
+            || self.copy_up
+            || self.mapped != Mapped::No
+            || !self.data.is_empty();
+        let why = "\"remount\" changes the attributes of the mount that is there, and nothing else";
+        (self.remount && more).then(|| why.to_owned())
     }
 
     /// The flags of a new file system.
@@ -95,8 +109,9 @@ enum Word {
     Propagation(usize),
     Bind,
     Mapped,
+    Remount,
+    CopyUp,
     Nothing,
-    Refused(&'static str),
 }
 
 impl Word {
@@ -140,8 +155,10 @@ impl Word {
             // Relative times can't be switched off without saying what comes in their place.
             "norelatime" => Word::Clear(0),
             "defaults" => Word::Nothing,
-            "remount" => Word::Refused("a mount is made once, with all its options"),
-            "tmpcopyup" => Word::Refused("a memory file system starts empty"),
+            "acl" => Word::Superblock(MS_POSIXACL, true),
+            "noacl" => Word::Superblock(MS_POSIXACL, false),
+            "remount" => Word::Remount,
+            "tmpcopyup" => Word::CopyUp,
             "idmap" => Word::Mapped,
             _ => return None,
         })
@@ -164,6 +181,7 @@ impl Word {
 /// The words that have a meaning here, for those who want a list of them.
 #[cfg(feature = "cli")]
 pub(crate) const MOUNT_OPTIONS: &[&str] = &[
+    "acl",
     "async",
     "atime",
     "bind",
@@ -177,6 +195,7 @@ pub(crate) const MOUNT_OPTIONS: &[&str] = &[
     "lazytime",
     "loud",
     "mand",
+    "noacl",
     "noatime",
     "nodev",
     "nodiratime",
@@ -194,6 +213,7 @@ pub(crate) const MOUNT_OPTIONS: &[&str] = &[
     "rdev",
     "rdiratime",
     "relatime",
+    "remount",
     "rexec",
     "ridmap",
     "rnoatime",
@@ -223,6 +243,7 @@ pub(crate) const MOUNT_OPTIONS: &[&str] = &[
     "suid",
     "symfollow",
     "sync",
+    "tmpcopyup",
     "unbindable",
 ];
 
@@ -237,7 +258,12 @@ pub(super) fn parse(target: &str, kind: &str, options: &[String]) -> Result<Moun
             why,
         })?;
     }
-    Ok(out)
+    match out.unfit() {
+        None => Ok(out),
+        Some(why) => {
+            Err(Error::Invalid { field: format!("options of the mount on {target}"), why })
+        }
+    }
 }
 
 fn one(out: &mut MountOptions, kind: &str, option: &str) -> Result<(), String> {
@@ -277,8 +303,12 @@ fn one(out: &mut MountOptions, kind: &str, option: &str) -> Result<(), String> {
             return Err("is for a bind mount; a new file system has the cell's ids".to_owned());
         }
         Word::Mapped => out.mapped = if recursive { Mapped::All } else { Mapped::Top },
+        Word::Remount => out.remount = true,
+        Word::CopyUp if kind != "tmpfs" || out.bind => {
+            return Err("is for a memory file system".to_owned());
+        }
+        Word::CopyUp => out.copy_up = true,
         Word::Nothing => {}
-        Word::Refused(why) => return Err(format!("is not supported: {why}")),
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::mount_plan::{Mount, Tree};
 use crate::cgroup::Controller;
 use crate::init::wire::{CONTROL_FD, IN_TRAY};
 use crate::seccomp::Program;
+use crate::sys::abi::SchedAttr;
 
 /// One step. Sources and what comes before the root is entered are paths of the host; targets after
 /// that are resolved below the new root and nowhere else.
@@ -28,6 +29,7 @@ pub enum Step {
     TreeAsRoot { tree: Box<Tree>, target: &'static str },
     Tree { tree: Box<Tree>, target: String, how: u16 },
     Mount(Box<Mount>),
+    Attributes { target: String, set: u64, clear: u64, recursive: bool, how: u16 },
     Tray { target: String, how: u16 },
     SealTray,
     Node { dir: String, name: String, mode: u32, device: u64, uid: u32, gid: u32 },
@@ -40,6 +42,13 @@ pub enum Step {
     Hostname(String),
     Domainname(String),
     Loopback,
+    Sysctl { name: String, path: String, value: String },
+    Label { module: &'static str, path: &'static str, value: String },
+    Scheduler(SchedAttr),
+    IoPriority { class: u8, level: u8 },
+    Affinity(Vec<u8>),
+    MemoryPolicy { mode: u64, nodes: Vec<u8> },
+    Personality(u64),
     Rlimit { name: &'static str, resource: u64, soft: u64, hard: u64 },
     NullStream(u32),
     Bounding { keep: u64, last: u32 },
@@ -112,6 +121,9 @@ impl fmt::Display for Step {
                 write!(f, "{tree} at {target}{tray}")
             }
             Step::Mount(mount) => mount.fmt(f),
+            Step::Attributes { target, set, clear, .. } => {
+                write!(f, "change attributes of {target} (set {set:#x}, clear {clear:#x})")
+            }
             Step::Tray { target, .. } => write!(f, "mount tmpfs at {target} for other mounts"),
             Step::SealTray => f.write_str("make the tmpfs for other mounts read-only"),
             Step::Node { dir, name, mode, device, .. } => {
@@ -127,6 +139,18 @@ impl fmt::Display for Step {
             Step::Hostname(name) => write!(f, "set host name {name:?}"),
             Step::Domainname(name) => write!(f, "set domain name {name:?}"),
             Step::Loopback => f.write_str("bring the loopback interface up"),
+            Step::Sysctl { name, value, .. } => write!(f, "set sysctl {name} to {value:?}"),
+            Step::Label { module, value, .. } => write!(f, "set {module} label {value:?}"),
+            Step::Scheduler(attr) => {
+                let SchedAttr { policy, nice, priority, .. } = attr;
+                write!(f, "set scheduling policy {policy} (nice {nice}, priority {priority})")
+            }
+            Step::IoPriority { class, level } => write!(f, "set I/O priority {class}:{level}"),
+            Step::Affinity(mask) => write!(f, "run on CPUs {}", Bits(mask)),
+            Step::MemoryPolicy { mode, nodes } => {
+                write!(f, "set memory policy {mode:#x} for nodes {}", Bits(nodes))
+            }
+            Step::Personality(domain) => write!(f, "set execution domain {domain:#x}"),
             Step::Rlimit { name, soft, hard, .. } => {
                 let text = |limit: &u64| match limit {
                     &u64::MAX => "unlimited".to_owned(),
@@ -149,6 +173,19 @@ impl fmt::Display for Step {
             Step::AllClear => f.write_str("report all clear"),
             Step::Latch { .. } => f.write_str("wait for the start"),
         }
+    }
+}
+
+/// A mask as people read it.
+struct Bits<'a>(&'a [u8]);
+
+impl fmt::Display for Bits<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = (0..self.0.len() * 8).filter(|bit| self.0[bit / 8] >> (bit % 8) & 1 != 0);
+        for (at, bit) in bits.enumerate() {
+            write!(f, "{}{bit}", if at == 0 { "" } else { "," })?;
+        }
+        Ok(())
     }
 }
 

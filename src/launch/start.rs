@@ -50,6 +50,18 @@ impl Stdio {
     pub(super) fn each(&self) -> [&Stream; 3] {
         [&self.stdin, &self.stdout, &self.stderr]
     }
+
+    /// What the child starts with as 0, 1 and 2.
+    pub(super) fn descriptors(&self) -> Result<Vec<BorrowedFd<'_>>, Error> {
+        let mut descriptors = Vec::with_capacity(8);
+        for stream in self.each() {
+            descriptors.push(match stream {
+                Stream::Null => host_null()?,
+                Stream::Fd(fd) => fd.as_fd(),
+            });
+        }
+        Ok(descriptors)
+    }
 }
 
 /// A running cell, and how long its parts of the launch took.
@@ -88,14 +100,9 @@ pub fn launch(
     let bytes = plan.encode()?;
     let compiled = Instant::now();
 
+    let others = user_namespace::of_mounts(&plan, cgroup)?;
     let (control, childs_end) = control_socket()?;
-    let mut descriptors = Vec::with_capacity(8);
-    for stream in stdio.each() {
-        descriptors.push(match stream {
-            Stream::Null => host_null()?,
-            Stream::Fd(fd) => fd.as_fd(),
-        });
-    }
+    let mut descriptors = stdio.descriptors()?;
     descriptors.push(childs_end.as_fd());
     let kept = given::kept(&plan)?;
     given::add(&plan, &place, &tasks, &kept, &mut descriptors)?;
@@ -107,7 +114,12 @@ pub fn launch(
     // A child that has a namespace to make first gets the rest meanwhile. Any other would have to
     // wait, and it is there before this thread is awake again: as much as fits lies ready for it.
     let ready = match plan.ids.is_none() && plan.unshare == 0 {
-        true => send_with(&control, body, &trees::detach_all(&plan, None)?, SendFlags::DONTWAIT)?,
+        true => send_with(
+            &control,
+            body,
+            &trees::detach_all(&plan, None, &others)?,
+            SendFlags::DONTWAIT,
+        )?,
         false => 0,
     };
     let spawned = spawn(&Spawn {
@@ -123,8 +135,8 @@ pub fn launch(
     let cell = Cell::new(spawned.pidfd, spawned.pid, control, plan.stay);
     let trees = match &plan.ids {
         _ if ready > 0 => Ok(Vec::new()),
-        None => trees::detach_all(&plan, None),
-        Some(maps) => user_namespace::settle(&cell, maps, &plan)
+        None => trees::detach_all(&plan, None, &others),
+        Some(maps) => user_namespace::settle(&cell, maps, &plan, &others)
             .and_then(|trees| send_all(cell.control(), header, Point::PlanHeader).map(|()| trees)),
     };
     let begun = trees.and_then(|trees| match ready {

@@ -66,7 +66,7 @@ pub struct CapData {
 
 /// `struct sched_attr` of `sched_setattr`, its first published 48 bytes.
 #[repr(C)]
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct SchedAttr {
     pub size: u32,
     pub policy: u32,
@@ -76,6 +76,23 @@ pub struct SchedAttr {
     pub runtime: u64,
     pub deadline: u64,
     pub period: u64,
+}
+
+impl SchedAttr {
+    /// The bytes that the kernel reads.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; size_of::<SchedAttr>()] {
+        let mut bytes = [0; size_of::<SchedAttr>()];
+        bytes[..4].copy_from_slice(&self.size.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&self.policy.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&self.flags.to_ne_bytes());
+        bytes[16..20].copy_from_slice(&self.nice.to_ne_bytes());
+        bytes[20..24].copy_from_slice(&self.priority.to_ne_bytes());
+        bytes[24..32].copy_from_slice(&self.runtime.to_ne_bytes());
+        bytes[32..40].copy_from_slice(&self.deadline.to_ne_bytes());
+        bytes[40..].copy_from_slice(&self.period.to_ne_bytes());
+        bytes
+    }
 }
 
 /// `struct pollfd` of `ppoll`.
@@ -151,7 +168,11 @@ constants! {
     X_OK: usize = 1,
 
     F_DUPFD_CLOEXEC: usize = 1030,
+    O_WRONLY: usize = 1,
     O_RDWR: usize = 2,
+    O_CREAT: usize = 0o100,
+    O_EXCL: usize = 0o200,
+    O_NONBLOCK: usize = 0o4000,
     O_CLOEXEC: usize = 0o2_000_000,
     O_PATH: usize = 0o10_000_000,
 
@@ -177,6 +198,7 @@ constants! {
     MS_NOSYMFOLLOW: usize = 0x100,
     MS_SILENT: usize = 0x8000,
     MS_I_VERSION: usize = 0x80_0000,
+    MS_POSIXACL: usize = 0x1_0000,
     MS_LAZYTIME: usize = 0x200_0000,
     MNT_DETACH: usize = 2,
 
@@ -203,6 +225,7 @@ constants! {
     S_IFDIR: u32 = 0o040_000,
     S_IFCHR: u32 = 0o020_000,
     S_IFBLK: u32 = 0o060_000,
+    S_IFLNK: u32 = 0o120_000,
     S_IFREG: u32 = 0o100_000,
     S_IFIFO: u32 = 0o010_000,
 
@@ -225,10 +248,20 @@ constants! {
     PR_CAP_AMBIENT_CLEAR_ALL: usize = 4,
 }
 
+/// `open`: directories only, and no symbolic link at the end. Their numbers are each architecture's.
+#[cfg(target_arch = "x86_64")]
+pub const O_DIRECTORY: usize = 0o200_000;
+#[cfg(target_arch = "x86_64")]
+pub const O_NOFOLLOW: usize = 0o400_000;
+#[cfg(target_arch = "aarch64")]
+pub const O_DIRECTORY: usize = 0o40_000;
+#[cfg(target_arch = "aarch64")]
+pub const O_NOFOLLOW: usize = 0o100_000;
 /// `close_range`: mark instead of closing.
 pub const CLOSE_RANGE_UNSHARE: usize = 2;
 pub const CLOSE_RANGE_CLOEXEC: usize = 4;
-/// `fsconfig`: a value under a key; the file system is to be made.
+/// `fsconfig`: a key alone; a value under a key; the file system is to be made.
+pub const FSCONFIG_SET_FLAG: usize = 0;
 pub const FSCONFIG_SET_STRING: usize = 1;
 pub const FSCONFIG_CMD_CREATE: usize = 6;
 /// `_LINUX_CAPABILITY_VERSION_3`: 64-bit sets in two halves.

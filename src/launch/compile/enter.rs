@@ -2,7 +2,7 @@
 //! which is there.
 
 use super::super::{Error, Plan, Step};
-use super::{annotated, capabilities, process, unsupported};
+use super::{annotated, capabilities, process, standing, unsupported};
 use crate::bundle::{Bundle, annotation, without_id};
 use crate::cgroup::Controller;
 use crate::init::wire::TARGET_FD;
@@ -37,10 +37,14 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
     let mut steps = Vec::with_capacity(32);
     // By paths of the host's, which are out of reach later.
     steps.push(process::oom_score(spec)?);
+    let affinity = spec.process().as_ref().map(standing::exec_affinity).transpose()?;
+    let [initial, after] = affinity.unwrap_or_default();
+    steps.extend(initial);
     for (at, controller) in entry.joins.iter().enumerate() {
         let descriptor = TARGET_FD + 1 + at;
         steps.push(Step::JoinTasks { controller: *controller, descriptor });
     }
+    steps.extend(after);
     steps.push(Step::Enter { namespaces: entry.namespaces });
     if entry.namespaces & CLONE_NEWUSER != 0 {
         steps.push(Step::BecomeRoot);
@@ -89,6 +93,19 @@ mod tests {
         assert!(inside.born_inside && !host.born_inside);
         assert_eq!(inside.steps.last(), Some(&Step::AllClear));
         assert!(inside.steps.iter().any(|step| matches!(step, Step::Capabilities { .. })));
+    }
+
+    #[test]
+    fn cpus_are_chosen_before_and_after_the_cgroup() {
+        let mut spec = spec(&CellConfig::new("/srv", ["true"])).unwrap();
+        let affinity = serde_json::json!({"initial": "0", "final": "0-1"});
+        let process = spec.process_mut().as_mut().unwrap();
+        process.set_exec_cpu_affinity(Some(serde_json::from_value(affinity).unwrap()));
+        let text = enter(&Bundle::in_memory(spec), &entry(CLONE_NEWNS)).unwrap().to_string();
+        let at = |part: &str| text.find(part).unwrap_or_else(|| unreachable!("{text}"));
+        assert!(at("run on CPUs 0\n") < at("join the pids cgroup"), "{text}");
+        assert!(at("join the pids cgroup") < at("run on CPUs 0,1\n"), "{text}");
+        assert!(at("run on CPUs 0,1\n") < at("enter "), "{text}");
     }
 
     #[test]

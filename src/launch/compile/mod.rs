@@ -10,6 +10,8 @@ mod mounts;
 mod own_ids;
 mod process;
 mod rootfs;
+mod standing;
+mod sysctl;
 mod unsupported;
 
 pub(super) use capabilities::check_held;
@@ -91,6 +93,8 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         steps.push(Step::Loopback);
     }
     names(spec, namespaces, &mut steps)?;
+    // Before the pivot: in a user namespace a proc file system is given to those alone who see one whole.
+    sysctl::compile(spec, &mut steps)?;
     if root.read_only_at_last {
         steps.push(Step::RootAttributes(MOUNT_ATTR_RDONLY));
     }
@@ -208,6 +212,27 @@ fn annotated<'a>(spec: &'a Spec, key: &str) -> Option<&'a str> {
     spec.annotations().as_ref()?.get(key).map(String::as_str)
 }
 
+/// Whether the cell has a namespace of this kind that is not this process's own.
+fn namespace_is_own(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let Some(found) = listed.into_iter().flatten().find(|one| one.typ() == kind) else {
+        return false;
+    };
+    let Some(path) = found.path() else { return true };
+    let file = match kind {
+        LinuxNamespaceType::Network => "net",
+        LinuxNamespaceType::Ipc => "ipc",
+        LinuxNamespaceType::Uts => "uts",
+        LinuxNamespaceType::User => "user",
+        _ => return false,
+    };
+    let identity = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    let ours = identity(&Path::new("/proc/self/ns").join(file));
+    // One that can't be looked at may be the host's.
+    matches!((identity(path), ours), (Ok(theirs), Ok(ours)) if theirs != ours)
+}
+
 fn namespaces(spec: &Spec) -> Result<u64, Error> {
     let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().clone());
     let mut flags = 0;
@@ -241,6 +266,8 @@ fn namespaces(spec: &Spec) -> Result<u64, Error> {
     Ok(flags)
 }
 
+#[cfg(test)]
+mod any_tests;
 #[cfg(test)]
 mod tests {
     use super::*;

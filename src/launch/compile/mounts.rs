@@ -4,13 +4,14 @@ use std::path::Path;
 
 use oci_spec::runtime::Mount as SpecMount;
 
-use super::super::mount_plan::{Mount, Tree};
+use super::super::mount_plan::{Mapped, Mount, Tree};
 use super::super::options::{self, Attributes, MountOptions};
-use super::super::{Error, Step};
+use super::super::{Error, IdMaps, Step};
 use super::devices::{DEV, Devices};
-use super::{Place, target};
+use super::{Place, own_ids, target};
 use crate::bundle::Bundle;
-use crate::init::wire::{IN_TRAY, MAKE_DIR, MAKE_FILE, NO_SYMLINKS};
+use crate::cgroup::View;
+use crate::init::wire::{COPY_UP, IN_TRAY, KEEP_MODE, MAKE_DIR, MAKE_FILE, NO_SYMLINKS};
 use crate::sys::abi::*;
 
 /// The steps for `mounts`, `linux.devices`, `linux.maskedPaths` and `linux.readonlyPaths`.
@@ -48,23 +49,48 @@ fn one(
     let own = ["/proc", "/sys", DEV];
     let strict = own.iter().any(|own| Path::new(&target).starts_with(own));
     let how = if strict { NO_SYMLINKS } else { 0 };
-    if options.bind {
-        steps.push(bind(mount, bundle, target, &options, how)?);
+    if options.remount {
+        for (Attributes { set, clear }, recursive) in [(options.own, false), (options.tree, true)] {
+            if set | clear != 0 {
+                let target = target.clone();
+                steps.push(Step::Attributes { target, set, clear, recursive, how });
+            }
+        }
         return Ok(());
+    }
+    let ids = own_ids::of_mount(mount, &target)?;
+    if options.bind {
+        steps.push(bind(mount, bundle, target, &options, ids, how)?);
+        return Ok(());
+    }
+    if ids.is_some() {
+        let field = format!("uidMappings and gidMappings of the mount on {target}");
+        return Err(Error::Invalid { field, why: "are for a bind mount".to_owned() });
     }
     let how = how | MAKE_DIR;
     if kind == "cgroup" || kind == "cgroup2" {
-        cgroup_view(target, &options, place, how, steps);
+        cgroup_view(target, &kind, &options, place, how, steps);
         return Ok(());
     }
+    // A directory of the image's keeps its mode, unless the specification says one.
+    let says_mode = options.data.iter().any(|data| data.starts_with("mode="));
+    let keep = if kind == "tmpfs" && !says_mode { KEEP_MODE } else { 0 };
+    let keep = keep | if options.copy_up { COPY_UP } else { 0 };
+    if keep & COPY_UP != 0 && options.superblock != 0 {
+        let field = format!("options of the mount on {target}");
+        let why = "\"tmpcopyup\" goes with no flag of a whole file system".to_owned();
+        return Err(Error::Invalid { field, why });
+    }
+    let keep = if options.superblock != 0 { 0 } else { keep };
     let source = mount.source().as_ref().map(|source| source.to_string_lossy().into_owned());
     steps.push(Step::Mount(Box::new(Mount {
         source: source.filter(|source| !source.is_empty()).unwrap_or_else(|| kind.clone()),
         target,
         kind,
         flags: options.flags(),
+        attributes: options.top().set,
         data: options.data.join(","),
-        how,
+        how: how | keep,
     })));
     Ok(())
 }
@@ -106,6 +132,7 @@ fn bind(
     bundle: &Bundle,
     target: String,
     options: &MountOptions,
+    ids: Option<IdMaps>,
     how: u16,
 ) -> Result<Step, Error> {
     let source = mount.source().clone().unwrap_or_default();
@@ -122,7 +149,13 @@ fn bind(
     };
     let metadata = std::fs::metadata(&source).map_err(|error| missing(&source, error))?;
     let how = how | if metadata.is_dir() { MAKE_DIR } else { MAKE_FILE };
-    Ok(attach(text(&source), target, options, how))
+    let mut step = attach(text(&source), target, options, how);
+    if let (Step::Tree { tree, .. }, Some(_)) = (&mut step, &ids) {
+        // To name the ids is to ask for them.
+        tree.mapped = if tree.mapped == Mapped::No { Mapped::Top } else { tree.mapped };
+        tree.ids = ids;
+    }
+    Ok(step)
 }
 
 /// The step for a bind mount: as few changes to it as say what `options` say.
@@ -137,7 +170,7 @@ fn attach(path: String, target: String, options: &MountOptions, how: u16) -> Ste
         false => ([0, 0], halves(options.top())),
     };
     let propagation = propagation | if recursive { 0 } else { MS_REC as u64 };
-    let tree = Tree { path, own, tree, propagation, recursive, mapped: options.mapped };
+    let tree = Tree { path, own, tree, propagation, recursive, mapped: options.mapped, ids: None };
     Step::Tree { tree: Box::new(tree), target, how }
 }
 
@@ -145,6 +178,7 @@ fn attach(path: String, target: String, options: &MountOptions, how: u16) -> Ste
 /// stands in a directory of its own, as programs expect there.
 fn cgroup_view(
     target: String,
+    kind: &str,
     options: &MountOptions,
     place: &Place,
     how: u16,
@@ -154,16 +188,25 @@ fn cgroup_view(
     let tree = Attributes { set: options.top().set, clear: 0 };
     let options = MountOptions { tree, bind: true, ..MountOptions::default() };
     let source = |path: &Path| path.to_string_lossy().into_owned();
-    if let [view] = &place.views[..]
-        && view.name.is_empty()
-    {
+    // Whoever asks for version 2 gets that alone.
+    let whole = |view: &&View| view.name.is_empty() || kind == "cgroup2" && view.name == "unified";
+    if let Some(view) = place.views.iter().find(whole) {
         steps.push(attach(source(&view.path), target, &options, how));
         return;
     }
+    let dir = target.clone();
     steps.push(Step::Tray { target, how });
     steps.extend(place.views.iter().map(|view| {
         attach(source(&view.path), view.name.to_owned(), &options, MAKE_DIR | IN_TRAY)
     }));
+    // Where two controllers share a hierarchy, each of them has its name as well.
+    for view in place.views.iter().filter(|view| view.name.contains(',')) {
+        steps.extend(view.name.split(',').map(|name| Step::Link {
+            dir: dir.clone(),
+            name: name.to_owned(),
+            content: view.name.to_owned(),
+        }));
+    }
     if options.read_only() {
         steps.push(Step::SealTray);
     }

@@ -3,7 +3,7 @@
 //! The init of such a cell is root in its namespace and nobody on the host. What it can't open, it is
 //! given as a mount that the driver made; what it can't make, it takes from the host.
 
-use oci_spec::runtime::{Capability, LinuxIdMapping, Spec};
+use oci_spec::runtime::{Capability, LinuxIdMapping, Mount, Spec};
 
 use super::super::mount_plan::{Mapped, Tree};
 use super::super::plan::IdMaps;
@@ -26,15 +26,34 @@ pub(super) fn maps(spec: &Spec) -> Result<IdMaps, Error> {
         if !mappings.iter().any(|mapping| mapping.container_id() == 0 && mapping.size() > 0) {
             return Err(invalid("must map id 0, which sets the cell up"));
         }
-        let line = |mapping: &LinuxIdMapping| {
-            format!("{} {} {}\n", mapping.container_id(), mapping.host_id(), mapping.size())
-        };
-        Ok(mappings.iter().map(line).collect::<String>())
+        Ok(lines(mappings))
     };
     Ok(IdMaps {
         uid: text("linux.uidMappings", linux.and_then(|linux| linux.uid_mappings().as_ref()))?,
         gid: text("linux.gidMappings", linux.and_then(|linux| linux.gid_mappings().as_ref()))?,
     })
+}
+
+/// Mappings as the kernel reads them.
+fn lines(mappings: &[LinuxIdMapping]) -> String {
+    let line = |mapping: &LinuxIdMapping| {
+        format!("{} {} {}\n", mapping.container_id(), mapping.host_id(), mapping.size())
+    };
+    mappings.iter().map(line).collect()
+}
+
+/// The ids that a mount of the specification gives its files.
+pub(super) fn of_mount(mount: &Mount, target: &str) -> Result<Option<IdMaps>, Error> {
+    let given = |list: &Option<Vec<LinuxIdMapping>>| lines(list.as_deref().unwrap_or_default());
+    let maps = IdMaps { uid: given(mount.uid_mappings()), gid: given(mount.gid_mappings()) };
+    match (maps.uid.is_empty(), maps.gid.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(maps)),
+        _ => {
+            let field = format!("uidMappings and gidMappings of the mount on {target}");
+            Err(Error::Invalid { field, why: "go together".to_owned() })
+        }
+    }
 }
 
 /// Refuses maps that nobody would read.
@@ -54,7 +73,9 @@ pub(super) fn refuse_maps(spec: &Spec) -> Result<(), Error> {
 /// Refuses to map the files of a cell that has no ids of its own.
 pub(super) fn refuse_mapped(steps: &[Step]) -> Result<(), Error> {
     let target = steps.iter().find_map(|step| match step {
-        Step::Tree { tree, target, .. } if tree.mapped != Mapped::No => Some(target),
+        Step::Tree { tree, target, .. } if tree.mapped != Mapped::No && tree.ids.is_none() => {
+            Some(target)
+        }
         _ => None,
     });
     match target {
@@ -140,6 +161,7 @@ fn device_of_the_host(
         propagation: (MS_PRIVATE | MS_REC) as u64,
         recursive: false,
         mapped: Mapped::No,
+        ids: None,
     };
     Ok(Step::Tree { tree: Box::new(tree), target: path, how: MAKE_FILE | NO_SYMLINKS })
 }

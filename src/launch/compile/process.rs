@@ -4,7 +4,7 @@ use oci_spec::runtime::{PosixRlimitType, Process, Spec, User};
 
 use super::super::{Error, Plan, Step, filter};
 use super::capabilities::Sets;
-use super::clean;
+use super::{clean, standing};
 use crate::bundle::{Bundle, PATH};
 
 /// `CAP_SYS_ADMIN` as the kernel's bit.
@@ -26,6 +26,7 @@ pub(super) fn compile(bundle: &Bundle, mut steps: Vec<Step>) -> Result<Plan, Err
     let borrow = filter.is_some() && !process.no_new_privileges().unwrap_or(false);
     let mut sets = Sets::of(spec)?;
     let borrowed = if borrow { sets.borrow(SYS_ADMIN) } else { 0 };
+    standing::compile(spec, process, &mut steps)?;
     privilege(process, sets, &mut steps)?;
     Ok(Plan { steps, paths, argv, envp, filter, borrowed, ..Plan::default() })
 }
@@ -55,8 +56,14 @@ fn privilege(process: &Process, sets: Sets, steps: &mut Vec<Step>) -> Result<(),
     let path = if cwd.is_empty() { "/".to_owned() } else { cwd };
     steps.push(Step::WorkingDir { path, make: true });
     // No descriptor is opened after this, so a small limit on them harms nobody but the task.
+    let mut seen = 0u32;
     for limit in process.rlimits().as_deref().unwrap_or_default() {
         let (name, resource) = resource(limit.typ());
+        if seen & 1 << resource != 0 {
+            let why = format!("{name} stands there twice");
+            return Err(Error::Invalid { field: "process.rlimits".to_owned(), why });
+        }
+        seen |= 1 << resource;
         steps.push(Step::Rlimit { name, resource, soft: limit.soft(), hard: limit.hard() });
     }
     steps.push(sets.bound());

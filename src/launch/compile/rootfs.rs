@@ -122,7 +122,8 @@ impl Stage {
         let shared = set & MOUNT_ATTR_RDONLY != 0;
         let mapped = if self.own_ids && shared { Mapped::All } else { Mapped::No };
         let propagation = propagation | MS_REC as u64;
-        let tree = Tree { path, own: [0, 0], tree: [set, 0], propagation, recursive, mapped };
+        let tree =
+            Tree { path, own: [0, 0], tree: [set, 0], propagation, recursive, mapped, ids: None };
         Step::TreeAsRoot { tree: Box::new(tree), target: self.dir }
     }
 
@@ -159,7 +160,7 @@ impl Stage {
         let propagation = (MS_PRIVATE | MS_REC) as u64;
         let mapped = if self.own_ids { Mapped::All } else { Mapped::No };
         let (own, tree) = ([0, 0], [set, 0]);
-        Box::new(Tree { path, own, tree, propagation, recursive: false, mapped })
+        Box::new(Tree { path, own, tree, propagation, recursive: false, mapped, ids: None })
     }
 }
 
