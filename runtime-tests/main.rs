@@ -14,6 +14,7 @@
 //! own_place the driver in a container's cgroup       clients   podman, containerd, dockerd on ours
 //! exec      further processes in a cell that runs    life      made now, started later
 //! fields    what no flag gives: the specification's rest  tidy      the repository itself
+//! cgroups   a container's, anywhere in the trees
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -32,6 +33,7 @@
 )]
 
 mod bed;
+mod cgroups;
 mod clients;
 mod contract;
 mod devices;
@@ -105,6 +107,7 @@ fn main() {
         exit::tests(),
         exec::tests(),
         limits::tests(),
+        cgroups::tests(),
         freeze::tests(),
         embedder::tests(),
         standing::tests(),

@@ -176,7 +176,7 @@ pub fn play(mut options: Options) {
     let mut config = script("[ $(cat /sys/fs/cgroup/pids.max) = 7 ]");
     config.limits.pids = Some(7);
     let outcome = finish(&driver, &config);
-    let enforced: Vec<_> = outcome.enforced.iter().map(|limit| limit.file).collect();
+    let enforced: Vec<_> = outcome.enforced.iter().map(|limit| limit.file.as_ref()).collect();
     println!("{enforced:?}\n{:?}", outcome.exit);
     assert_eq!(outcome.exit, Exit::Code(0));
 }

@@ -92,7 +92,8 @@ fn steps(bed: &Bed, driver: &Instance, created: &Created) -> Vec<Step> {
     let counted = limits.and_then(|limits| limits.pids().as_ref()).is_some_and(|p| p.limit() > 0);
     let joined = |controller: &Controller| *controller != Controller::Pids || counted;
     let joins: Vec<_> = hierarchies.v1.keys().copied().filter(joined).collect();
-    let view = |name, mount: &PathBuf| View { name, path: mount.join(&leaf) };
+    let view =
+        |name: &'static str, mount: &PathBuf| View { name: name.into(), path: mount.join(&leaf) };
     let v1 = joins.iter().map(|controller| view(controller.v1_name(), &hierarchies.v1[controller]));
     let views = match hierarchies.is_hybrid() {
         true => v1.chain([view("unified", &hierarchies.unified)]).collect(),
@@ -102,7 +103,7 @@ fn steps(bed: &Bed, driver: &Instance, created: &Created) -> Vec<Step> {
     let bundle = Bundle::create(bundle.path(), created.spec()).unwrap();
     let place = Place {
         disk: Some(bed.path("data").join(instance).join(cell)),
-        joins: joins.clone(),
+        joins: joins.iter().map(|controller| controller.v2_name().into()).collect(),
         views,
         null_streams: [true; 3],
         ..Place::default()

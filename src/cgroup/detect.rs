@@ -61,6 +61,17 @@ pub struct Hierarchies {
     pub v2: Vec<Controller>,
     /// Where the v1 hierarchies are mounted that hotcell uses; empty on a unified host.
     pub v1: BTreeMap<Controller, PathBuf>,
+    /// Every v1 hierarchy that is mounted, whatever it controls.
+    pub mounted: Vec<Mounted>,
+}
+
+/// A v1 hierarchy and where it is mounted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mounted {
+    /// Its controllers, or its one name: `name=systemd`.
+    pub controllers: Vec<String>,
+    /// The mount point.
+    pub at: PathBuf,
 }
 
 impl Hierarchies {
@@ -84,6 +95,7 @@ impl Hierarchies {
     pub fn from_mountinfo(text: &str) -> Result<Hierarchies, Error> {
         let mut unified = None;
         let mut v1 = BTreeMap::new();
+        let mut mounted: Vec<Mounted> = Vec::new();
         for mount in text.lines().filter_map(Mount::parse) {
             match mount.kind {
                 "cgroup2" if unified.is_none() => unified = Some(mount.target),
@@ -91,6 +103,10 @@ impl Hierarchies {
                     let controllers = Controller::ALL.into_iter();
                     for controller in controllers.filter(|c| mount.has_option(c.v1_name())) {
                         v1.entry(controller).or_insert_with(|| mount.target.clone());
+                    }
+                    let controllers = mount.controllers();
+                    if !mounted.iter().any(|other| other.controllers == controllers) {
+                        mounted.push(Mounted { controllers, at: mount.target });
                     }
                 }
                 _ => {}
@@ -102,7 +118,7 @@ impl Hierarchies {
             std::fs::read_to_string(&file).map_err(|error| Error::io("read", &file, error))?;
         let offers = |c: &Controller| offered.split_whitespace().any(|name| name == c.v2_name());
         let v2 = Controller::ALL.into_iter().filter(offers).collect();
-        Ok(Hierarchies { unified, v2, v1 })
+        Ok(Hierarchies { unified, v2, v1, mounted })
     }
 
     /// Whether v1 hierarchies do part of the work.
@@ -118,6 +134,15 @@ impl Hierarchies {
     }
 }
 
+/// The cgroup that stands at the root of a mount of this process, as its cgroup namespace names it.
+pub(super) fn root_of(mount_point: &Path, mountinfo: &str) -> Option<PathBuf> {
+    let mut mounts = mountinfo.lines().filter_map(Mount::parse);
+    let here = |mount: &Mount<'_>| {
+        mount.target == mount_point && matches!(mount.kind, "cgroup" | "cgroup2")
+    };
+    mounts.find(here).map(|mount| mount.root)
+}
+
 /// Whether a `blkio` hierarchy counts the bytes of every cgroup. From Linux 6.10 on it does so only
 /// where a limit of its kind was ever set: then nothing has been counted since boot, and joining it
 /// would cost a start two directories to learn nothing.
@@ -126,8 +151,23 @@ fn counts_disk(mount: &Path) -> bool {
         .is_ok_and(|text| text.lines().any(|line| line != "Total 0"))
 }
 
+/// The options of a v1 hierarchy that are no controllers.
+const FLAGS: [&str; 9] = [
+    "rw",
+    "ro",
+    "all",
+    "none",
+    "xattr",
+    "noprefix",
+    "clone_children",
+    "cpuset_v2_mode",
+    "favordynmods",
+];
+
 /// The part of a mount table line that matters here.
 struct Mount<'a> {
+    /// The directory of its file system that stands there.
+    root: PathBuf,
     target: PathBuf,
     kind: &'a str,
     options: &'a str,
@@ -137,15 +177,25 @@ impl Mount<'_> {
     /// `36 35 98:0 / /mnt rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
     fn parse(line: &str) -> Option<Mount<'_>> {
         let (before, after) = line.split_once(" - ")?;
-        let target = before.split(' ').nth(4)?;
+        let mut before = before.split(' ').skip(3);
+        let (root, target) = (before.next()?, before.next()?);
         let mut after = after.split(' ');
         let kind = after.next()?;
         let options = after.nth(1)?;
-        Some(Mount { target: PathBuf::from(unescape(target)), kind, options })
+        let path = |text| PathBuf::from(unescape(text));
+        Some(Mount { root: path(root), target: path(target), kind, options })
     }
 
     fn has_option(&self, name: &str) -> bool {
         self.options.split(',').any(|option| option == name)
+    }
+
+    /// The options that name what a v1 hierarchy controls.
+    fn controllers(&self) -> Vec<String> {
+        let names = self.options.split(',').filter(|option| {
+            option.starts_with("name=") || !option.contains('=') && !FLAGS.contains(option)
+        });
+        names.map(str::to_owned).collect()
     }
 }
 
@@ -174,6 +224,8 @@ mod tests {
             "30 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
              31 25 0:27 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
              32 25 0:28 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n\
+             34 25 0:28 / /elsewhere rw - cgroup cgroup rw,devices\n\
+             35 25 0:30 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,release_agent=/a,name=systemd\n\
              33 25 0:29 / {} rw - cgroup2 cgroup2 rw,nsdelegate\n",
             v2.path().display()
         );
@@ -182,6 +234,9 @@ mod tests {
         assert_eq!(found.v1[&Controller::Cpu], Path::new("/sys/fs/cgroup/cpu,cpuacct"));
         assert!(found.offers(Controller::Memory) && !found.offers(Controller::Pids));
         assert_eq!(found.v2, []);
+        let mounted: Vec<_> = found.mounted.iter().map(|m| m.controllers.join(",")).collect();
+        assert_eq!(mounted, ["memory", "cpu,cpuacct", "devices", "name=systemd"]);
+        assert_eq!(found.mounted[2].at, Path::new("/sys/fs/cgroup/devices"));
     }
 
     #[test]

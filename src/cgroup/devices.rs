@@ -67,7 +67,22 @@ impl Filter {
                 bpf::attach(program.as_fd(), cell.as_fd(), Below::Holds)
             })
         });
-        attached.map_err(|BpfError { call, source }| Error::Devices {
+        attached.map_err(|error| Filter::failed(cell, error))
+    }
+
+    /// The same for a cgroup that may have had a container before, whose filter goes.
+    pub(super) fn replace(&self, cell: &Dir) -> Result<(), Error> {
+        for program in
+            bpf::all_attached(cell.as_fd()).map_err(|error| Filter::failed(cell, error))?
+        {
+            bpf::detach(program.as_fd(), cell.as_fd())
+                .map_err(|error| Filter::failed(cell, error))?;
+        }
+        self.attach(cell)
+    }
+
+    fn failed(cell: &Dir, BpfError { call, source }: BpfError) -> Error {
+        Error::Devices {
             op: call,
             path: cell.path().to_owned(),
             hint: match Errno::from_io_error(&source) {
@@ -82,18 +97,25 @@ impl Filter {
                 _ => "",
             },
             source,
-        })
+        }
+    }
+
+    /// Writes the list into a cgroup of the v1 devices hierarchy, whose own mechanism then says the
+    /// same to whoever asks there. The filter decides beside it, and where v1 has no words for a rule
+    /// (a denial inside of what is allowed) it decides alone.
+    pub(super) fn list_in(&self, cell: &Dir) -> Result<(), Error> {
+        cell.write("devices.deny", "a")?;
+        for rule in [&self.rules[..], &always()].concat() {
+            let file = if rule.allow { "devices.allow" } else { "devices.deny" };
+            for line in lines(&rule) {
+                cell.write(file, &line)?;
+            }
+        }
+        Ok(())
     }
 
     fn compile(&self) -> Result<Vec<u64>, BpfError> {
-        let always = ALWAYS.map(|(kind, major, minor, access)| Rule {
-            allow: true,
-            kind: Some(kind),
-            major,
-            minor,
-            access,
-        });
-        compile(&[&self.rules[..], &always].concat())
+        compile(&[&self.rules[..], &always()].concat())
             .ok_or_else(|| BpfError { call: "compiling rules", source: Errno::TOOBIG.into() })
     }
 
@@ -111,6 +133,35 @@ impl Filter {
         cache.insert(self.rules.clone(), program.clone());
         Ok(program)
     }
+}
+
+/// What always stands behind a cell's own rules.
+fn always() -> [Rule; ALWAYS.len()] {
+    ALWAYS.map(|(kind, major, minor, access)| Rule {
+        allow: true,
+        kind: Some(kind),
+        major,
+        minor,
+        access,
+    })
+}
+
+/// A rule in the words of the v1 hierarchy, where "all kinds" has no accesses and no numbers.
+fn lines(rule: &Rule) -> Vec<String> {
+    if rule.is_about_everything() {
+        return vec!["a".to_owned()];
+    }
+    let kinds = match rule.kind {
+        None => "bc",
+        Some(Kind::Block) => "b",
+        Some(Kind::Char) => "c",
+    };
+    let number = |number: Option<u32>| number.map_or_else(|| "*".to_owned(), |n| n.to_string());
+    let accesses = [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')];
+    let accesses = accesses.iter().filter(|(bit, _)| rule.access & bit != 0);
+    let accesses: String = accesses.map(|(_, letter)| *letter).collect();
+    let line = |kind| format!("{kind} {}:{} {accesses}", number(rule.major), number(rule.minor));
+    kinds.chars().map(line).collect()
 }
 
 /// The loaded programs by their rules. A process with ever new lists keeps no more than this many.

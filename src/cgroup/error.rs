@@ -1,5 +1,6 @@
 //! What can go wrong with a control group.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub enum Error {
         /// The controller's name.
         controller: &'static str,
         /// The file that would have been written.
-        file: &'static str,
+        file: Cow<'static, str>,
         /// The value that would have been written.
         value: String,
         /// Where it was looked for.
@@ -38,6 +39,32 @@ pub enum Error {
         field: &'static str,
         /// The value given.
         value: i64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A limit can't be enforced as it was given.
+    #[error("linux.resources.{field}: {value}: {why}")]
+    Refused {
+        /// The field of the OCI specification.
+        field: Cow<'static, str>,
+        /// The value given.
+        value: String,
+        /// What stands against it.
+        why: String,
+    },
+    /// A cgroup that exists can't become a container's.
+    #[error("the cgroup {} can't be a container's: {why}", path.display())]
+    Unfit {
+        /// The cgroup.
+        path: PathBuf,
+        /// What stands against it.
+        why: String,
+    },
+    /// A path names no cgroup.
+    #[error("linux.cgroupsPath: {}: {why}", path.display())]
+    BadPath {
+        /// The path as it was given.
+        path: PathBuf,
         /// What is wrong with it.
         why: &'static str,
     },

@@ -31,6 +31,14 @@ impl Dir {
         Ok(Dir { fd, path: path.to_owned() })
     }
 
+    /// The same, if it exists.
+    pub(super) fn open_if_there(path: &Path) -> Result<Option<Dir>, Error> {
+        match Dir::open(path) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -63,6 +71,14 @@ impl Dir {
             Ok(()) => self.enter_new(name),
             Err(Errno::EXIST) => self.enter(name),
             Err(errno) => Err(Error::io("make", self.path.join(name), errno.into())),
+        }
+    }
+
+    /// Opens the directory `name` and tells whether it was missing, and has been made.
+    pub(super) fn make_if_missing(&self, name: &str) -> Result<(Dir, bool), Error> {
+        match self.find(name)? {
+            Some(dir) => Ok((dir, false)),
+            None => Ok((self.make_or_enter(name)?, true)),
         }
     }
 
@@ -125,6 +141,12 @@ impl Dir {
         let file = fault::at(Point::CgroupFile, || openat(&self.fd, name, flags, Mode::empty()));
         let file = file.map_err(|errno| failed(errno.into()))?;
         write_value(file.as_fd(), value).map_err(failed)
+    }
+
+    /// The text of a file that may be longer than a page.
+    pub(super) fn read_whole(&self, name: &str) -> Result<String, Error> {
+        let file = self.file(name, OFlags::RDONLY)?;
+        read_pages(file.as_fd()).map_err(|source| Error::io("read", self.path.join(name), source))
     }
 
     pub(super) fn read(&self, name: &str) -> Result<String, Error> {

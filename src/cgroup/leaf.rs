@@ -1,5 +1,6 @@
 //! One cell's cgroup: birth into it, freezing, killing, removal.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 use super::Error;
 use super::detect::Controller;
 use super::files::Dir;
-use super::freezer::{EMPTY, Events, FROZEN, Freezer};
+use super::freezer::{EMPTY, Events, Freezer};
 use super::sample::{OomEvents, Sample, Sampler};
 
 /// How long the removal of a cell, its kill included, may take before it is an error. A task in uninterruptible sleep
@@ -23,19 +24,33 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// The cgroup of one cell, in every hierarchy it is part of. Nothing is removed on drop.
 #[derive(Debug)]
 pub struct Cgroup {
-    unified: Dir,
-    v1: BTreeMap<Controller, Dir>,
-    enforced: Vec<Enforced>,
+    pub(super) unified: Dir,
+    pub(super) v1: BTreeMap<Controller, Dir>,
+    /// Its place in every v1 hierarchy, if it is part of all; then `v1` is a part of these.
+    pub(super) everywhere: Vec<Joined>,
+    pub(super) enforced: Vec<Enforced>,
+    /// It was opened, not made: what is enforced in it is not known.
+    pub(super) found: bool,
     sampler: Sampler,
     /// Opened at the first freeze: most cells are never frozen.
     freezer: OnceLock<Freezer>,
+}
+
+/// A cgroup's directory in one v1 hierarchy.
+#[derive(Debug)]
+pub(super) struct Joined {
+    /// The hierarchy's controllers, or its name, with commas between.
+    pub(super) hierarchy: String,
+    /// The name of the hierarchy's mount point.
+    pub(super) view: String,
+    pub(super) dir: Dir,
 }
 
 /// A limit as it was written and as the kernel took it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Enforced {
     /// The file: `pids.max`, `memory.limit_in_bytes`.
-    pub file: &'static str,
+    pub file: Cow<'static, str>,
     /// The value written to it.
     pub value: String,
 }
@@ -44,7 +59,7 @@ pub struct Enforced {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct View {
     /// The name below /sys/fs/cgroup; empty for /sys/fs/cgroup itself.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The directory on the host.
     pub path: PathBuf,
 }
@@ -56,7 +71,7 @@ impl Cgroup {
         enforced: Vec<Enforced>,
     ) -> Cgroup {
         let (sampler, freezer) = Default::default();
-        Cgroup { unified, v1, enforced, sampler, freezer }
+        Cgroup { unified, v1, everywhere: Vec::new(), enforced, found: false, sampler, freezer }
     }
 
     /// The limits that hold: all that was asked for, but for one on swap where there is no swap.
@@ -76,22 +91,28 @@ impl Cgroup {
     ///
     /// # Errors
     /// When a file can't be opened.
-    pub fn tasks_files(&self) -> Result<Vec<(Controller, OwnedFd)>, Error> {
-        let open = |(controller, dir): (&Controller, &Dir)| {
-            Ok((*controller, dir.file("tasks", OFlags::WRONLY)?))
-        };
-        self.v1.iter().map(open).collect()
+    pub fn tasks_files(&self) -> Result<Vec<(Cow<'static, str>, OwnedFd)>, Error> {
+        let open = |name, dir: &Dir| Ok((name, dir.file("tasks", OFlags::WRONLY)?));
+        if self.everywhere.is_empty() {
+            let some = self.v1.iter();
+            return some.map(|(controller, dir)| open(controller.v2_name().into(), dir)).collect();
+        }
+        self.everywhere.iter().map(|at| open(at.hierarchy.clone().into(), &at.dir)).collect()
     }
 
     /// What the cell may see: one directory on a unified host, one for each hierarchy on a hybrid.
     #[must_use]
     pub fn views(&self) -> Vec<View> {
         let view = |name, dir: &Dir| View { name, path: dir.path().to_owned() };
-        if self.v1.is_empty() {
-            return vec![view("", &self.unified)];
-        }
-        let v1 = self.v1.iter().map(|(controller, dir)| view(controller.v1_name(), dir));
-        v1.chain([view("unified", &self.unified)]).collect()
+        let mut views: Vec<_> = match self.everywhere.is_empty() {
+            true => self.v1.iter().map(|(c, dir)| view(c.v1_name().into(), dir)).collect(),
+            false => {
+                self.everywhere.iter().map(|at| view(at.view.clone().into(), &at.dir)).collect()
+            }
+        };
+        let hybrid = !views.is_empty();
+        views.push(view(if hybrid { "unified" } else { "" }.into(), &self.unified));
+        views
     }
 
     /// Stops every process of the cell where it is; returns when all have stopped.
@@ -137,14 +158,6 @@ impl Cgroup {
         Ok(self.freezer.get_or_init(|| opened))
     }
 
-    /// Whether every process of the cell stands still, whoever froze it: a cgroup above does too.
-    ///
-    /// # Errors
-    /// When the kernel's file can't be read.
-    pub fn is_frozen(&self) -> Result<bool, Error> {
-        Events::open(&self.unified)?.tell(FROZEN)
-    }
-
     /// Whether any process lives in the cell.
     ///
     /// # Errors
@@ -161,7 +174,8 @@ impl Cgroup {
         self.unified.write("cgroup.kill", "1")?;
         // Dying takes CPU time too, and kernels throttle it: a cell with a small quota and many
         // processes would take seconds. All are doomed by now, so nothing runs free.
-        let limited = |file: &str| self.enforced.iter().any(|limit| limit.file == file);
+        let limited =
+            |file: &str| self.found || self.enforced.iter().any(|limit| limit.file == file);
         let _ = match self.v1.get(&Controller::Cpu) {
             Some(dir) if limited("cpu.cfs_quota_us") => dir.write("cpu.cfs_quota_us", "-1"),
             None if limited("cpu.max") => self.unified.write("cpu.max", "max"),

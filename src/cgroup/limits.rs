@@ -52,7 +52,7 @@ pub(super) fn settings(
         None => Ok(settings),
         Some(setting) => Err(Error::NoController {
             controller: setting.controller.v2_name(),
-            file: setting.file,
+            file: setting.file.into(),
             value: setting.value.clone(),
             why: format!(
                 "neither in {}/cgroup.controllers nor mounted as a v1 hierarchy",
@@ -169,6 +169,7 @@ mod tests {
             unified: "/v2".into(),
             v2: if v1 { vec![] } else { Controller::ALL.to_vec() },
             v1: if v1 { Controller::ALL.map(at).into() } else { [].into() },
+            mounted: vec![],
         }
     }
 

@@ -121,7 +121,8 @@ impl Parent {
                 Err(_) if setting.about_swap && !dir.has(setting.file) && !host_has_swap() => {}
                 written => {
                     written?;
-                    enforced.push(Enforced { file: setting.file, value: setting.value.clone() });
+                    enforced
+                        .push(Enforced { file: setting.file.into(), value: setting.value.clone() });
                 }
             }
         }
@@ -205,6 +206,6 @@ impl Parent {
 }
 
 /// Whether any swap area is in use: without one, a missing swap limit limits nothing.
-fn host_has_swap() -> bool {
+pub(super) fn host_has_swap() -> bool {
     std::fs::read_to_string("/proc/swaps").map_or(true, |text| text.lines().nth(1).is_some())
 }

@@ -17,7 +17,7 @@ pub(super) fn stats(name: &str, outcome: &Outcome, timed_out: bool) -> Value {
     let enforced: Map<_, _> = outcome
         .enforced
         .iter()
-        .map(|limit| (limit.file.to_owned(), Value::from(limit.value.clone())))
+        .map(|limit| (limit.file.to_string(), Value::from(limit.value.clone())))
         .collect();
     let (usage, timings) = (&outcome.usage, &outcome.timings);
     json!({

@@ -64,7 +64,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     let tasks = cgroup.tasks_files()?;
     let entry = Entry {
         namespaces,
-        joins: tasks.iter().map(|(controller, _)| *controller).collect(),
+        joins: tasks.iter().map(|(hierarchy, _)| hierarchy.clone()).collect(),
         null_streams: stdio.each().map(|stream| matches!(stream, Stream::Null)),
     };
     let mut bundle = bundle.clone();

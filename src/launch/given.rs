@@ -1,5 +1,6 @@
 //! What a plan gives the init besides its streams, as open descriptors.
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -7,7 +8,6 @@ use rustix::io::Errno;
 use super::compile::Place;
 use super::cradle::cradle;
 use super::{Error, Given, Plan};
-use crate::cgroup::Controller;
 use crate::sys::inherited::inherited;
 
 /// This process's own descriptors that the task gets too.
@@ -24,7 +24,7 @@ pub(super) fn kept(plan: &Plan) -> Result<Vec<OwnedFd>, Error> {
 pub(super) fn add<'a>(
     plan: &Plan,
     place: &'a Place,
-    tasks: &'a [(Controller, OwnedFd)],
+    tasks: &'a [(Cow<'static, str>, OwnedFd)],
     kept: &'a [OwnedFd],
     descriptors: &mut Vec<BorrowedFd<'a>>,
 ) -> Result<(), Error> {

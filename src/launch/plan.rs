@@ -1,10 +1,10 @@
 //! The plan: what the init will do, step by step, and how it reads in an error text.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use super::mount_plan::{Mount, Tree};
-use crate::cgroup::Controller;
 use crate::init::wire::{CONTROL_FD, IN_TRAY};
 use crate::seccomp::Program;
 use crate::sys::abi::SchedAttr;
@@ -16,7 +16,7 @@ use crate::sys::abi::SchedAttr;
 #[non_exhaustive]
 pub enum Step {
     OomScore { adjust: i32, required: bool },
-    JoinTasks { controller: Controller, descriptor: usize },
+    JoinTasks { hierarchy: Cow<'static, str>, descriptor: usize },
     UnshareCgroup,
     Cradle,
     Propagation(u64),
@@ -71,7 +71,7 @@ pub enum Given {
     /// The mount namespace that the cell builds its own in.
     Cradle,
     /// The `tasks` file of a cgroup that it joins.
-    Tasks(Controller),
+    Tasks(Cow<'static, str>),
     /// What it waits at.
     LatchWait,
     /// What it answers through then.
@@ -105,7 +105,7 @@ impl fmt::Display for Step {
                 let or_not = if *required { "" } else { " if possible" };
                 write!(f, "set oom_score_adj to {adjust}{or_not}")
             }
-            Step::JoinTasks { controller, .. } => write!(f, "join the {controller} cgroup"),
+            Step::JoinTasks { hierarchy, .. } => write!(f, "join the {hierarchy} cgroup"),
             Step::UnshareCgroup => f.write_str("unshare the cgroup namespace"),
             Step::Cradle => f.write_str("enter an empty mount namespace"),
             Step::Propagation(flags) => write!(f, "set mount propagation {flags:#x} on /"),

@@ -92,7 +92,7 @@ pub fn launch(
 ) -> Result<Launched, Error> {
     let started = Instant::now();
     let tasks = cgroup.tasks_files()?;
-    place.joins = tasks.iter().map(|(controller, _)| *controller).collect();
+    place.joins = tasks.iter().map(|(hierarchy, _)| hierarchy.clone()).collect();
     place.views = cgroup.views();
     place.null_streams = stdio.each().map(|stream| matches!(stream, Stream::Null));
     let (plan, namespaces) = compile(&bundle, &place)?;

@@ -13,6 +13,7 @@ use super::raw::{self, nr};
 /// Commands of `bpf(2)`, with their names for error texts.
 const PROG_LOAD: (usize, &str) = (5, "bpf(BPF_PROG_LOAD)");
 const PROG_ATTACH: (usize, &str) = (8, "bpf(BPF_PROG_ATTACH)");
+const PROG_DETACH: (usize, &str) = (9, "bpf(BPF_PROG_DETACH)");
 const PROG_GET_FD_BY_ID: (usize, &str) = (13, "bpf(BPF_PROG_GET_FD_BY_ID)");
 const OBJ_GET_INFO_BY_FD: (usize, &str) = (15, "bpf(BPF_OBJ_GET_INFO_BY_FD)");
 const PROG_QUERY: (usize, &str) = (16, "bpf(BPF_PROG_QUERY)");
@@ -168,8 +169,26 @@ pub(crate) fn attach(
     unsafe { attach.call(PROG_ATTACH) }.map(drop)
 }
 
+/// Takes a filter that is attached to the cgroup itself away from it.
+pub(crate) fn detach(program: BorrowedFd<'_>, cgroup: BorrowedFd<'_>) -> Result<(), BpfError> {
+    let mut detach = Padded::new(Attach {
+        cgroup: cgroup.as_raw_fd() as u32,
+        program: program.as_raw_fd() as u32,
+        attach_type: CGROUP_DEVICE,
+        flags: 0,
+    });
+    // SAFETY: the request holds numbers only.
+    unsafe { detach.call(PROG_DETACH) }.map(drop)
+}
+
 /// The one device filter of the cgroup itself, opened; `None` for none, or several.
 pub(crate) fn attached(cgroup: BorrowedFd<'_>) -> Result<Option<OwnedFd>, BpfError> {
+    let mut all = all_attached(cgroup)?;
+    Ok(if all.len() == 1 { all.pop() } else { None })
+}
+
+/// The device filters of the cgroup itself, opened.
+pub(crate) fn all_attached(cgroup: BorrowedFd<'_>) -> Result<Vec<OwnedFd>, BpfError> {
     let mut ids = [0u32; MAX_PROGRAMS];
     let mut query = Padded::new(Query {
         cgroup: cgroup.as_raw_fd() as u32,
@@ -182,14 +201,16 @@ pub(crate) fn attached(cgroup: BorrowedFd<'_>) -> Result<Option<OwnedFd>, BpfErr
     });
     // SAFETY: the kernel writes at most `count` numbers, as many as `ids` has.
     unsafe { query.call(PROG_QUERY) }?;
-    if query.request.count != 1 {
-        return Ok(None);
-    }
-    let mut by_id = Padded::new(ById { id: ids[0], reserved: [0; 3] });
+    let count = MAX_PROGRAMS.min(query.request.count as usize);
+    ids[..count].iter().map(|id| open(*id)).collect()
+}
+
+fn open(id: u32) -> Result<OwnedFd, BpfError> {
+    let mut by_id = Padded::new(ById { id, reserved: [0; 3] });
     // SAFETY: the request holds numbers only.
     let fd = unsafe { by_id.call(PROG_GET_FD_BY_ID) }?;
     // SAFETY: the kernel has made this descriptor, close-on-exec, and nobody else has it.
-    Ok(Some(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 /// Whether a program is a device filter of exactly these instructions. One that the kernel has

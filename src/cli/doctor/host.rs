@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn the_layout_says_where_the_v2_tree_is() {
-        let mut host = Hierarchies { unified: "/v2".into(), v2: vec![], v1: [].into() };
+        let mut host =
+            Hierarchies { unified: "/v2".into(), v2: vec![], v1: [].into(), mounted: vec![] };
         has_words(&cgroups(Ok(&host)), State::Ok, &["unified", "/v2"]);
         host.v1.insert(Controller::Io, "/v1/blkio".into());
         host.v2.push(Controller::Pids);

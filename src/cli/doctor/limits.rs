@@ -154,11 +154,12 @@ mod tests {
     fn hybrid(at: &Path) -> Hierarchies {
         std::fs::create_dir_all(at.join("hotcell")).unwrap();
         let v1 = [(Controller::Memory, at.to_owned())].into();
-        Hierarchies { unified: "/v2".into(), v2: vec![Controller::Pids], v1 }
+        Hierarchies { unified: "/v2".into(), v2: vec![Controller::Pids], v1, mounted: vec![] }
     }
 
     fn ran(files: &[&'static str]) -> Ran {
-        let enforced = |file: &&'static str| Enforced { file, value: String::new() };
+        let enforced =
+            |file: &&'static str| Enforced { file: (*file).into(), value: String::new() };
         Ran { enforced: files.iter().map(enforced).collect(), ..Ran::fixture() }
     }
 
@@ -215,7 +216,8 @@ mod tests {
 
     #[test]
     fn disk_use_is_ok_only_when_counted() {
-        let mut host = Hierarchies { unified: "/v2".into(), v2: vec![], v1: [].into() };
+        let mut host =
+            Hierarchies { unified: "/v2".into(), v2: vec![], v1: [].into(), mounted: vec![] };
         assert_eq!(io(Some(&host), None).state, State::Missing);
         host.v2.push(Controller::Io);
         let counted = Ran { counts_disk: true, ..Ran::fixture() };

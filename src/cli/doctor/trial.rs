@@ -272,7 +272,7 @@ mod tests {
     fn only_limits_that_the_host_takes_are_asked_for() {
         let at = tempfile::tempdir().unwrap();
         let unified = at.path().to_owned();
-        let mut host = Hierarchies { unified, v2: vec![], v1: [].into() };
+        let mut host = Hierarchies { unified, v2: vec![], v1: [].into(), mounted: vec![] };
         let asked = |host: &Hierarchies| {
             let limits = config(host, Swap::look(host, "hotcell")).limits;
             (limits.memory.is_some(), limits.cpu.is_some(), limits.pids.is_some())

@@ -1,10 +1,11 @@
 //! A process that enters a cell that runs: the same as a cell's first one, but for the file system,
 //! which is there.
 
+use std::borrow::Cow;
+
 use super::super::{Error, Plan, Step};
 use super::{annotated, capabilities, process, standing, unsupported};
 use crate::bundle::{Bundle, annotation, without_id};
-use crate::cgroup::Controller;
 use crate::init::wire::TARGET_FD;
 use crate::sys::abi::*;
 
@@ -14,7 +15,7 @@ pub(in super::super) struct Entry {
     /// The namespaces (`CLONE_NEW*`) that the cell has and its parent has not.
     pub(in super::super) namespaces: u64,
     /// The cgroups the child joins by itself.
-    pub(in super::super) joins: Vec<Controller>,
+    pub(in super::super) joins: Vec<Cow<'static, str>>,
     /// Which standard streams are the null device.
     pub(in super::super) null_streams: [bool; 3],
 }
@@ -40,9 +41,9 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
     let affinity = spec.process().as_ref().map(standing::exec_affinity).transpose()?;
     let [initial, after] = affinity.unwrap_or_default();
     steps.extend(initial);
-    for (at, controller) in entry.joins.iter().enumerate() {
+    for (at, hierarchy) in entry.joins.iter().enumerate() {
         let descriptor = TARGET_FD + 1 + at;
-        steps.push(Step::JoinTasks { controller: *controller, descriptor });
+        steps.push(Step::JoinTasks { hierarchy: hierarchy.clone(), descriptor });
     }
     steps.extend(after);
     steps.push(Step::Enter { namespaces: entry.namespaces });
@@ -72,7 +73,7 @@ mod tests {
     use crate::bundle::{CellConfig, spec};
 
     fn entry(namespaces: u64) -> Entry {
-        Entry { namespaces, joins: vec![Controller::Pids], null_streams: [true, false, false] }
+        Entry { namespaces, joins: vec!["pids".into()], null_streams: [true, false, false] }
     }
 
     fn plan(namespaces: u64) -> Plan {

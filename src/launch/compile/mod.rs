@@ -20,6 +20,7 @@ pub(super) use enter::{Entry, enter};
 #[cfg(feature = "cli")]
 pub(crate) use rootfs::tmpfs_keeps_attributes;
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -27,7 +28,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use super::plan::Given;
 use super::{Error, Latch, Plan, Step};
 use crate::bundle::{Bundle, annotation};
-use crate::cgroup::{Controller, View};
+use crate::cgroup::View;
 use crate::init::wire::{CONTROL_FD, MOST_TREES};
 use crate::sys::abi::*;
 
@@ -37,8 +38,8 @@ pub struct Place {
     /// A host directory of the cell's own on a disk, for [`annotation::COPY_ON_WRITE_DISK`]; it
     /// holds empty `upper`, `work` and `root`.
     pub disk: Option<PathBuf>,
-    /// The cgroups the child joins by itself.
-    pub joins: Vec<Controller>,
+    /// The v1 hierarchies whose cgroups the child joins by itself, by their controllers.
+    pub joins: Vec<Cow<'static, str>>,
     /// What it sees of them.
     pub views: Vec<View>,
     /// Which standard streams are the null device.
@@ -66,9 +67,9 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     if !own_ids {
         Given::Cradle.to(&mut given);
     }
-    for controller in &place.joins {
-        let descriptor = Given::Tasks(*controller).to(&mut given);
-        steps.push(Step::JoinTasks { controller: *controller, descriptor });
+    for hierarchy in &place.joins {
+        let descriptor = Given::Tasks(hierarchy.clone()).to(&mut given);
+        steps.push(Step::JoinTasks { hierarchy: hierarchy.clone(), descriptor });
     }
     if namespaces & CLONE_NEWCGROUP != 0 {
         // Only now: the namespace's root is where the process is when it is made.
@@ -275,7 +276,7 @@ mod tests {
 
     fn place() -> Place {
         Place {
-            views: vec![View { name: "", path: "/sys/fs/cgroup/hotcell/c".into() }],
+            views: vec![View { name: "".into(), path: "/sys/fs/cgroup/hotcell/c".into() }],
             null_streams: [true, false, false],
             ..Place::default()
         }

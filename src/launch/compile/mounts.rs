@@ -197,14 +197,14 @@ fn cgroup_view(
     let dir = target.clone();
     steps.push(Step::Tray { target, how });
     steps.extend(place.views.iter().map(|view| {
-        attach(source(&view.path), view.name.to_owned(), &options, MAKE_DIR | IN_TRAY)
+        attach(source(&view.path), view.name.to_string(), &options, MAKE_DIR | IN_TRAY)
     }));
     // Where two controllers share a hierarchy, each of them has its name as well.
     for view in place.views.iter().filter(|view| view.name.contains(',')) {
         steps.extend(view.name.split(',').map(|name| Step::Link {
             dir: dir.clone(),
             name: name.to_owned(),
-            content: view.name.to_owned(),
+            content: view.name.to_string(),
         }));
     }
     if options.read_only() {

@@ -1,0 +1,230 @@
+//! A container's cgroup at a path that its engine chose, in every hierarchy of the host: engines
+//! measure and find a container there, whatever hotcell itself needs.
+//!
+//! ```text
+//! create_at ──► limits written, filter attached ──► launch ──► … open_at … ──► remove_at
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::LinuxResources;
+
+use super::detect::{Controller, Hierarchies};
+use super::devices::Filter;
+use super::files::Dir;
+use super::leaf::{Cgroup, Joined};
+use super::members::{old_freezer_holds, pids};
+use super::resources::{apply, check, hand_down_to};
+use super::{Error, Places};
+
+impl Cgroup {
+    /// Makes a container's cgroup below every hierarchy's root, with what is missing above it, and
+    /// puts the limits and the device filter in force before any process is in it. On a host with v2
+    /// alone, all controllers are handed down to it; on a hybrid one, the v2 tree keeps what it has,
+    /// but for a controller that a limit needs.
+    ///
+    /// A cgroup that is there already is taken over with its settings, if no process lives in it or
+    /// below it and it is not frozen.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] for a cgroup in use, [`Error::BadPath`] for a path that names none;
+    /// [`Error::NoController`], [`Error::Refused`], [`Error::BadValue`], [`Error::Unsupported`] or
+    /// [`Error::DeviceRule`] for resources that can't be enforced. Then nothing new is left behind.
+    pub fn create_at(
+        host: &Hierarchies,
+        path: &Path,
+        resources: &LinuxResources,
+    ) -> Result<Cgroup, Error> {
+        Cgroup::create_in(host, &Places::resolve(host, path)?, resources)
+    }
+
+    /// The same at places that are known already.
+    ///
+    /// # Errors
+    /// As for [`create_at`](Cgroup::create_at).
+    pub fn create_in(
+        host: &Hierarchies,
+        places: &Places,
+        resources: &LinuxResources,
+    ) -> Result<Cgroup, Error> {
+        check(resources)?;
+        let filter = Filter::new(resources)?;
+        let mut made = Vec::new();
+        let created = make(host, places, &mut made).and_then(|mut cgroup| {
+            let fresh = made.iter().any(|path| path == cgroup.unified.path());
+            if !fresh {
+                refuse_inhabited(&cgroup)?;
+            }
+            // A part of the CPUs can be chosen only of those above, and what is left open then follows.
+            inherit_cpus(host, &cgroup, Down::ToTheOneAbove)?;
+            cgroup.enforced = apply(&cgroup, resources)?;
+            inherit_cpus(host, &cgroup, Down::ToTheCell)?;
+            match fresh {
+                true => filter.attach(&cgroup.unified)?,
+                false => filter.replace(&cgroup.unified)?,
+            }
+            if let Some(dir) = cgroup.v1("devices") {
+                filter.list_in(dir)?;
+            }
+            Ok(cgroup)
+        });
+        created.inspect_err(|_| {
+            // The error of the creation matters more than one on the way back.
+            for path in made.iter().rev() {
+                let _ = rustix::fs::rmdir(path);
+            }
+        })
+    }
+
+    /// Opens the cgroup of a container that was made before. A relative path is one for this process:
+    /// see [`Places`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when its directory in the v2 tree is not there or can't be opened.
+    pub fn open_at(host: &Hierarchies, path: &Path) -> Result<Cgroup, Error> {
+        Cgroup::open_in(&Places::resolve(host, path)?)
+    }
+
+    /// The same at places that are known already. A hierarchy in which it has no directory is left
+    /// out.
+    ///
+    /// # Errors
+    /// As for [`open_at`](Cgroup::open_at).
+    pub fn open_in(places: &Places) -> Result<Cgroup, Error> {
+        let unified = Dir::open(places.unified())?;
+        let mut everywhere = Vec::new();
+        for (hierarchy, path) in places.v1() {
+            if let Some(dir) = Dir::open_if_there(path)? {
+                everywhere.push((hierarchy.to_owned(), dir));
+            }
+        }
+        let mut cgroup = assemble(unified, everywhere, None)?;
+        cgroup.found = true;
+        Ok(cgroup)
+    }
+}
+
+/// Makes or enters the directories of a cgroup; `made` gets the new ones, outermost first.
+fn make(host: &Hierarchies, places: &Places, made: &mut Vec<PathBuf>) -> Result<Cgroup, Error> {
+    let mut everywhere = Vec::new();
+    for (hierarchy, path) in places.v1() {
+        let mount = host.mounted.iter().find(|mounted| mounted.controllers.join(",") == hierarchy);
+        let Some(mount) = mount else {
+            return Err(Error::Unfit {
+                path: path.to_owned(),
+                why: format!("the hierarchy {hierarchy:?} is not mounted any more"),
+            });
+        };
+        let dir = descend(&mount.at, path, made)?;
+        everywhere.push((hierarchy.to_owned(), dir));
+    }
+    let unified = descend(&host.unified, places.unified(), made)?;
+    if host.mounted.is_empty() {
+        hand_down_to(&unified, None);
+    }
+    assemble(unified, everywhere, Some(host))
+}
+
+/// Walks from a hierarchy's mount point down, making what is missing.
+fn descend(mount: &Path, path: &Path, made: &mut Vec<PathBuf>) -> Result<Dir, Error> {
+    let inside = path.strip_prefix(mount).map_err(|_| Error::Unfit {
+        path: path.to_owned(),
+        why: format!("it is not below {}", mount.display()),
+    })?;
+    let mut dir = Dir::open(mount)?;
+    for name in inside {
+        let (next, new) = dir.make_if_missing(&name.to_string_lossy())?;
+        if new {
+            made.push(next.path().to_owned());
+        }
+        dir = next;
+    }
+    Ok(dir)
+}
+
+/// A cgroup of its directories.
+fn assemble(
+    unified: Dir,
+    hierarchies: Vec<(String, Dir)>,
+    host: Option<&Hierarchies>,
+) -> Result<Cgroup, Error> {
+    let mut v1 = BTreeMap::new();
+    let mut everywhere = Vec::new();
+    for (hierarchy, dir) in hierarchies {
+        for controller in Controller::ALL {
+            if hierarchy.split(',').any(|name| name == controller.v1_name()) {
+                v1.insert(controller, Dir::open(dir.path())?);
+            }
+        }
+        let mounted = host.and_then(|host| {
+            host.mounted.iter().find(|mounted| mounted.controllers.join(",") == hierarchy)
+        });
+        let view = mounted.and_then(|mounted| mounted.at.file_name());
+        let view = match view {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => hierarchy.trim_start_matches("name=").to_owned(),
+        };
+        everywhere.push(Joined { hierarchy, view, dir });
+    }
+    let mut cgroup = Cgroup::new(unified, v1, Vec::new());
+    cgroup.everywhere = everywhere;
+    Ok(cgroup)
+}
+
+/// A cgroup that was there before must be nobody's.
+fn refuse_inhabited(cgroup: &Cgroup) -> Result<(), Error> {
+    let unfit = |dir: &Dir, why| Err(Error::Unfit { path: dir.path().to_owned(), why });
+    for dir in cgroup.everywhere.iter().map(|at| &at.dir).chain([&cgroup.unified]) {
+        match pids(dir)?.len() {
+            0 => {}
+            1 => return unfit(dir, "a process lives in it".to_owned()),
+            count => return unfit(dir, format!("{count} processes live in it")),
+        }
+    }
+    if let Some(dir) = cgroup.v1("freezer")
+        && old_freezer_holds(dir)?
+    {
+        return unfit(dir, "it is frozen".to_owned());
+    }
+    if cgroup.unified.read("cgroup.freeze")?.trim() == "1" || cgroup.is_frozen()? {
+        return unfit(&cgroup.unified, "it is frozen".to_owned());
+    }
+    Ok(())
+}
+
+/// How far down something is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Down {
+    ToTheOneAbove,
+    ToTheCell,
+}
+
+/// A cpuset of v1 takes no process before it has CPUs and memory nodes: what has none, on the whole
+/// way down, gets those of the one above.
+fn inherit_cpus(host: &Hierarchies, cgroup: &Cgroup, down: Down) -> Result<(), Error> {
+    let Some(leaf) = cgroup.v1("cpuset") else {
+        return Ok(());
+    };
+    let has = |controllers: &[String]| controllers.iter().any(|name| name == "cpuset");
+    let Some(mounted) = host.mounted.iter().find(|mounted| has(&mounted.controllers)) else {
+        return Ok(());
+    };
+    let inside = leaf.path().strip_prefix(&mounted.at).unwrap_or(Path::new(""));
+    let mut above = Dir::open(&mounted.at)?;
+    let inside: Vec<_> = inside.iter().collect();
+    let inside = match down {
+        Down::ToTheOneAbove => &inside[..inside.len().saturating_sub(1)],
+        Down::ToTheCell => &inside[..],
+    };
+    for name in inside {
+        let dir = above.enter(&name.to_string_lossy())?;
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if dir.read(file)?.trim().is_empty() {
+                dir.write(file, above.read(file)?.trim())?;
+            }
+        }
+        above = dir;
+    }
+    Ok(())
+}

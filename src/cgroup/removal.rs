@@ -1,0 +1,93 @@
+//! The end of a container's cgroup: who lives in it dies, whatever holds them, and every hierarchy
+//! loses it.
+
+use std::path::Path;
+use std::time::Instant;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::files::Dir;
+use super::leaf::{self, Cgroup};
+use super::members::{pids, walk};
+use super::{Error, Hierarchies, Places};
+
+impl Cgroup {
+    /// Ends whatever lives in a container's cgroup and below it, frozen or not, and removes it from
+    /// every hierarchy, with the cgroups that the container made. What is missing is fine.
+    ///
+    /// # Errors
+    /// When processes survive or a directory stays; the others are removed all the same.
+    pub fn remove_at(host: &Hierarchies, path: &Path) -> Result<(), Error> {
+        Cgroup::remove_in(&Places::resolve(host, path)?)
+    }
+
+    /// The same at places that are known already.
+    ///
+    /// # Errors
+    /// As for [`remove_at`](Cgroup::remove_at).
+    pub fn remove_in(places: &Places) -> Result<(), Error> {
+        let deadline = Instant::now() + leaf::PATIENCE;
+        let killed = kill_everywhere(places, deadline);
+        let mut removed = Ok(());
+        // The v2 directory goes last: as long as it is there, a removal can be tried again.
+        let v1 = places.v1().map(|(_, path)| path);
+        for path in v1.chain([places.unified()]) {
+            removed = removed.and(remove(path, deadline));
+        }
+        // What is gone needs no killing, whatever kept it from being killed.
+        removed.map_err(|error| killed.err().unwrap_or(error))
+    }
+}
+
+fn remove(path: &Path, deadline: Instant) -> Result<(), Error> {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    match Dir::open_if_there(above)? {
+        Some(above) => leaf::remove_dir(&above, &name.to_string_lossy(), deadline),
+        None => Ok(()),
+    }
+}
+
+/// Kills at once who lives in the v2 tree, then lets them die: what the freezer of v1 holds and what
+/// a small quota slows down would take its time.
+fn kill_everywhere(places: &Places, deadline: Instant) -> Result<(), Error> {
+    let unified = Dir::open_if_there(places.unified())?;
+    if let Some(dir) = &unified {
+        dir.write("cgroup.kill", "1")?;
+        let _ = dir.write("cpu.max", "max");
+    }
+    for (_, path) in places.v1() {
+        if let Some(dir) = Dir::open_if_there(path)? {
+            walk(&dir, &mut release)?;
+            kill_strays(&dir)?;
+        }
+    }
+    match &unified {
+        Some(dir) => leaf::kill_and_wait(dir, deadline),
+        None => Ok(()),
+    }
+}
+
+/// Takes from a v1 cgroup what would keep a killed process from dying.
+fn release(dir: &Dir) -> Result<(), Error> {
+    for (file, value) in [("freezer.state", "THAWED"), ("cpu.cfs_quota_us", "-1")] {
+        if dir.has(file) {
+            dir.write(file, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Kills who lives in this hierarchy alone: someone moved them here, and nothing else finds them.
+fn kill_strays(dir: &Dir) -> Result<(), Error> {
+    for pid in pids(dir)? {
+        let Some(number) = Pid::from_raw(pid) else { continue };
+        let Ok(process) = pidfd_open(number, PidfdFlags::empty()) else { continue };
+        // Only now is it sure that the number is not somebody else's by now.
+        if pids(dir)?.contains(&pid) {
+            let _ = pidfd_send_signal(&process, Signal::KILL);
+        }
+    }
+    Ok(())
+}
