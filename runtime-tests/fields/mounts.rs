@@ -247,6 +247,7 @@ fn targets_behind_links_stay_in_the_root(bed: &Bed) {
     let mut config =
         config("cat /real/file /etc/hosts; ls -d /outside 2>&1 | wc -l; readlink /link");
     let root = own_root(bed, &mut config);
+    let mounts = config["mounts"].as_array().unwrap().len();
     std::fs::create_dir(root.join("real")).unwrap();
     symlink("/real", root.join("link")).unwrap();
     symlink("../../../../../etc/hosts", root.join("climb")).unwrap();
@@ -261,9 +262,28 @@ fn targets_behind_links_stay_in_the_root(bed: &Bed) {
     }
     as_runc(bed, "links", &config);
     assert!(!Path::new("/real").exists());
-    // One that leads nowhere is no place to mount on.
+    // One that leads to what is not there is a link to what is made; many an image has such a file.
     std::fs::remove_file(root.join("etc/hosts")).unwrap();
-    refused(bed, &config, "at /climb: openat2: No such file or directory");
+    symlink("../run/resolve/stub.conf", root.join("etc/resolv.conf")).unwrap();
+    symlink("/run/lock/", root.join("lock")).unwrap();
+    config["mounts"].as_array_mut().unwrap().truncate(mounts);
+    for target in ["/climb", "/etc/resolv.conf", "/lock/deep/file"] {
+        mount(
+            &mut config,
+            json!({"destination": target, "type": "bind", "source": source, "options": ["rbind", "ro"]}),
+        );
+    }
+    config["process"]["args"] =
+        json!(["cat", "/etc/hosts", "/run/resolve/stub.conf", "/run/lock/deep/file"]);
+    assert_eq!(hotcell(bed, &config).unwrap(), "content\ncontent\ncontent\n");
+    for made in ["etc/hosts", "run/resolve", "run/lock"] {
+        let made = root.join(made);
+        let _ = std::fs::remove_dir_all(&made).or_else(|_| std::fs::remove_file(&made));
+    }
+    as_runc(bed, "dangling", &config);
+    symlink("round", root.join("round")).unwrap();
+    config["mounts"][mounts]["destination"] = json!("/round");
+    refused(bed, &config, "at /round: openat2: Too many levels of symbolic links");
 }
 
 fn what_is_missing_is_told(bed: &Bed) {

@@ -25,6 +25,7 @@ pub mod fault;
 mod files;
 mod kernel;
 mod line;
+mod links;
 mod mounts;
 mod plan;
 mod privilege;

@@ -11,6 +11,7 @@ use super::cell::Cell;
 use super::cover;
 use super::files::{self, Kind};
 use super::kernel::{self, Fault, Fd, Outcome, Text};
+use super::links;
 use super::plan::Plan;
 use super::wire::{COPY_UP, IN_TRAY, KEEP_MODE, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, Step};
 use crate::sys::abi::*;
@@ -72,20 +73,27 @@ pub(crate) fn overlay(target: Text, options: Text) -> Outcome {
     kernel::mount(overlay, target, overlay, 0, options)
 }
 
-/// Opens the step's target in root, made first when the step says so.
+/// Opens the step's target in root, made first when the step says so. A link that leads to what is not
+/// there is a link to what is made.
 fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
     let path = plan.text(step.text[0])?;
     let no_symlinks = step.flags & NO_SYMLINKS != 0;
+    let make = |path: Text| {
+        match step.flags & MAKE_DIR != 0 {
+            true => cell.make_dir(path)?,
+            false => cell.make_file(path)?,
+        }
+        cell.locate(path, no_symlinks)
+    };
     match cell.locate(path, no_symlinks) {
-        Err(fault) if fault.is(Errno::ENOENT) && step.flags & MAKE_DIR != 0 => {
-            cell.make_dir(path)?
+        Err(fault) if fault.is(Errno::ENOENT) && step.flags & (MAKE_DIR | MAKE_FILE) != 0 => {
+            match no_symlinks {
+                true => make(path),
+                false => links::resolve(cell.root(), path, make),
+            }
         }
-        Err(fault) if fault.is(Errno::ENOENT) && step.flags & MAKE_FILE != 0 => {
-            cell.make_file(path)?;
-        }
-        found => return found,
+        found => found,
     }
-    cell.locate(path, no_symlinks)
 }
 
 /// Mounts a new file system on a directory in root. It needs no propagation: nothing above it is
