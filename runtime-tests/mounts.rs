@@ -288,7 +288,7 @@ fn mount_options_of_a_specification(bed: &Bed) {
     ] {
         assert_eq!(with(kind, options, &has(word)), Ok(Exit::Code(0)), "{kind} {options:?}");
     }
-    for (kind, option) in [("bind", "size=1k"), ("tmpfs", "sze=1k"), ("tmpfs", "tmpcopyup")] {
+    for (kind, option) in [("bind", "size=1k"), ("tmpfs", "sze=1k"), ("proc", "tmpcopyup")] {
         let error = with(kind, &[option], "true").unwrap_err();
         assert!(error.contains(option) && error.contains("/m"), "{error}");
     }
