@@ -46,8 +46,17 @@ mod tests {
 
     #[test]
     fn an_ignored_field_would_be_a_lie() {
-        let spec: Spec =
-            serde_json::from_str(r#"{"ociVersion":"1.0.2","linux":{"mountLabel":"a"}}"#).unwrap();
-        assert!(refuse(&spec).unwrap_err().to_string().contains("linux.mountLabel"));
+        for (field, value) in [
+            ("linux.mountLabel", r#"{"mountLabel": "a"}"#),
+            ("linux.intelRdt", r#"{"intelRdt": {"closID": "a"}}"#),
+            ("linux.timeOffsets", r#"{"timeOffsets": {"boottime": {"secs": 1}}}"#),
+            ("linux.netDevices", r#"{"netDevices": {"eth9": {}}}"#),
+        ] {
+            let text = format!(r#"{{"ociVersion": "1.0.2", "linux": {value}}}"#);
+            let error = refuse(&serde_json::from_str(&text).unwrap()).unwrap_err().to_string();
+            assert_eq!(error, format!("config.json: {field} is not supported"));
+        }
+        let hooks = r#"{"ociVersion": "1.0.2", "hooks": {"poststop": [{"path": "/bin/true"}]}}"#;
+        assert!(refuse(&serde_json::from_str(hooks).unwrap()).is_err());
     }
 }
