@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Test> {
         test!(ids_of_the_cells_own_are_its_own, Cells, Busybox),
         test!(it_is_a_child_of_ours_and_of_nobody_in_the_cell, Cells, Busybox),
         test!(an_init_that_stays_does_not_mind, Cells, Busybox),
+        test!(its_cpus_are_chosen, Cells, Busybox),
     ]
 }
 
@@ -166,5 +167,19 @@ fn an_init_that_stays_does_not_mind(bed: &Bed) {
     // What it leaves behind is the init's to reap.
     scene.sh("(sleep 0.1 &) & sleep 0.3; ps -o stat | grep -c Z | grep -qx 0");
     assert!(!scene.running.cell().has_ended());
+    scene.close();
+}
+
+fn its_cpus_are_chosen(bed: &Bed) {
+    let driver = bed.driver();
+    let scene = Scene::new(&driver, &idle());
+    let mut process = scene.process(&["grep", "Cpus_allowed_list", "/proc/self/status"]);
+    for (affinity, list) in
+        [(r#"{"final": "1"}"#, "1"), (r#"{"initial": "0", "final": "0-1"}"#, "0-1")]
+    {
+        process.set_exec_cpu_affinity(Some(serde_json::from_str(affinity).unwrap()));
+        let done = scene.run(process.clone()).unwrap();
+        assert_eq!(done.out, format!("Cpus_allowed_list:\t{list}\n"), "{done:?}");
+    }
     scene.close();
 }

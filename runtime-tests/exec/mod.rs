@@ -1,13 +1,15 @@
 //! Further processes in a cell that runs.
 //!
 //! ```text
-//! scene    a cell, and processes started in it    inside   what such a process sees and is
-//! ends      codes, signals, refusals, errors      faults   every step and call made to fail
+//! scene     a cell, and processes started in it    inside   what such a process sees and is
+//! ends      codes, signals, refusals, errors       faults   every step and call made to fail
+//! hostile   a cell that lies in wait for them (lurker.c)
 //! ```
 
 mod ends;
 #[cfg(feature = "fault-injection")]
 mod faults;
+mod hostile;
 mod inside;
 mod scene;
 
@@ -19,6 +21,7 @@ pub fn tests() -> Vec<Test> {
         ends::tests(),
         #[cfg(feature = "fault-injection")]
         faults::tests(),
+        hostile::tests(),
     ];
     lists.into_iter().flatten().collect()
 }

@@ -57,6 +57,7 @@ impl Scene {
             cgroup: self.running.cgroup(),
             stdio,
             ignore_frozen: false,
+            preserved: 0,
         }
     }
 

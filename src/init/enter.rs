@@ -13,39 +13,16 @@
 
 use super::kernel::{self, Fault, Fd, Outcome};
 use super::line::Line;
-use super::run::SETUP_FAILED;
 use super::task::{Task, become_task};
-use super::wire::{Kind, Report};
+use super::wire::{BOUND_EARLY, Kind, Report};
 use crate::sys::abi::*;
-use crate::sys::raw::{self, nr};
-
-/// Enough for the child's few frames, as for a staying init's.
-const STACK: usize = 32 << 10;
+use crate::sys::raw::nr;
 
 /// Enters the namespaces (`CLONE_NEW*`) of the process behind the pidfd, all or none.
 pub(crate) fn enter(process: Fd, namespaces: u64) -> Outcome {
     kernel::enter_namespace(&process, namespaces)?;
     // A change of user namespace makes the process dumpable by the host's policy again.
     kernel::prctl(PR_SET_DUMPABLE, 0, 0)
-}
-
-/// What the new process finds in its copy of this memory.
-#[derive(Debug)]
-struct Birth<'a> {
-    line: &'a Line,
-    task: &'a Task,
-    steps: u32,
-}
-
-extern "C" fn child(birth: usize) -> ! {
-    // SAFETY: this process has a copy of all memory, and runs nothing else in it.
-    let birth = unsafe { &*(birth as *const Birth<'_>) };
-    let fault = match tell(birth.line.fd()).and_then(|()| kernel::set_session()) {
-        Ok(()) => become_task(birth.task, birth.line.closed_from),
-        Err(fault) => fault,
-    };
-    birth.line.report(Kind::Failed, birth.steps, fault);
-    kernel::exit(SETUP_FAILED)
 }
 
 /// Gives the parent a pidfd of this process: it has no other way to know its number, and none at all
@@ -59,21 +36,29 @@ fn tell(control: &Fd) -> Outcome {
 
 /// Has the task's process born where this one's children are born, as the parent's own child, and
 /// ends. Comes back only when that failed.
-pub(crate) fn be_born(line: &Line, task: &Task, steps: u32) -> Fault {
-    let stack = match kernel::allocate(STACK) {
-        Ok(stack) => stack,
-        Err(fault) => return fault,
-    };
-    let birth = Birth { line, task, steps };
-    let args = CloneArgs {
-        flags: CLONE_PARENT,
-        stack: stack.as_mut_ptr() as u64,
-        stack_size: STACK as u64,
-        ..CloneArgs::default()
-    };
-    // SAFETY: without CLONE_VM the child runs in a copy of this memory, the fresh stack included.
-    match unsafe { raw::clone3(&args, child, &raw const birth as usize) } {
-        Ok(_) => kernel::exit(0),
-        Err(errno) => Fault::new(nr::clone3, errno),
+pub(crate) fn be_born(line: &Line, task: &mut Task) -> Fault {
+    if let Err(fault) = bind_early(task) {
+        return fault;
     }
+    // Without CLONE_VM the child goes on in a copy of this memory, its stack included.
+    // SAFETY: numbers only; nothing else runs in this memory.
+    match unsafe { kernel::call(nr::clone, [CLONE_PARENT as usize, 0, 0, 0, 0]) } {
+        Ok(0) => {}
+        Ok(_) => kernel::exit(0),
+        Err(fault) => return fault,
+    }
+    match tell(line.fd()).and_then(|()| kernel::set_session()) {
+        Ok(()) => become_task(task, line.closed_from),
+        Err(fault) => fault,
+    }
+}
+
+/// Loads the filter before the birth where the right to do so must not be born into the cell.
+fn bind_early(task: &mut Task) -> Outcome {
+    if task.birth & BOUND_EARLY == 0 {
+        return Ok(());
+    }
+    kernel::set_filter(&task.filter, task.filter_flags)?;
+    task.filter.length = 0;
+    kernel::give_up(task.borrowed)
 }

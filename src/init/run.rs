@@ -5,23 +5,23 @@ use super::kernel::{self, Fault, Fd, Filter, Outcome};
 use super::line::Line;
 use super::plan::{self, Plan};
 use super::task::{Task, become_task};
-use super::wire::{BEFORE_STEPS, Kind, MAKE_DIR, Op, Step};
+use super::wire::{BEFORE_STEPS, BORN_INSIDE, Kind, MAKE_DIR, Op, Step};
 use super::{enter, files, mounts, privilege, standing, supervise, task};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
 /// What the parent sees as the exit code of a set-up that failed; the report says why.
-pub(super) const SETUP_FAILED: i32 = 127;
+const SETUP_FAILED: i32 = 127;
 
 /// The whole life of the init.
 pub fn run() -> ! {
     let mut line = Line::new();
     let mut index = BEFORE_STEPS;
     match prepare(&mut line, &mut index) {
-        Ok(task) => {
+        Ok(mut task) => {
             let fault = match task.stay {
                 true => supervise::supervise(&line, &task),
-                false if task.born_inside => enter::be_born(&line, &task, index),
+                false if task.birth & BORN_INSIDE != 0 => enter::be_born(&line, &mut task),
                 false => become_task(&task, line.closed_from),
             };
             line.report(Kind::Failed, index, fault);
@@ -71,7 +71,7 @@ fn prepare(line: &mut Line, index: &mut u32) -> Outcome<Task> {
         filter_flags: plan.header.filter_flags,
         borrowed: plan.header.borrowed,
         stay: plan.header.stay != 0,
-        born_inside: plan.header.born_inside != 0,
+        birth: plan.header.birth,
         paths: plan.pointers(plan.header.paths)?,
         argv: plan.pointers(plan.header.argv)?,
         envp: plan.pointers(plan.header.envp)?,

@@ -9,7 +9,8 @@ use crate::sys::raw::{Errno, nr};
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) stay: bool,
-    pub(crate) born_inside: bool,
+    /// How it comes to be inside a cell that was entered.
+    pub(crate) birth: u32,
     pub(crate) filter: Filter,
     pub(crate) filter_flags: u32,
     /// What the init gives up once the task runs, low half and high half; the task's exec ends it.

@@ -21,8 +21,11 @@ pub const CONTROL_FD: usize = 3;
 /// The number of the mount namespace that a cell builds its own in ([`Op::Cradle`]).
 pub const CRADLE_FD: usize = 4;
 
-/// The number of the pidfd of the cell's first process ([`Op::Enter`]).
-pub const TARGET_FD: usize = 4;
+/// In [`Header::birth`]: the task is a new process in the PID namespace that was entered.
+pub const BORN_INSIDE: u32 = 1;
+
+/// In [`Header::birth`]: its filter binds it from its birth on, and the init before.
+pub const BOUND_EARLY: u32 = 2;
 
 /// The most mounts that can come along with a plan: what one message carries.
 pub const MOST_TREES: usize = 250;
@@ -55,8 +58,8 @@ pub struct Header {
     pub borrowed: [u32; 2],
     /// `CLONE_NEW*` flags: namespaces to make while the parent still works at the rest.
     pub unshare: u32,
-    /// 1: the task is a new process in the PID namespace that was entered; 0: it is this one.
-    pub born_inside: u32,
+    /// [`BORN_INSIDE`], [`BOUND_EARLY`]; 0: the task is this process.
+    pub birth: u32,
     /// Descriptors that the task gets behind its streams: how many, and the number of the first of
     /// them in the init.
     pub kept: u32,

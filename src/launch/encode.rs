@@ -46,7 +46,7 @@ impl Plan {
             self.borrowed as u32,
             (self.borrowed >> 32) as u32,
             self.unshare as u32,
-            u32::from(self.born_inside),
+            birth(self),
             word(kept)?,
             word(kept_at)?,
         ];
@@ -59,6 +59,11 @@ impl Plan {
         }
         Ok(fixed)
     }
+}
+
+fn birth(plan: &Plan) -> u32 {
+    let bit = |set: bool, bit| if set { bit } else { 0 };
+    bit(plan.born_inside, wire::BORN_INSIDE) | bit(plan.bound_early, wire::BOUND_EARLY)
 }
 
 fn word(number: usize) -> Result<u32, Error> {
@@ -220,8 +225,8 @@ fn encode_step<'a>(
         }
         Step::Umask(mask) => (Op::Umask, [""; 4], [u64::from(*mask), 0, 0]),
         Step::NoNewPrivileges => (Op::NoNewPrivileges, [""; 4], [0; 3]),
-        Step::Enter { namespaces } => {
-            (Op::Enter, [""; 4], [wire::TARGET_FD as u64, *namespaces, 0])
+        Step::Enter { target, namespaces } => {
+            (Op::Enter, [""; 4], [*target as u64, *namespaces, 0])
         }
         Step::FindProgram => (Op::FindProgram, [""; 4], [0; 3]),
         Step::AllClear => (Op::AllClear, [""; 4], [0; 3]),

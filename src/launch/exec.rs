@@ -19,7 +19,8 @@ use oci_spec::runtime::Process;
 use rustix::net::SendFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::compile::{Entry, check_held, enter};
+use super::compile::{Entry, check_held, enter, traces};
+use super::given::{self, Sources};
 use super::program::init_program;
 use super::start::{control_socket, died, failed, send_all, send_with, spawn_error};
 use super::{Cell, Error, Plan, Stdio, Stream, report, target, user_namespace};
@@ -45,6 +46,9 @@ pub struct Exec<'a> {
     pub stdio: Stdio,
     /// Whether a frozen cell is entered too. Then this waits until somebody thaws it.
     pub ignore_frozen: bool,
+    /// How many descriptors of this process, from 3 on, the new one gets under the same numbers. Only
+    /// what this program was executed with counts.
+    pub preserved: u32,
 }
 
 /// Starts a further process in a cell and returns when it has been executed. It is this process's
@@ -56,17 +60,13 @@ pub struct Exec<'a> {
 /// [`Error::Ended`] when the cell's first process has ended, [`Error::Frozen`] when the cell is
 /// frozen, else whatever failed, with its arguments. Then no process is left.
 pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
-    let Exec { bundle, process, init, cgroup, stdio, ignore_frozen } = exec;
+    let Exec { bundle, process, init, cgroup, stdio, ignore_frozen, preserved } = exec;
     if !ignore_frozen && cgroup.is_frozen()? {
         return Err(Error::Frozen);
     }
     let namespaces = target::namespaces(init)?;
     let tasks = cgroup.tasks_files()?;
-    let entry = Entry {
-        namespaces,
-        joins: tasks.iter().map(|(hierarchy, _)| hierarchy.clone()).collect(),
-        null_streams: stdio.each().map(|stream| matches!(stream, Stream::Null)),
-    };
+    let traced = traces(bundle.spec());
     let mut bundle = bundle.clone();
     let mut process = process;
     if process.exec_cpu_affinity().is_none() {
@@ -76,14 +76,23 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
         process.set_exec_cpu_affinity(affinity);
     }
     bundle.spec_mut().set_process(Some(process));
+    let entry = Entry {
+        namespaces,
+        traced: traced || traces(bundle.spec()),
+        joins: tasks.iter().map(|(hierarchy, _)| hierarchy.clone()).collect(),
+        null_streams: stdio.each().map(|stream| matches!(stream, Stream::Null)),
+        preserved,
+    };
     let plan = enter(&bundle, &entry)?;
     check_held(&plan, namespaces)?;
     let bytes = plan.encode()?;
 
     let (control, childs_end) = control_socket()?;
     let mut descriptors = stdio.descriptors()?;
-    descriptors.extend([childs_end.as_fd(), init]);
-    descriptors.extend(tasks.iter().map(|(_, file)| file.as_fd()));
+    descriptors.push(childs_end.as_fd());
+    let kept = given::kept(&plan)?;
+    let sources = Sources { latch: None, target: Some(init), tasks: &tasks, kept: &kept };
+    sources.add(&plan, &mut descriptors)?;
     // Without a limit to raise first, as much as fits lies ready for the child.
     let own_ids = namespaces & CLONE_NEWUSER != 0;
     let ready = match own_ids {
@@ -98,7 +107,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     })
     .map_err(spawn_error)?;
     let executed = Instant::now();
-    drop((childs_end, stdio, tasks));
+    drop((childs_end, stdio, tasks, kept));
     let entering = Cell::new(spawned.pidfd, spawned.pid, control, false);
     if own_ids {
         user_namespace::raise_limits(&entering, &plan);
@@ -114,8 +123,11 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
             let pid = target::number(born.as_fd()).unwrap_or(0);
             Ok(entering.succeeded_by(born, pid))
         }
-        (Err(error), born) => {
+        (Err(error), mut born) => {
             put_down_group(&entering);
+            // Who has left the group has told before.
+            let mut told = || report::next_with(entering.control(), Instant::now(), &mut born);
+            while matches!(told(), Ok(Some(_))) {}
             if let Some(born) = born {
                 entering.succeeded_by(born, 0).put_down();
             }

@@ -49,6 +49,33 @@ fn check(program: &Program) -> Result<(), Error> {
     Ok(())
 }
 
+/// The first call that the program refuses of those that a process makes from its birth inside a cell
+/// to the execution of its command.
+pub(super) fn in_the_way_of_birth(program: &Program) -> Option<&'static str> {
+    use crate::sys::abi::CLONE_PARENT;
+    const CALLS: [(&str, u64); 11] = [
+        ("capget", 0),
+        ("capset", 0),
+        ("clone", CLONE_PARENT),
+        ("getpid", 0),
+        ("pidfd_open", 2),
+        ("sendmsg", 3),
+        ("close", 4),
+        ("setsid", 0),
+        ("close_range", 3),
+        ("rt_sigprocmask", 2),
+        ("exit_group", 0),
+    ];
+    let passes = |name, first| {
+        let number = seccomp::number(name, Architecture::NATIVE);
+        number.is_some_and(|number| {
+            let answer = program.answer(Architecture::NATIVE, number, [first, 0, 0, 0, 0, 0]);
+            matches!(answer, Answer::Allow | Answer::Log)
+        })
+    };
+    CALLS.into_iter().find(|(name, first)| !passes(name, *first)).map(|(name, _)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use oci_spec::runtime::Spec;

@@ -5,9 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::compile::Place;
 use super::cradle::cradle;
-use super::{Error, Given, Plan};
+use super::{Error, Given, Latch, Plan};
 use crate::sys::inherited::inherited;
 
 /// This process's own descriptors that the task gets too.
@@ -20,25 +19,40 @@ pub(super) fn kept(plan: &Plan) -> Result<Vec<OwnedFd>, Error> {
     numbers.map(open).collect()
 }
 
-/// Adds the descriptors in the order of the plan.
-pub(super) fn add<'a>(
-    plan: &Plan,
-    place: &'a Place,
-    tasks: &'a [(Cow<'static, str>, OwnedFd)],
-    kept: &'a [OwnedFd],
-    descriptors: &mut Vec<BorrowedFd<'a>>,
-) -> Result<(), Error> {
-    let missing = || Error::system("give the init its descriptors", Errno::BADF);
-    let (mut tasks, mut kept) = (tasks.iter(), kept.iter());
-    for given in &plan.given {
-        let latch = || place.latch.as_ref().ok_or_else(missing);
-        descriptors.push(match given {
-            Given::Cradle => cradle()?,
-            Given::Tasks(_) => tasks.next().map(|(_, file)| file.as_fd()).ok_or_else(missing)?,
-            Given::LatchWait => latch()?.wait(),
-            Given::LatchTell => latch()?.tell(),
-            Given::Kept(_) => kept.next().map(AsFd::as_fd).ok_or_else(missing)?,
-        });
+/// Where the descriptors of a plan come from.
+pub(super) struct Sources<'a> {
+    /// Where the task waits for its start.
+    pub(super) latch: Option<&'a Latch>,
+    /// The first process of the cell that is entered.
+    pub(super) target: Option<BorrowedFd<'a>>,
+    /// The open files of the cell's cgroups.
+    pub(super) tasks: &'a [(Cow<'static, str>, OwnedFd)],
+    /// What the task gets, too.
+    pub(super) kept: &'a [OwnedFd],
+}
+
+impl<'a> Sources<'a> {
+    /// Adds the descriptors in the order of the plan.
+    pub(super) fn add(
+        &self,
+        plan: &Plan,
+        descriptors: &mut Vec<BorrowedFd<'a>>,
+    ) -> Result<(), Error> {
+        let missing = || Error::system("give the init its descriptors", Errno::BADF);
+        let (mut tasks, mut kept) = (self.tasks.iter(), self.kept.iter());
+        for given in &plan.given {
+            let latch = || self.latch.ok_or_else(missing);
+            descriptors.push(match given {
+                Given::Cradle => cradle()?,
+                Given::Target => self.target.ok_or_else(missing)?,
+                Given::Tasks(_) => {
+                    tasks.next().map(|(_, file)| file.as_fd()).ok_or_else(missing)?
+                }
+                Given::LatchWait => latch()?.wait(),
+                Given::LatchTell => latch()?.tell(),
+                Given::Kept(_) => kept.next().map(AsFd::as_fd).ok_or_else(missing)?,
+            });
+        }
+        Ok(())
     }
-    Ok(())
 }

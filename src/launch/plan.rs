@@ -58,7 +58,7 @@ pub enum Step {
     WorkingDir { path: String, make: bool },
     Umask(u32),
     NoNewPrivileges,
-    Enter { namespaces: u64 },
+    Enter { target: usize, namespaces: u64 },
     FindProgram,
     AllClear,
     Latch { wait: usize, tell: usize },
@@ -70,6 +70,8 @@ pub enum Step {
 pub enum Given {
     /// The mount namespace that the cell builds its own in.
     Cradle,
+    /// The pidfd of the first process of a cell that it enters.
+    Target,
     /// The `tasks` file of a cgroup that it joins.
     Tasks(Cow<'static, str>),
     /// What it waits at.
@@ -168,7 +170,9 @@ impl fmt::Display for Step {
             Step::WorkingDir { path, .. } => write!(f, "enter the working directory {path}"),
             Step::Umask(mask) => write!(f, "set umask {mask:o}"),
             Step::NoNewPrivileges => f.write_str("set no_new_privs"),
-            Step::Enter { namespaces } => write!(f, "enter the cell (namespaces {namespaces:#x})"),
+            Step::Enter { namespaces, .. } => {
+                write!(f, "enter the cell (namespaces {namespaces:#x})")
+            }
             Step::FindProgram => f.write_str("look for the command"),
             Step::AllClear => f.write_str("report all clear"),
             Step::Latch { .. } => f.write_str("wait for the start"),
@@ -209,6 +213,8 @@ pub struct Plan {
     pub unshare: u64,
     /// Whether the task is a new process in the PID namespace that was entered.
     pub born_inside: bool,
+    /// Whether its filter binds it from its birth on, which then must let pass what comes after.
+    pub bound_early: bool,
     /// The maps of the cell's own user namespace, if it has one.
     pub ids: Option<IdMaps>,
     /// The task's system call filter.

@@ -15,6 +15,7 @@ use rustix::net::{
 
 use super::compile::{Place, check_held, compile};
 use super::error::missing_call;
+use super::given::Sources;
 use super::program::init_program;
 use super::{Cell, Error, Plan, Step, exit, given, report, trees, user_namespace};
 use crate::bundle::Bundle;
@@ -105,7 +106,8 @@ pub fn launch(
     let mut descriptors = stdio.descriptors()?;
     descriptors.push(childs_end.as_fd());
     let kept = given::kept(&plan)?;
-    given::add(&plan, &place, &tasks, &kept, &mut descriptors)?;
+    let latch = place.latch.as_ref();
+    Sources { latch, target: None, tasks: &tasks, kept: &kept }.add(&plan, &mut descriptors)?;
     let (header, body) = bytes.split_at(size_of::<Header>());
     // There before the child looks; without ids it waits for that first.
     if plan.ids.is_none() {

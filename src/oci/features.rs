@@ -39,10 +39,10 @@ fn describe() -> Value {
                 "knownFlags": FLAGS,
                 "supportedFlags": FLAGS
             },
-            "apparmor": { "enabled": true },
+            "apparmor": { "enabled": false },
             "selinux": { "enabled": false },
             "intelRdt": { "enabled": false },
-            "mountExtensions": { "idmap": { "enabled": true } }
+            "mountExtensions": { "idmap": { "enabled": false } }
         },
         "annotations": { "dev.hotcell.version": env!("CARGO_PKG_VERSION") }
     })

@@ -100,16 +100,21 @@ impl Sets {
 /// Refuses an init that its task could take over: the init is no part of the task's filter, and has
 /// more capabilities than it. A task with `CAP_SYS_ADMIN` has nothing to gain from that.
 pub(super) fn keep_from_init(spec: &Spec) -> Result<(), Error> {
-    let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().as_ref());
-    let bounding = capabilities.and_then(|sets| sets.bounding().as_ref());
-    let has = |capability| bounding.is_some_and(|set| set.contains(&capability));
-    match has(Capability::SysPtrace) && !has(Capability::SysAdmin) {
+    match may_trace(spec) {
         true => Err(Error::Capability {
             capability: "CAP_SYS_PTRACE".to_owned(),
             why: "reaches for an init that stays; start the task without one",
         }),
         false => Ok(()),
     }
+}
+
+/// Whether the process can reach into others for a right that it does not have.
+pub(super) fn may_trace(spec: &Spec) -> bool {
+    let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().as_ref());
+    let bounding = capabilities.and_then(|sets| sets.bounding().as_ref());
+    let has = |capability| bounding.is_some_and(|set| set.contains(&capability));
+    has(Capability::SysPtrace) && !has(Capability::SysAdmin)
 }
 
 /// Refuses the first capability in the plan that this thread does not hold: nobody gives what he has

@@ -3,10 +3,12 @@
 
 use std::borrow::Cow;
 
-use super::super::{Error, Plan, Step};
+use oci_spec::runtime::Spec;
+
+use super::super::{Error, Given, Plan, Step, filter};
 use super::{annotated, capabilities, process, standing, unsupported};
 use crate::bundle::{Bundle, annotation, without_id};
-use crate::init::wire::TARGET_FD;
+use crate::init::wire::CONTROL_FD;
 use crate::sys::abi::*;
 
 /// What the plan needs to know besides the bundle, whose process is the one that enters.
@@ -14,10 +16,14 @@ use crate::sys::abi::*;
 pub(in super::super) struct Entry {
     /// The namespaces (`CLONE_NEW*`) that the cell has and its parent has not.
     pub(in super::super) namespaces: u64,
+    /// Whether a process of the cell's may trace others.
+    pub(in super::super) traced: bool,
     /// The cgroups the child joins by itself.
     pub(in super::super) joins: Vec<Cow<'static, str>>,
     /// Which standard streams are the null device.
     pub(in super::super) null_streams: [bool; 3],
+    /// How many descriptors, from 3 on, the process gets under the same numbers.
+    pub(in super::super) preserved: u32,
 }
 
 /// What the init does for a process that enters a cell.
@@ -41,12 +47,14 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
     let affinity = spec.process().as_ref().map(standing::exec_affinity).transpose()?;
     let [initial, after] = affinity.unwrap_or_default();
     steps.extend(initial);
-    for (at, hierarchy) in entry.joins.iter().enumerate() {
-        let descriptor = TARGET_FD + 1 + at;
+    let mut given = Vec::with_capacity(16);
+    let target = Given::Target.to(&mut given);
+    for hierarchy in &entry.joins {
+        let descriptor = Given::Tasks(hierarchy.clone()).to(&mut given);
         steps.push(Step::JoinTasks { hierarchy: hierarchy.clone(), descriptor });
     }
     steps.extend(after);
-    steps.push(Step::Enter { namespaces: entry.namespaces });
+    steps.push(Step::Enter { target, namespaces: entry.namespaces });
     if entry.namespaces & CLONE_NEWUSER != 0 {
         steps.push(Step::BecomeRoot);
     }
@@ -63,8 +71,29 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
         }
     }
     plan.steps.push(Step::AllClear);
+    given.extend((0..entry.preserved).map(|number| Given::Kept(CONTROL_FD as u32 + number)));
+    plan.given = given;
     plan.born_inside = entry.namespaces & CLONE_NEWPID != 0;
+    if let Some(program) = plan.filter.as_ref().filter(|_| plan.born_inside && plan.borrowed != 0) {
+        // Loading it takes a right that the task does not have: better not to be born with that.
+        match filter::in_the_way_of_birth(program) {
+            None => plan.bound_early = true,
+            Some(call) if entry.traced => {
+                let why = format!(
+                    "refuses {call} to a process that enters, and processes of the cell may trace \
+                     one that loads it later; set process.noNewPrivileges"
+                );
+                return Err(Error::Invalid { field: "linux.seccomp".to_owned(), why });
+            }
+            Some(_) => {}
+        }
+    }
     Ok(plan)
+}
+
+/// Whether a process of the cell may trace what appears beside it, and gain by that.
+pub(in super::super) fn traces(spec: &Spec) -> bool {
+    capabilities::may_trace(spec)
 }
 
 #[cfg(test)]
@@ -73,7 +102,8 @@ mod tests {
     use crate::bundle::{CellConfig, spec};
 
     fn entry(namespaces: u64) -> Entry {
-        Entry { namespaces, joins: vec!["pids".into()], null_streams: [true, false, false] }
+        let (joins, null_streams) = (vec!["pids".into()], [true, false, false]);
+        Entry { namespaces, traced: false, joins, null_streams, preserved: 0 }
     }
 
     fn plan(namespaces: u64) -> Plan {
@@ -107,6 +137,27 @@ mod tests {
         assert!(at("run on CPUs 0\n") < at("join the pids cgroup"), "{text}");
         assert!(at("join the pids cgroup") < at("run on CPUs 0,1\n"), "{text}");
         assert!(at("run on CPUs 0,1\n") < at("enter "), "{text}");
+    }
+
+    #[test]
+    fn the_right_to_load_a_filter_is_not_born_among_tracers() {
+        use crate::bundle::Seccomp;
+        let mut config = CellConfig::new("/srv", ["true"]);
+        config.no_new_privileges = false;
+        let plan = |config: &CellConfig, traced| {
+            let bundle = Bundle::in_memory(spec(config).unwrap());
+            enter(&bundle, &Entry { traced, ..entry(CLONE_NEWNS | CLONE_NEWPID) })
+        };
+        assert!(plan(&config, false).unwrap().bound_early);
+        assert!(plan(&config, true).unwrap().bound_early);
+        let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["setsid"], "action": "SCMP_ACT_ERRNO"}]}"#;
+        config.seccomp = Seccomp::Profile(std::sync::Arc::new(profile.parse().unwrap()));
+        let error = plan(&config, true).unwrap_err().to_string();
+        assert!(error.contains("linux.seccomp: refuses setsid"), "{error}");
+        assert!(!plan(&config, false).unwrap().bound_early);
+        config.no_new_privileges = true;
+        assert!(!plan(&config, true).unwrap().bound_early, "loading it takes no right then");
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod unsupported;
 
 pub(super) use capabilities::check_held;
 pub use capabilities::held_capabilities;
-pub(super) use enter::{Entry, enter};
+pub(super) use enter::{Entry, enter, traces};
 #[cfg(feature = "cli")]
 pub(crate) use rootfs::tmpfs_keeps_attributes;
 

@@ -1,0 +1,130 @@
+//! A cell that lies in wait for whoever enters it.
+
+use std::io::{Read, pipe};
+
+use hotcell::bundle::{CellConfig, Upper};
+use hotcell::launch::{Exit, Stdio, Stream};
+use hotcell::oci_spec::runtime::Capability;
+
+use super::scene::{Scene, idle, proc};
+use crate::bed::Bed;
+use crate::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test!(what_lies_in_wait_gets_nothing_of_the_host, Cells, Compiler),
+        test!(a_command_that_is_the_init_itself_is_harmless, Cells, Busybox),
+    ]
+}
+
+/// Builds the lurker into a root of its own.
+fn lurking(bed: &Bed, name: &str) -> CellConfig {
+    let root = bed.path(name);
+    for dir in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
+        std::fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/runtime-tests/exec/lurker.c");
+    let mut cc = std::process::Command::new("cc");
+    let built = cc.args(["-O1", "-static", "-o"]).arg(root.join("bin/lurker")).arg(source).status();
+    assert!(built.unwrap().success(), "the lurker does not build");
+    let mut config = CellConfig::new(root, ["/bin/lurker"]);
+    config.init = false;
+    config.upper = Upper::Tmpfs;
+    config
+}
+
+/// What the lurker says of those that came by: each a line, the last how many.
+fn lurk(scene: &Scene, visits: usize) -> String {
+    let (mut out, out_end) = pipe().unwrap();
+    let stdio = Stdio { stdout: Stream::Fd(out_end.into()), ..Stdio::default() };
+    let lurker = scene.start(scene.process(&["/bin/lurker", "lurk"]), stdio).unwrap();
+    let mut ready = [0; 6];
+    out.read_exact(&mut ready).unwrap();
+    for _ in 0..visits {
+        let visitor = scene.start(scene.process(&["/bin/lurker", "visit"]), Stdio::default());
+        // Whoever is stopped or killed on the way harms itself alone.
+        if let Ok(visitor) = visitor {
+            visitor.wait(None).unwrap();
+        }
+    }
+    lurker.signal(rustix::process::Signal::TERM).unwrap();
+    let mut said = String::new();
+    out.read_to_string(&mut said).unwrap();
+    lurker.wait(None).unwrap();
+    said
+}
+
+/// What may be seen of a visitor: the cell's own, the sealed init, the streams it was given.
+fn of_the_cell(line: &str) -> bool {
+    let (what, target) = line.split_once(' ').unwrap();
+    match what {
+        "exe" => ["/bin/lurker", "/memfd:hotcell-init (deleted)"].contains(&target),
+        "cwd" | "root" => target == "/",
+        // Its own pidfd, by which it tells its parent who it is.
+        "fd" | "opened" if target == "anon_inode:[pidfd]" => true,
+        // The control socket, of no use to anybody but its own process's parent.
+        "fd" => target == "/dev/null" || target.starts_with("socket:["),
+        _ => false,
+    }
+}
+
+fn what_lies_in_wait_gets_nothing_of_the_host(bed: &Bed) {
+    let driver = bed.driver();
+    let visits = if crate::host::soak() { 5000 } else { 100 };
+    for (name, traces, gains) in [
+        ("plain", false, false),
+        // A debugger's cell: it reaches into whatever appears beside it.
+        ("traces", true, false),
+        // Loading a filter takes more rights than the task has.
+        ("gains", false, true),
+        ("both", true, true),
+    ] {
+        let mut config = lurking(bed, name);
+        config.no_new_privileges = !gains;
+        if traces {
+            config.capabilities.push(Capability::SysPtrace);
+        }
+        let scene = Scene::new(&driver, &config);
+        let own = permitted(&scene);
+        let said = lurk(&scene, visits);
+        let number = |word: &str| -> usize {
+            let mut found = said.lines().filter_map(|line| line.strip_prefix(word));
+            found.next().unwrap().trim().parse().unwrap()
+        };
+        let (seen, caught) = (number("seen "), number("caught "));
+        // Or it has looked elsewhere.
+        assert!(seen > visits / 10, "{name}: {said}");
+        // Without the right to trace nobody sees what it is before it is the command.
+        assert_eq!(caught > 0, traces, "{name}: {said}");
+        // To have less than the command, on its way there, is nothing to gain.
+        let less = |set: &str| u64::from_str_radix(set, 16).is_ok_and(|set| set & !own == 0);
+        let fine = |line: &&str| {
+            let counted = line.starts_with("seen ") || line.starts_with("caught ");
+            counted || of_the_cell(line) || line.strip_prefix("permitted ").is_some_and(less)
+        };
+        let bad: Vec<_> = said.lines().filter(|line| !fine(line)).collect();
+        assert!(bad.is_empty(), "{name}: {bad:#?}");
+        scene.close();
+    }
+}
+
+/// The capabilities of the cell's first process.
+fn permitted(scene: &Scene) -> u64 {
+    let status = proc(scene.running.cell().pid(), "status");
+    let line = status.lines().find_map(|line| line.strip_prefix("CapPrm:\t")).unwrap();
+    u64::from_str_radix(line, 16).unwrap()
+}
+
+/// A cell that names its runtime as the command gets the sealed init, without a plan.
+fn a_command_that_is_the_init_itself_is_harmless(bed: &Bed) {
+    let driver = bed.driver();
+    let mut config = idle();
+    config.upper = Upper::Tmpfs;
+    let scene = Scene::new(&driver, &config);
+    scene.sh("ln -s /proc/self/exe /me; printf '#!/proc/self/exe\\n' > /script; chmod 755 /script");
+    for command in ["/proc/self/exe", "/me", "/script"] {
+        let done = scene.run(scene.process(&[command])).unwrap();
+        assert_eq!((done.exit, done.out.as_str()), (Exit::Code(127), ""), "{command}: {done:?}");
+    }
+    scene.close();
+}
