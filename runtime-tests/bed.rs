@@ -141,8 +141,12 @@ pub fn cgroup_dirs() -> Vec<PathBuf> {
     let Ok(hierarchies) = Hierarchies::detect() else {
         return Vec::new();
     };
-    let mounts = hierarchies.v1.into_values().chain([hierarchies.unified]);
-    mounts.map(|mount| mount.join(cgroup_parent())).collect()
+    let all = hierarchies.mounted.into_iter().map(|mounted| mounted.at);
+    let mounts = hierarchies.v1.into_values().chain([hierarchies.unified]).chain(all);
+    let mut dirs: Vec<_> = mounts.map(|mount| mount.join(cgroup_parent())).collect();
+    dirs.sort();
+    dirs.dedup();
+    dirs
 }
 
 /// What is left of the cgroup parents when all tests have run; a cell's would keep them.

@@ -29,6 +29,8 @@ pub enum Need {
     Umoci,
     /// A C compiler and libseccomp's headers.
     Libseccomp,
+    /// The specification's schemas, and what checks documents by them.
+    Schemas,
     /// Podman's profile.
     PodmansProfile,
     /// A host whose one cgroup tree is v2, controllers and all.
@@ -39,6 +41,11 @@ pub enum Need {
 
 /// Where distributions mount it.
 pub const OLD_FREEZER: &str = "/sys/fs/cgroup/freezer";
+
+/// Where Debian's golang-github-opencontainers-specs-dev puts the specification's schemas.
+pub const SCHEMAS: &str = "/usr/share/gocode/src/github.com/opencontainers/runtime-spec/schema";
+/// Where python3-jsonschema is.
+const CHECKER: &str = "/usr/lib/python3/dist-packages/jsonschema";
 
 /// The answers.
 #[derive(Debug)]
@@ -86,6 +93,10 @@ impl Host {
             Need::Libseccomp => {
                 (Path::new("/usr/include/seccomp.h").exists(), "libseccomp-dev (scripts/setup)")
             }
+            Need::Schemas => (
+                Path::new(SCHEMAS).is_dir() && Path::new(CHECKER).is_dir(),
+                "the specification's schemas and python3-jsonschema (scripts/setup)",
+            ),
             Need::Unified => (!self.is_other_than(need), "a unified cgroup tree"),
             Need::Hybrid => (!self.is_other_than(need), "v1 controllers"),
             Need::PodmansProfile => {

@@ -11,6 +11,7 @@
 //! probe     everything hostile code could try             differential  the same under runc, crun
 //! swap      directories swapped for links meanwhile       seccomp   system call filters, privileges
 //! killed    embedders killed at any instant               faults    what fails, is full or missing
+//! oci       hotcell-oci, verb by verb
 //! own_place the driver in a container's cgroup       clients   podman, containerd, dockerd on ours
 //! exec      further processes in a cell that runs    life      made now, started later
 //! fields    what no flag gives: the specification's rest  tidy      the repository itself
@@ -53,6 +54,7 @@ mod launch;
 mod life;
 mod limits;
 mod mounts;
+mod oci;
 mod own_place;
 mod peers;
 mod probe;
@@ -129,6 +131,7 @@ fn main() {
         faults::tests(),
         clients::tests(),
         life::tests(),
+        oci::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

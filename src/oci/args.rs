@@ -6,8 +6,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+mod process;
+mod resources;
+
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(super) use process::ExecArgs;
+pub(super) use resources::{Limits, UpdateArgs};
 
 use super::{Error, OCI_VERSION};
 
@@ -84,11 +90,19 @@ enum Call {
 
 /// What is to be done.
 pub(super) enum Verb {
+    Create(MakeArgs),
+    Start(IdArgs),
     Run(RunArgs),
     State(IdArgs),
     Kill(KillArgs),
     Delete(DeleteArgs),
     List(ListArgs),
+    Ps(PsArgs),
+    Exec(Box<ExecArgs>),
+    Pause(IdArgs),
+    Resume(IdArgs),
+    Update(Box<UpdateArgs>),
+    Events(EventsArgs),
     Features,
     Spec(SpecArgs),
     Checkpoint,
@@ -185,6 +199,32 @@ pub(super) enum Format {
 }
 
 #[derive(Args)]
+pub(super) struct PsArgs {
+    /// A table for people, JSON for programs
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(super) format: Format,
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
+    /// For ps(1); -ef if none are given
+    #[arg(value_name = "OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) options: Vec<String>,
+}
+
+#[derive(Args)]
+pub(super) struct EventsArgs {
+    /// The time between two measurements
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub(super) interval: String,
+    /// Print one measurement and end
+    #[arg(long)]
+    pub(super) stats: bool,
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
+}
+
+#[derive(Args)]
 pub(super) struct SpecArgs {
     /// The directory that gets config.json; the current one if not given
     #[arg(short, long, value_name = "DIR")]
@@ -247,11 +287,19 @@ impl From<clap::Error> for Refused {
 fn verb(line: Vec<OsString>) -> Result<Verb, Refused> {
     let name = line.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(match name.as_str() {
+        "create" => Verb::Create(flags(line)?),
+        "start" => Verb::Start(flags(line)?),
         "run" => Verb::Run(flags(line)?),
         "state" => Verb::State(flags(line)?),
         "kill" => Verb::Kill(flags(line)?),
         "delete" => Verb::Delete(flags(line)?),
         "list" => Verb::List(flags(line)?),
+        "ps" => Verb::Ps(flags(line)?),
+        "exec" => Verb::Exec(Box::new(flags(line)?)),
+        "pause" => Verb::Pause(flags(line)?),
+        "resume" => Verb::Resume(flags(line)?),
+        "update" => Verb::Update(Box::new(flags(line)?)),
+        "events" => Verb::Events(flags(line)?),
         "features" => flags(line).map(|Nothing {}| Verb::Features)?,
         "spec" => Verb::Spec(flags(line)?),
         // Whatever their flags: the answer is the same.

@@ -27,13 +27,17 @@ pub(super) enum Error {
     #[error("container not paused")]
     NotPaused,
     #[error("{0}")]
-    NotCreated(&'static str),
+    State(&'static str),
     #[error("cannot delete container {id} that is not stopped: {status}")]
     NotStopped { id: String, status: Status },
     #[error("another command has held container {id} for {seconds} s")]
     Busy { id: String, seconds: u64 },
     #[error("{}: {why}", path.display())]
     Record { path: PathBuf, why: String },
+    #[error("resources: {0}")]
+    Resources(String),
+    #[error("ps: {0}")]
+    Ps(String),
     #[error("unknown signal {0:?}")]
     Signal(String),
     #[error("{op} {}", path.display())]

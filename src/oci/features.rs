@@ -39,10 +39,10 @@ fn describe() -> Value {
                 "knownFlags": FLAGS,
                 "supportedFlags": FLAGS
             },
-            "apparmor": { "enabled": false },
+            "apparmor": { "enabled": true },
             "selinux": { "enabled": false },
             "intelRdt": { "enabled": false },
-            "mountExtensions": { "idmap": { "enabled": false } }
+            "mountExtensions": { "idmap": { "enabled": true } }
         },
         "annotations": { "dev.hotcell.version": env!("CARGO_PKG_VERSION") }
     })

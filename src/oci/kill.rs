@@ -1,13 +1,14 @@
 //! `kill`: a signal for the container's first process, or for all of its processes.
 
 use rustix::io::Errno;
-use rustix::process::pidfd_send_signal;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::Error;
 use super::args::KillArgs;
+use super::record::Record;
 use super::signal::Wanted;
 use super::status::Status;
 use super::store::Store;
+use super::{Error, place};
 
 /// Sends the signal. A container that has stopped has nobody to send it to.
 pub(super) fn kill(store: &Store, args: &KillArgs) -> Result<u8, Error> {
@@ -15,6 +16,9 @@ pub(super) fn kill(store: &Store, args: &KillArgs) -> Result<u8, Error> {
     let home = store.find(&args.id.parse()?)?;
     let record = home.record()?;
     let status = Status::of(&home, &record)?;
+    if args.all {
+        return to_all(&record, wanted);
+    }
     match (status, record.process) {
         (Status::Stopped | Status::Creating, _) | (_, None) => Err(Error::NotRunning),
         (_, Some(process)) => {
@@ -31,4 +35,33 @@ pub(super) fn kill(store: &Store, args: &KillArgs) -> Result<u8, Error> {
             }
         }
     }
+}
+
+/// Every process that lives in the container's cgroup. One that has gone, and a container without
+/// any, is no failure.
+fn to_all(record: &Record, wanted: Wanted) -> Result<u8, Error> {
+    let (Some(cgroup), Wanted(Some(signal))) = (place::find(record)?, wanted) else {
+        return Ok(0);
+    };
+    if signal == Signal::KILL {
+        return Ok(cgroup.kill().map(|()| 0)?);
+    }
+    for number in cgroup.pids()? {
+        let Some(pid) = Pid::from_raw(number) else { continue };
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Err(Errno::SRCH | Errno::INVAL) => continue,
+            opened => {
+                opened.map_err(|errno| Error::io("open", format!("/proc/{number}"), errno))?
+            }
+        };
+        // If it is there now, it was so when it was opened.
+        if !cgroup.pids()?.contains(&number) {
+            continue;
+        }
+        match pidfd_send_signal(&pidfd, signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(errno) => return Err(Error::io("signal", format!("/proc/{number}"), errno)),
+        }
+    }
+    Ok(0)
 }

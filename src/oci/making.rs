@@ -14,20 +14,29 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::args::MakeArgs;
+use super::id::Id;
 use super::log::Log;
 use super::process::Process;
 use super::record::Record;
 use super::store::{Home, Store};
 use super::{Error, place};
 use crate::bundle::{self, Bundle};
-use crate::cgroup::Cgroup;
-use crate::launch::{self, Cell, Launched, Place, Stdio, Stream};
+use crate::cgroup::Hierarchies;
+use crate::launch::{self, Cell, Latch, Launched, Place, Stdio, Stream};
+
+/// When a container's process goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum When {
+    /// As soon as the container is made.
+    Now,
+    /// When `start` says so.
+    Started,
+}
 
 /// A container and its first process, which is this program's child.
 pub(super) struct Made {
     pub(super) home: Home,
     pub(super) record: Record,
-    pub(super) cgroup: Cgroup,
     pub(super) cell: Cell,
 }
 
@@ -39,13 +48,14 @@ struct Source {
 }
 
 /// Makes the container. What has been made is removed again when the rest fails.
-pub(super) fn make(store: &Store, args: &MakeArgs, log: &Log) -> Result<Made, Error> {
-    let id = args.id.parse()?;
+pub(super) fn make(store: &Store, args: &MakeArgs, when: When, log: &Log) -> Result<Made, Error> {
+    let id: Id = args.id.parse()?;
     let source = Source::read(args.bundle.as_deref())?;
+    let host = Hierarchies::detect()?;
+    let mut record = source.record(&id, &host)?;
     let home = store.create(&id)?;
-    let mut record = source.record(&home)?;
-    match build(&home, &mut record, source, args, log) {
-        Ok((cgroup, cell)) => Ok(Made { home, record, cgroup, cell }),
+    match build(&home, &mut record, source, &host, args, when, log) {
+        Ok(cell) => Ok(Made { home, record, cell }),
         Err(error) => {
             // The first failure is the one that is told.
             let _ = place::remove(&record).and_then(|()| home.remove());
@@ -58,13 +68,19 @@ fn build(
     home: &Home,
     record: &mut Record,
     source: Source,
+    host: &Hierarchies,
     args: &MakeArgs,
+    when: When,
     log: &Log,
-) -> Result<(Cgroup, Cell), Error> {
+) -> Result<Cell, Error> {
     home.keep_config(&source.text)?;
     home.write(record)?;
-    let cgroup = place::create(record, source.bundle.spec())?;
-    let place = Place::default();
+    let cgroup = place::create(host, record, source.bundle.spec())?;
+    let latch = match when {
+        When::Now => None,
+        When::Started => Some(Latch::create(home.path())?),
+    };
+    let place = Place { latch, preserved: args.preserve_fds, ..Place::default() };
     let launched = launch::launch(source.bundle, &cgroup, own_streams()?, place, || {})?;
     let Launched { cell, compile, spawn, set_up } = launched;
     log.debug(|| format!("compiled in {compile:?}, spawned in {spawn:?}, set up in {set_up:?}"));
@@ -74,7 +90,7 @@ fn build(
         args.pid_file.as_deref().map_or(Ok(()), |path| write_pid(path, cell.pid()))
     });
     match written {
-        Ok(()) => Ok((cgroup, cell)),
+        Ok(()) => Ok(cell),
         Err(error) => {
             let _ = cell.kill();
             Err(error)
@@ -92,20 +108,19 @@ impl Source {
         Ok(Source { dir, text, bundle })
     }
 
-    fn record(&self, home: &Home) -> Result<Record, Error> {
+    fn record(&self, id: &Id, host: &Hierarchies) -> Result<Record, Error> {
         let spec = self.bundle.spec();
         let rootfs = self
             .bundle
             .rootfs()
             .ok_or_else(|| Error::Bundle(bundle::Error::invalid("root.path", "", "is missing")))?;
-        let mut record = Record::new(home.id(), spec, &self.dir, rootfs);
-        record.cgroup = place::path(home.id(), spec);
-        Ok(record)
+        let places = place::places(host, id, spec)?;
+        Ok(Record::new(id, spec, &self.dir, rootfs, places))
     }
 }
 
 /// This program's streams as the container's.
-fn own_streams() -> Result<Stdio, Error> {
+pub(super) fn own_streams() -> Result<Stdio, Error> {
     let copy = |name, stream: &dyn AsFd| match stream.as_fd().try_clone_to_owned() {
         Ok(fd) => Ok(Stream::Fd(fd)),
         Err(error) => Err(Error::io("copy", name, error)),

@@ -11,19 +11,23 @@
 //! A failure is one line on standard error, the same as a record in `--log`, and exit code 1; of
 //! `exec`, 255. A payload that ran gives its own code.
 
-#![allow(dead_code, reason = "the verbs that use it follow")]
-
 mod args;
+mod attend;
+mod create;
 mod delete;
 mod error;
+mod events;
+mod exec;
 mod features;
 mod id;
 mod kill;
 mod list;
 mod log;
 mod making;
+mod pause;
 mod place;
 mod process;
+mod ps;
 mod record;
 mod run;
 mod signal;
@@ -32,6 +36,7 @@ mod state;
 mod status;
 mod store;
 mod table;
+mod update;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -53,8 +58,9 @@ pub fn main() -> ExitCode {
         Err(error) => return finish(&Log::default(), 1, Err(error)),
     };
     let log = Log::new(&globals);
+    let failed = if matches!(verb, Verb::Exec(_)) { 255 } else { 1 };
     let done = args::check(&globals).and_then(|()| call(&globals, verb, &log));
-    finish(&log, 1, done)
+    finish(&log, failed, done)
 }
 
 fn finish(log: &Log, failed: u8, done: Result<u8, Error>) -> ExitCode {
@@ -70,10 +76,18 @@ fn finish(log: &Log, failed: u8, done: Result<u8, Error>) -> ExitCode {
 fn call(globals: &Globals, verb: Verb, log: &Log) -> Result<u8, Error> {
     let store = Store::new(&globals.root);
     match verb {
+        Verb::Create(args) => create::create(&store, &args, log),
+        Verb::Start(args) => create::start(&store, &args),
         Verb::Run(args) => run::run(&store, &args, log),
         Verb::Kill(args) => kill::kill(&store, &args),
         Verb::Delete(args) => delete::delete(&store, &args),
         Verb::State(args) => state::state(&store, &args),
+        Verb::Ps(args) => ps::ps(&store, &args),
+        Verb::Exec(args) => exec::exec(&store, &args),
+        Verb::Pause(args) => pause::pause(&store, &args),
+        Verb::Resume(args) => pause::resume(&store, &args),
+        Verb::Update(args) => update::update(&store, &args),
+        Verb::Events(args) => events::events(&store, &args),
         Verb::List(args) => list::list(&store, &args),
         Verb::Features => features::features(),
         Verb::Spec(args) => spec::spec(&args),

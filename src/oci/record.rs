@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::Id;
 use super::process::Process;
+use crate::cgroup::Places;
 
 /// What this version writes.
 const VERSION: u32 = 1;
@@ -28,17 +29,21 @@ pub(super) struct Record {
     /// RFC 3339.
     pub(super) created: String,
     pub(super) annotations: BTreeMap<String, String>,
-    /// Its cgroup below the root of each hierarchy.
-    pub(super) cgroup: PathBuf,
-    /// Whether systemd made that.
-    pub(super) systemd: bool,
+    /// Its cgroup in each hierarchy.
+    pub(super) cgroup: Places,
     /// Its first process; none as long as it is being made.
     pub(super) process: Option<Process>,
 }
 
 impl Record {
     /// A container that is about to be made.
-    pub(super) fn new(id: &Id, spec: &Spec, bundle: &Path, rootfs: PathBuf) -> Record {
+    pub(super) fn new(
+        id: &Id,
+        spec: &Spec,
+        bundle: &Path,
+        rootfs: PathBuf,
+        cgroup: Places,
+    ) -> Record {
         Record {
             version: VERSION,
             id: id.to_string(),
@@ -47,8 +52,7 @@ impl Record {
             rootfs,
             created: jiff::Timestamp::now().to_string(),
             annotations: spec.annotations().iter().flatten().map(own).collect(),
-            cgroup: PathBuf::new(),
-            systemd: false,
+            cgroup,
             process: None,
         }
     }
@@ -60,7 +64,9 @@ impl Record {
             r if r.version != VERSION => "is of another version of this program",
             r if r.id != id.as_str() => "is another container's",
             r if !r.bundle.is_absolute() || !r.rootfs.is_absolute() => "names no absolute path",
-            r if !is_below(&r.cgroup) => "names no cgroup below the root",
+            r if !r.cgroup.iter().all(|(_, path)| is_below(path)) => {
+                "names no cgroup below the root"
+            }
             r if r.process.is_some_and(|process| process.pid < 2) => "names no process",
             _ => return Ok(record),
         };
@@ -85,8 +91,9 @@ mod tests {
     #[test]
     fn a_record_is_read_back_and_one_that_makes_no_sense_is_not() {
         let id: Id = "c1".parse().unwrap();
-        let mut record = Record::new(&id, &Spec::default(), Path::new("/b"), "/b/rootfs".into());
-        record.cgroup = "/a/c1".into();
+        let places = serde_json::from_str(r#"{"":"/v2/a/c1","cpu,cpuacct":"/cpu/a/c1"}"#).unwrap();
+        let rootfs = PathBuf::from("/b/rootfs");
+        let record = Record::new(&id, &Spec::default(), Path::new("/b"), rootfs, places);
         let json = serde_json::to_value(&record).unwrap();
         let parse = |json: &serde_json::Value| Record::parse(json.to_string().as_bytes(), &id);
         assert_eq!(parse(&json), Ok(record));
@@ -95,10 +102,10 @@ mod tests {
             ("id", "\"c2\""),
             ("bundle", "\"b\""),
             ("rootfs", "\"\""),
-            ("cgroup", "\"\""),
-            ("cgroup", "\"/\""),
-            ("cgroup", "\"/a/../..\""),
-            ("cgroup", "\"a\""),
+            ("cgroup", r#"{"":""}"#),
+            ("cgroup", r#"{"":"/"}"#),
+            ("cgroup", r#"{"":"/a/../.."}"#),
+            ("cgroup", r#"{"":"a"}"#),
             ("process", r#"{"pid":-1,"start":1}"#),
             ("process", r#"{"pid":1,"start":1}"#),
             ("process", r#"{"pid":2,"start":1,"more":1}"#),

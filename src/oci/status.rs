@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::Error;
 use super::record::Record;
 use super::store::Home;
+use super::{Error, place};
 
 /// A container's status, in the specification's words and runc's "paused".
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,10 +22,12 @@ pub(super) enum Status {
 }
 
 impl Status {
-    pub(super) fn of(_home: &Home, record: &Record) -> Result<Status, Error> {
+    pub(super) fn of(home: &Home, record: &Record) -> Result<Status, Error> {
         match record.process {
             None => Ok(Status::Creating),
             Some(process) if !process.is_alive()? => Ok(Status::Stopped),
+            Some(_) if place::open(record)?.is_frozen()? => Ok(Status::Paused),
+            Some(_) if home.is_waited_at()? => Ok(Status::Created),
             Some(_) => Ok(Status::Running),
         }
     }

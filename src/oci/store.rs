@@ -6,6 +6,7 @@
 //!   ID/             0700; locked by whoever changes the container
 //!     state.json    see `record`
 //!     config.json   the specification as it was when the container was made
+//!     start, started   FIFOs: the container's process waits, and answers
 //! ```
 //!
 //! A directory is made before anything else of a container, and removed after everything else. One
@@ -31,6 +32,8 @@ use crate::fault::{self, Point};
 const RECORD: &str = "state.json";
 const DRAFT: &str = "state.json.new";
 const CONFIG: &str = "config.json";
+/// Made by [`Latch`](crate::launch::Latch).
+const START: &str = "start";
 
 /// The largest file that is read: annotations and environments may be long.
 const LARGEST: u64 = 16 << 20;
@@ -219,6 +222,19 @@ impl Home {
             .read_to_end(&mut text)
             .map_err(|error| Error::io("read", path(), error))?;
         Ok(Some(text))
+    }
+
+    /// Whether the container's process waits for its start: nobody else has the FIFO open.
+    pub(super) fn is_waited_at(&self) -> Result<bool, Error> {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&self.dir, START, flags, Mode::empty()) {
+            Ok(fifo) => match fstat(fifo) {
+                Ok(found) => Ok(FileType::from_raw_mode(found.st_mode) == FileType::Fifo),
+                Err(errno) => Err(Error::io("look at", self.path.join(START), errno)),
+            },
+            Err(Errno::NOENT | Errno::NXIO) => Ok(false),
+            Err(errno) => Err(Error::io("open", self.path.join(START), errno)),
+        }
     }
 
     /// Writes the record: a reader sees the old one or the new one, whole.

@@ -1,0 +1,129 @@
+//! What is done to a container that runs: frozen, limited anew, measured, signalled as a whole.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::scene::{PATIENCE, Scene, complaint};
+use crate::bed::Bed;
+use crate::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test!(a_paused_container_stands_still_and_goes_on, Cells, Busybox),
+        test!(limits_change_by_flags_and_by_what_engines_send, Cells, Busybox, Memory, Pids),
+        test!(events_tell_of_memory_that_ran_out, Cells, Busybox, Memory),
+        test!(events_are_measurements_until_the_container_ends, Cells, Busybox),
+        test!(a_signal_for_all_reaches_every_process, Cells, Busybox),
+        test!(a_paused_container_is_deleted_by_force, Cells, Busybox),
+    ]
+}
+
+fn a_paused_container_stands_still_and_goes_on(bed: &Bed) {
+    let oci = Scene::new(bed);
+    oci.start("c1", "trap 'exit 5' TERM; while :; do sleep 0.02; done");
+    oci.call(&["pause", "c1"]).ok();
+    assert_eq!(oci.status("c1"), "paused");
+    oci.call(&["kill", "c1", "TERM"]).ok();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(oci.status("c1"), "paused");
+    oci.call(&["resume", "c1"]).ok();
+    oci.until("c1", "stopped");
+    oci.delete("c1");
+}
+
+fn limits_change_by_flags_and_by_what_engines_send(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let limit = |key: &str| -> Value {
+        let line = oci.call(&["events", "--stats", "c1"]).ok();
+        serde_json::from_str::<Value>(&line).unwrap()["data"].pointer(key).unwrap().clone()
+    };
+    oci.start("c1", "while :; do sleep 0.05; done");
+    oci.call(&["update", "--memory", "64m", "--pids-limit", "20", "c1"]).ok();
+    assert_eq!(limit("/memory/usage/limit"), json!(64 << 20));
+    assert_eq!(limit("/pids/limit"), json!(20));
+    // Docker's: zero is "as it is".
+    let docker = json!({ "memory": { "limit": 96 << 20, "swap": 0, "reservation": 0 },
+        "cpu": { "shares": 0, "period": 0, "quota": 0, "cpus": "", "mems": "" },
+        "pids": { "limit": 0 }, "blockIO": { "weight": 0 } });
+    let mut update = oci.command(&["update", "--resources", "-", "c1"]);
+    let mut child = update.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(docker.to_string().as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(limit("/memory/usage/limit"), json!(96 << 20));
+    assert_eq!(limit("/pids/limit"), json!(20));
+    let file = bed.path("resources.json");
+    std::fs::write(&file, json!({ "pids": { "limit": 30 } }).to_string()).unwrap();
+    oci.call(&["update", "-r", file.to_str().unwrap(), "c1"]).ok();
+    assert_eq!(limit("/pids/limit"), json!(30));
+    std::fs::write(&file, "{").unwrap();
+    let ran = oci.call(&["update", "-r", file.to_str().unwrap(), "c1"]);
+    assert!(complaint(&ran).starts_with("resources: "), "{ran:?}");
+    oci.delete("c1");
+}
+
+fn events_tell_of_memory_that_ran_out(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let script = "sleep 0.5; tail -c 64m /dev/zero | wc -c; exec sleep 30";
+    let mut config = oci.config(script);
+    config["linux"]["resources"]["memory"] = json!({ "limit": 16 << 20, "swap": 16 << 20 });
+    oci.create_from("c1", config);
+    let mut events = oci.command(&["events", "--interval", "1h", "c1"]);
+    let mut child = events.stdout(Stdio::piped()).spawn().unwrap();
+    oci.call(&["start", "c1"]).ok();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let event: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&event["type"], &event["id"]), (&json!("oom"), &json!("c1")));
+    oci.delete("c1");
+    child.wait().unwrap();
+}
+
+fn events_are_measurements_until_the_container_ends(bed: &Bed) {
+    let oci = Scene::new(bed);
+    oci.start("c1", "while :; do sleep 0.05; done");
+    let mut events = oci.command(&["events", "--interval=50ms", "c1"]);
+    let mut child = events.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let event: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!(event["type"], json!("stats"));
+        assert!(event["data"]["cpu"]["usage"].is_object());
+    }
+    oci.call(&["kill", "c1", "KILL"]).ok();
+    assert!(child.wait().unwrap().success());
+    oci.delete("c1");
+}
+
+fn a_signal_for_all_reaches_every_process(bed: &Bed) {
+    let oci = Scene::new(bed);
+    oci.start("c1", "sleep 31 & sleep 32 & trap : TERM; while :; do sleep 0.05; done");
+    let sleepers = || {
+        let table = oci.call(&["ps", "c1", "-eo", "pid,args"]).ok();
+        let asleep = |line: &&str| line.ends_with(" sleep 31") || line.ends_with(" sleep 32");
+        table.lines().filter(asleep).count()
+    };
+    let until = |count| {
+        let deadline = Instant::now() + PATIENCE;
+        while sleepers() != count {
+            assert!(Instant::now() < deadline, "{} sleep, not {count}", sleepers());
+        }
+    };
+    until(2);
+    oci.call(&["kill", "--all", "c1", "TERM"]).ok();
+    until(0);
+    assert_eq!(oci.status("c1"), "running");
+    oci.call(&["kill", "-a", "c1", "9"]).ok();
+    oci.until("c1", "stopped");
+    oci.call(&["kill", "-a", "c1", "9"]).ok();
+    oci.delete("c1");
+}
+
+fn a_paused_container_is_deleted_by_force(bed: &Bed) {
+    let oci = Scene::new(bed);
+    oci.start("c1", "while :; do sleep 0.05; done");
+    oci.call(&["pause", "c1"]).ok();
+    oci.delete("c1");
+}

@@ -1,0 +1,29 @@
+//! The OCI runtime face as engines call it: verbs, answers, errors, and what a killed command leaves.
+//!
+//! ```text
+//! scene   bundles and commands            life     from create to delete, and run
+//! shapes  JSON against schemas and runc   answers  command lines, errors, the log
+//! limits  pause, update, ps, events       killed   commands killed at every point
+//! ```
+
+mod answers;
+#[cfg(feature = "fault-injection")]
+mod killed;
+mod life;
+mod limits;
+mod scene;
+mod shapes;
+
+use crate::Test;
+
+pub fn tests() -> Vec<Test> {
+    let lists = [
+        life::tests(),
+        answers::tests(),
+        shapes::tests(),
+        limits::tests(),
+        #[cfg(feature = "fault-injection")]
+        killed::tests(),
+    ];
+    lists.into_iter().flatten().collect()
+}

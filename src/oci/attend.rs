@@ -1,0 +1,68 @@
+//! This program beside a process that it waits for: signals go there, and so does what is typed.
+
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::{Error, signal};
+use crate::launch::{Cell, Exit};
+
+/// Hands signals on until the container's process has ended.
+pub(super) fn attend(cell: &Cell, signals: &Signals) -> Result<Exit, Error> {
+    loop {
+        let mut watched = [
+            PollFd::new(cell.pidfd(), PollFlags::POLLIN),
+            PollFd::new(signals.0.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut watched, PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(Error::io("wait for", "the container", errno)),
+        }
+        let ready = |at: usize| watched[at].any() == Some(true);
+        if ready(0)
+            && let Some(exit) = cell.wait(None)?
+        {
+            return Ok(exit);
+        }
+        if ready(1)
+            && let Some(number) = signals.next()?
+            && let Some(signal) = signal::of(number)
+        {
+            cell.signal(signal)?;
+        }
+    }
+}
+
+/// The signals that are the container's business, read instead of handled.
+pub(super) struct Signals(SignalFd);
+
+impl Signals {
+    /// Those of this process itself: it would be no use to hand on that it has done wrong, or that
+    /// its child has ended.
+    const OWN: [Signal; 8] = [
+        Signal::SIGCHLD,
+        Signal::SIGPIPE,
+        Signal::SIGURG,
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGFPE,
+        Signal::SIGILL,
+        Signal::SIGTRAP,
+    ];
+
+    pub(super) fn watch() -> Result<Signals, Error> {
+        let failed = |errno| Error::io("watch", "signals", errno);
+        let mut set = SigSet::all();
+        Signals::OWN.into_iter().for_each(|own| set.remove(own));
+        set.thread_block().map_err(failed)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Signals(SignalFd::with_flags(&set, flags).map_err(failed)?))
+    }
+
+    fn next(&self) -> Result<Option<i32>, Error> {
+        let info = self.0.read_signal().map_err(|errno| Error::io("read", "signals", errno))?;
+        Ok(info.map(|info| info.ssi_signo as i32))
+    }
+}
