@@ -81,7 +81,8 @@ fn what_runc_writes(bed: &Bed) {
     assert_eq!((ran.code, &*ran.out), (Some(3), "/dev/pts/0\n"), "{ran:?}");
     edit(&bundle, |config| {
         config["process"]["terminal"] = false.into();
-        config["process"]["args"] = serde_json::json!(["sh", "-c", "hostname; touch /x; exit 4"]);
+        config["process"]["args"] =
+            serde_json::json!(["sh", "-c", "hostname; touch /written; exit 4"]);
     });
     let ran = verbs.call(&["run", "--bundle", path, "spec"]);
     assert!(ran.code == Some(4) && ran.out == "runc\n" && ran.err.contains("Read-only"), "{ran:?}");
@@ -151,7 +152,7 @@ fn what_umoci_writes(bed: &Bed) {
         config["process"]["rlimits"] = serde_json::json!([]);
         config["process"]["terminal"] = false.into();
         config["process"]["args"] =
-            serde_json::json!(["sh", "-c", "echo $PATH >/x; cat /x; exit 3"]);
+            serde_json::json!(["sh", "-c", "echo $PATH >/written; cat /written; exit 3"]);
     });
     let ran = Verbs(&stage).call(&["run", "--bundle", bundle.to_str().unwrap(), "umoci"]);
     assert!(ran.code == Some(3) && ran.out.contains("/bin"), "{ran:?}");

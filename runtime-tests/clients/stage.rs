@@ -192,6 +192,12 @@ impl Drop for Stage {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
         for parent in self.cgroups() {
+            for cell in below(&parent) {
+                // What is frozen by cgroup v1 does not die.
+                let _ = std::fs::write(cell.join("freezer.state"), "THAWED");
+            }
+        }
+        for parent in self.cgroups() {
             let _ = until(Duration::from_secs(5), || remove_tree(&parent));
         }
     }

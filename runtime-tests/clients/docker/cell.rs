@@ -76,8 +76,10 @@ fn mounts_and_devices(bed: &Bed) {
         );
         assert_eq!(good(docker.run(&["-v", "kept:/k"], "cat /k/kept")), "k");
         docker.good(&["volume", "rm", "kept"]);
-        let ran = docker
-            .run(&["--read-only", "--tmpfs", "/t:size=64k"], "touch /x; df -k /t | tail -n 1");
+        let ran = docker.run(
+            &["--read-only", "--tmpfs", "/t:size=64k"],
+            "touch /written; df -k /t | tail -n 1",
+        );
         assert!(ran.out.contains(" 64 ") && ran.err.contains("Read-only"), "{ran:?}");
         let ran = docker.run(
             &["--device", "/dev/null:/dev/nothing"],
@@ -112,7 +114,7 @@ fn capabilities_and_filters(bed: &Bed) {
         });
         std::fs::write(&profile, rules.to_string()).unwrap();
         let flag = format!("seccomp={}", profile.display());
-        let ran = docker.run(&["--security-opt", &flag], "mkdir /x");
+        let ran = docker.run(&["--security-opt", &flag], "mkdir /made");
         assert!(ran.err.contains("not supported"), "{ran:?}");
         let hidden = docker.run(&[], "cat /proc/keys | wc -c; echo 0 >/proc/sys/kernel/panic");
         assert!(hidden.out == "0\n" && hidden.err.contains("Read-only"), "{hidden:?}");

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::image;
-use super::stage::Stage;
+use super::stage::{PATIENCE, Stage, until};
 use super::{fed, good, on_terminal, runtime};
 use crate::Test;
 use crate::bed::{Bed, Ran};
@@ -62,8 +62,15 @@ impl Podman {
         let archive = image::archive(bed);
         podman.good(&["load", "--input", archive.to_str().unwrap()]);
         story(&podman);
-        podman.good(&["pod", "rm", "--all", "--force", "--time", "0"]);
-        podman.good(&["rm", "--all", "--force", "--time", "0"]);
+        for what in [&["pod", "rm"][..], &["rm"]] {
+            let remove = [what, &["--all", "--force", "--time", "0"]].concat();
+            // conmon may still be at its own cleaning up, and then says that something is busy.
+            let removed = until(PATIENCE, || {
+                let ran = podman.call(&remove);
+                if ran.code == Some(0) { Ok(()) } else { Err(ran) }
+            });
+            assert!(removed.is_ok(), "{removed:?}");
+        }
         podman.good(&["volume", "rm", "--all", "--force"]);
         // Its store is a mount of itself as long as it is used.
         podman.stage.sh(&format!("umount {}", podman.stage.path("root/overlay")));

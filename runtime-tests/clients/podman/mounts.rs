@@ -67,7 +67,7 @@ fn memory_instead_of_files(bed: &Bed) {
 
 fn a_root_that_nobody_writes(bed: &Bed) {
     Podman::with(bed, |podman| {
-        let ran = podman.run(&["--read-only"], "touch /x; touch /tmp/y && echo tmp");
+        let ran = podman.run(&["--read-only"], "touch /written; touch /tmp/y && echo tmp");
         assert!(ran.out == "tmp\n" && ran.err.contains("Read-only"), "{ran:?}");
         let bare = podman.run(&["--read-only", "--read-only-tmpfs=false"], "touch /tmp/y");
         assert_ne!(bare.code, Some(0), "{bare:?}");

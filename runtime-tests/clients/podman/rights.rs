@@ -55,7 +55,7 @@ fn system_calls_as_asked(bed: &Bed) {
         });
         std::fs::write(&profile, rules.to_string()).unwrap();
         let flag = format!("seccomp={}", profile.display());
-        let ran = podman.run(&["--security-opt", &flag], "mkdir /x");
+        let ran = podman.run(&["--security-opt", &flag], "mkdir /made");
         assert!(ran.code == Some(1) && ran.err.contains("not supported"), "{ran:?}");
         // The engine's own profile: without the capability there is no mounting.
         assert_ne!(podman.run(&[], "unshare -m true").code, Some(0));
