@@ -27,7 +27,8 @@ const HYBRID: [&str; 3] = ["JoinTasks", "SealTray", "Tray"];
 const ENTERING: [&str; 1] = ["Enter"];
 
 /// What the driver never asks for; `life` has tests for these.
-const LIFE: [&str; 2] = ["FindProgram", "Latch"];
+const LIFE: [&str; 6] =
+    ["EnterNamespace", "FindProgram", "Latch", "Pause", "Terminal", "TimeNamespace"];
 
 fn a_step_that_fails_is_named_and_leaves_nothing(bed: &Bed) {
     let driver = bed.driver();

@@ -1,7 +1,10 @@
 //! What other runtimes' callers ask of a cell's life: made now and started later, hooks, terminals,
 //! namespaces of others, descriptors handed on.
 
+mod hooks;
 mod latch;
+mod namespaces;
+mod terminal;
 
 use std::fs::File;
 use std::io::Read;
@@ -17,7 +20,10 @@ use crate::bed::Bed;
 use crate::host::fixture;
 
 pub fn tests() -> Vec<Test> {
-    [latch::tests()].into_iter().flatten().collect()
+    [latch::tests(), terminal::tests(), namespaces::tests(), hooks::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The part of a command that starts cells and ends.
@@ -76,6 +82,16 @@ pub fn end((launched, mut out): (Launched, File)) -> (launch::Exit, String) {
     let mut text = String::new();
     out.read_to_string(&mut text).unwrap();
     (launched.cell.wait(None).unwrap().unwrap(), text)
+}
+
+/// A root of the bed's own: busybox, and what a shell makes in it.
+pub fn image(bed: &Bed, prepare: &str) -> PathBuf {
+    let image = tempfile::tempdir_in(bed.path("")).unwrap().keep();
+    let script = format!("cp -a {}/. . && rm -rf dev && {prepare}", fixture("busybox").display());
+    let status =
+        std::process::Command::new("sh").args(["-ec", &script]).current_dir(&image).status();
+    assert!(status.unwrap().success());
+    image
 }
 
 /// A new directory of the bed's.

@@ -158,6 +158,15 @@ pub(crate) fn executable(path: Text) -> Outcome {
     unsafe { call(nr::faccessat2, args) }.map(drop)
 }
 
+/// The magic number of the file system that an open file lies on.
+pub(crate) fn file_system(fd: &Fd) -> Outcome<u64> {
+    // `struct statfs` is 120 bytes and starts with the type.
+    let mut answer = [0u64; 15];
+    // SAFETY: the kernel writes 120 bytes.
+    unsafe { call(nr::fstatfs, [fd.slot(), answer.as_mut_ptr() as usize]) }?;
+    Ok(answer[0])
+}
+
 /// Whether the current directory lies below the root: the kernel marks the others.
 pub(crate) fn inside_root() -> Outcome<bool> {
     let mut path = [0u8; 4096];

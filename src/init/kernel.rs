@@ -167,6 +167,9 @@ plain_calls! {
     fn duplicate_onto(fd: &Fd, number: usize) = dup3 [fd, number, 0];
     fn duplicate_number(from: usize, to: usize) = dup3 [from, to, 0];
     fn close_number(number: usize) = close [number];
+    fn chown_open(fd: &Fd, uid: u32, gid: u32) = fchownat [fd, EMPTY, uid, gid, AT_EMPTY_PATH];
+    /// Makes the terminal that of this session, which has none.
+    fn control_terminal(terminal: &Fd) = ioctl [terminal, TIOCSCTTY, 0usize];
     fn set_session() = setsid [];
     fn kill(pid: i32, signal: i32) = kill [pid, signal];
 }
@@ -253,6 +256,27 @@ pub(crate) fn own_pidfd() -> Outcome<Fd> {
     let own = unsafe { call::<0>(nr::getpid, []) }?;
     // SAFETY: numbers only.
     unsafe { call(nr::pidfd_open, [own, 0]) }.map(|fd| Fd(fd as i32))
+}
+
+/// Lets the terminal that belongs to a master be opened.
+pub(crate) fn unlock_terminal(master: &Fd) -> Outcome {
+    let unlock = 0i32;
+    // SAFETY: the kernel reads one int.
+    unsafe { call(nr::ioctl, [master.slot(), TIOCSPTLCK, &raw const unlock as usize]) }.map(drop)
+}
+
+/// The terminal that belongs to a master, by no name.
+pub(crate) fn terminal_of(master: &Fd) -> Outcome<Fd> {
+    let flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+    // SAFETY: numbers only.
+    unsafe { call(nr::ioctl, [master.slot(), TIOCGPTPEER, flags]) }.map(|fd| Fd(fd as i32))
+}
+
+/// Sets rows and columns.
+pub(crate) fn set_window_size(terminal: &Fd, [rows, columns]: [u16; 2]) -> Outcome {
+    let size = [rows, columns, 0, 0];
+    // SAFETY: `struct winsize` is four 16-bit numbers.
+    unsafe { call(nr::ioctl, [terminal.slot(), TIOCSWINSZ, size.as_ptr() as usize]) }.map(drop)
 }
 
 /// `size` bytes of zeroed memory that live until the process ends.

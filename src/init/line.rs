@@ -44,6 +44,16 @@ impl Line {
         }
     }
 
+    /// Tells the parent that it is its turn, and waits until it is done. A parent that ends instead
+    /// is an error.
+    pub(crate) fn pause(&self) -> Outcome {
+        self.report_good(Kind::Paused);
+        match kernel::read(&self.fd, &mut [0])? {
+            1 => Ok(()),
+            _ => Err(Fault::new(nr::read, Errno::EPIPE)),
+        }
+    }
+
     /// Lets the parent go its way, and waits to be let go.
     ///
     /// Both FIFOs were opened for reading and writing: there is never an end of the stream, whoever

@@ -33,4 +33,5 @@ pub mod run;
 mod standing;
 mod supervise;
 mod task;
+mod terminal;
 pub mod wire;

@@ -5,8 +5,8 @@ use super::kernel::{self, Fault, Fd, Filter, Outcome};
 use super::line::Line;
 use super::plan::{self, Plan};
 use super::task::{Task, become_task};
-use super::wire::{BEFORE_STEPS, BORN_INSIDE, Kind, MAKE_DIR, Op, Step};
-use super::{enter, files, mounts, privilege, standing, supervise, task};
+use super::wire::{BEFORE_STEPS, BORN_INSIDE, Kind, MAKE_DIR, ON_CONSOLE, Op, Step};
+use super::{enter, files, mounts, privilege, standing, supervise, task, terminal};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
@@ -85,6 +85,8 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
     match Op::from_number(step.op).ok_or(Fault::new(nr::read, Errno::EINVAL))? {
         Op::JoinTasks => kernel::write(&Fd(a as i32), b"0").map(drop),
         Op::UnshareCgroup => kernel::unshare(CLONE_NEWCGROUP),
+        Op::EnterNamespace => kernel::enter_namespace(&Fd(a as i32), b),
+        Op::TimeNamespace => standing::enter_own_time(plan.raw(step.text[0], a as usize)?),
         Op::Cradle => mounts::enter_cradle(Fd(a as i32)),
         Op::Propagation => mounts::set_propagation(c"/", a),
         Op::Scratch => mounts::scratch(text(0)?, text(1)?),
@@ -104,6 +106,7 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::ReadOnly => mounts::read_only(cell, text(0)?),
         Op::Attributes => mounts::attributes(cell, plan, step),
         Op::RootAttributes => mounts::root_attributes(cell, a),
+        Op::Pause => line.pause(),
         Op::Pivot => mounts::pivot(cell),
         Op::Cover => mounts::cover(cell),
         Op::Hostname => kernel::set_hostname(text(0)?),
@@ -120,6 +123,10 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::NoNewPrivileges => kernel::prctl(PR_SET_NO_NEW_PRIVS, 1, 0),
         Op::OomScore => standing::set_oom_score(plan.raw(step.text[0], a as usize)?, b != 0),
         Op::Enter => enter::enter(Fd(a as i32), b),
+        Op::Terminal => {
+            let console = step.flags & ON_CONSOLE != 0;
+            terminal::open(cell, &Fd(a as i32), b as u32, [(c >> 32) as u16, c as u16], console)
+        }
         Op::FindProgram => task::find(plan),
         Op::WriteProc => mounts::write_proc(cell, text(0)?, text(1)?),
         Op::Scheduler => standing::set_scheduler(plan.raw(step.text[0], size_of::<SchedAttr>())?),

@@ -122,3 +122,15 @@ pub(crate) fn set_oom_score(score: &[u8], required: bool) -> Outcome {
         _ => Ok(()),
     }
 }
+
+/// Makes a time namespace and enters it: by itself a process is in the one that it makes only after
+/// its next exec, on newer kernels, or never.
+pub(crate) fn enter_own_time(offsets: &[u8]) -> Outcome {
+    kernel::unshare(CLONE_NEWTIME)?;
+    if !offsets.is_empty() {
+        let file = files::open(Text::literal(c"/proc/self/timens_offsets"), O_RDWR)?;
+        kernel::write(&file, offsets)?;
+    }
+    let made = files::open(Text::literal(c"/proc/self/ns/time_for_children"), 0)?;
+    kernel::enter_namespace(&made, CLONE_NEWTIME)
+}

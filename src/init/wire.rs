@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! parent ──► Header ┆ Step × n │ argv slots │ envp slots │ path slots │ strings ──► init
-//! parent ◄── Report (16 bytes): AllClear, Born, Failed, Started, Exited        ◄── init
+//! parent ◄── Report (16 bytes): AllClear, Born, Failed, Paused, Started, …     ◄── init
 //! ```
 //!
 //! The header comes first and alone: the init makes a namespace or two while the parent sees to the
@@ -13,7 +13,7 @@
 //! byte, so the init parses nothing: it checks bounds and looks.
 
 /// First word of every plan; a mismatch means that the two halves were not built together.
-pub const MAGIC: u32 = 0x686f_7408;
+pub const MAGIC: u32 = 0x686f_7409;
 
 /// The control socket's number in the child. Standard input, output and error are 0 to 2.
 pub const CONTROL_FD: usize = 3;
@@ -91,6 +91,8 @@ pub const IN_TRAY: u16 = 8;
 pub const KEEP_MODE: u16 = 16;
 /// In [`Step::flags`]: the new file system starts with a copy of what it covers.
 pub const COPY_UP: u16 = 32;
+/// In [`Step::flags`]: the terminal stands on /dev/console too.
+pub const ON_CONSOLE: u16 = 64;
 
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
@@ -220,6 +222,18 @@ ops! {
     /// Speaks through the FIFO open as descriptor `number[1]` from here on, and lets go of the
     /// control socket; waits until a byte comes through the FIFO open as descriptor `number[0]`.
     Latch = 46,
+    /// Opens a terminal of the cell's: through the socket open as descriptor `number[0]` goes its
+    /// master; uid `number[1]`; rows in the high half of `number[2]`, columns in the low one. With
+    /// [`ON_CONSOLE`] it stands on /dev/console in root too.
+    Terminal = 47,
+    /// Enters the namespace of the kind `number[1]` (`CLONE_NEW*`) open as descriptor `number[0]`,
+    /// then closes it.
+    EnterNamespace = 48,
+    /// Makes a time namespace, whose clocks are offset by what the `number[0]` bytes at `text[0]` say
+    /// in the kernel's words, and enters it.
+    TimeNamespace = 49,
+    /// Says that the cell's file system is there, and waits for a byte from the parent.
+    Pause = 50,
 }
 
 /// What a record on the control socket tells the parent.
@@ -236,6 +250,8 @@ pub enum Kind {
     Exited = 4,
     /// The task's process exists inside; a pidfd of it comes along.
     Born = 5,
+    /// The cell's file system is there; the init waits for a byte.
+    Paused = 6,
 }
 
 impl Kind {
@@ -248,6 +264,7 @@ impl Kind {
             3 => Some(Kind::Started),
             4 => Some(Kind::Exited),
             5 => Some(Kind::Born),
+            6 => Some(Kind::Paused),
             _ => None,
         }
     }

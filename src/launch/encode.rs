@@ -143,6 +143,13 @@ fn encode_step<'a>(
         }
         Step::JoinTasks { descriptor, .. } => (Op::JoinTasks, [""; 4], [*descriptor as u64, 0, 0]),
         Step::UnshareCgroup => (Op::UnshareCgroup, [""; 4], [0; 3]),
+        Step::EnterNamespace { flag, descriptor, .. } => {
+            (Op::EnterNamespace, [""; 4], [*descriptor as u64, *flag, 0])
+        }
+        Step::TimeNamespace(offsets) => {
+            raw = Some(offsets.clone().into_bytes());
+            (Op::TimeNamespace, [""; 4], [offsets.len() as u64, 0, 0])
+        }
         Step::Cradle => (Op::Cradle, [""; 4], [wire::CRADLE_FD as u64, 0, 0]),
         Step::Propagation(to) => (Op::Propagation, [""; 4], [*to, 0, 0]),
         Step::Scratch(target) => (Op::Scratch, [target, "mode=700", "", ""], [0; 3]),
@@ -181,8 +188,14 @@ fn encode_step<'a>(
         Step::Mask(path) => (Op::Mask, [path, "", "", ""], [0; 3]),
         Step::ReadOnly(path) => (Op::ReadOnly, [path, "", "", ""], [0; 3]),
         Step::RootAttributes(set) => (Op::RootAttributes, [""; 4], [*set, 0, 0]),
+        Step::Pause => (Op::Pause, [""; 4], [0; 3]),
         Step::Pivot => (Op::Pivot, [""; 4], [0; 3]),
         Step::Cover => (Op::Cover, [""; 4], [0; 3]),
+        Step::Terminal { socket, uid, rows, columns, console } => {
+            flags = if *console { wire::ON_CONSOLE } else { 0 };
+            let size = u64::from(*rows) << 32 | u64::from(*columns);
+            (Op::Terminal, [""; 4], [*socket as u64, u64::from(*uid), size])
+        }
         Step::Hostname(name) => (Op::Hostname, [name, "", "", ""], [0; 3]),
         Step::Domainname(name) => (Op::Domainname, [name, "", "", ""], [0; 3]),
         Step::Loopback => (Op::Loopback, [""; 4], [0; 3]),

@@ -117,6 +117,16 @@ pub enum Error {
         /// The kernel's answer.
         errno: i32,
     },
+    /// A hook failed.
+    #[error("error running {hook}: {why}, stderr: {output}")]
+    Hook {
+        /// Which one: its point and its number there, from 0.
+        hook: String,
+        /// How it ended.
+        why: String,
+        /// The beginning of what it wrote.
+        output: String,
+    },
     /// Nobody waits to be started there.
     #[error("no cell waits for its start in {dir:?}")]
     NotWaiting {

@@ -91,7 +91,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     let mut descriptors = stdio.descriptors()?;
     descriptors.push(childs_end.as_fd());
     let kept = given::kept(&plan)?;
-    let sources = Sources { latch: None, target: Some(init), tasks: &tasks, kept: &kept };
+    let sources = Sources::entering(init, &tasks, &kept);
     sources.add(&plan, &mut descriptors)?;
     // Without a limit to raise first, as much as fits lies ready for the child.
     let own_ids = namespaces & CLONE_NEWUSER != 0;

@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
+use super::compile::Place;
 use super::cradle::cradle;
-use super::{Error, Given, Latch, Plan};
+use super::{Error, Given, Latch, Plan, joined};
 use crate::sys::inherited::inherited;
 
 /// This process's own descriptors that the task gets too.
@@ -23,15 +24,42 @@ pub(super) fn kept(plan: &Plan) -> Result<Vec<OwnedFd>, Error> {
 pub(super) struct Sources<'a> {
     /// Where the task waits for its start.
     pub(super) latch: Option<&'a Latch>,
+    /// What the master of its terminal goes through.
+    pub(super) console: Option<BorrowedFd<'a>>,
+    /// Namespaces that it enters.
+    pub(super) joined: Option<&'a joined::Files>,
     /// The first process of the cell that is entered.
     pub(super) target: Option<BorrowedFd<'a>>,
     /// The open files of the cell's cgroups.
-    pub(super) tasks: &'a [(Cow<'static, str>, OwnedFd)],
+    pub(super) tasks: &'a Tasks,
     /// What the task gets, too.
     pub(super) kept: &'a [OwnedFd],
 }
 
+type Tasks = [(Cow<'static, str>, OwnedFd)];
+
 impl<'a> Sources<'a> {
+    /// Those of a new cell.
+    pub(super) fn of(
+        place: &'a Place,
+        tasks: &'a Tasks,
+        kept: &'a [OwnedFd],
+        joined: &'a joined::Files,
+    ) -> Sources<'a> {
+        let console = place.console.as_ref().map(AsFd::as_fd);
+        let latch = place.latch.as_ref();
+        Sources { latch, console, joined: Some(joined), target: None, tasks, kept }
+    }
+
+    /// Those of a process that enters the cell of `target`.
+    pub(super) fn entering(
+        target: BorrowedFd<'a>,
+        tasks: &'a Tasks,
+        kept: &'a [OwnedFd],
+    ) -> Sources<'a> {
+        Sources { latch: None, console: None, joined: None, target: Some(target), tasks, kept }
+    }
+
     /// Adds the descriptors in the order of the plan.
     pub(super) fn add(
         &self,
@@ -50,6 +78,10 @@ impl<'a> Sources<'a> {
                 }
                 Given::LatchWait => latch()?.wait(),
                 Given::LatchTell => latch()?.tell(),
+                Given::Console => self.console.ok_or_else(missing)?,
+                Given::Namespace(_) => {
+                    self.joined.and_then(|joined| joined.given(given)).ok_or_else(missing)?
+                }
                 Given::Kept(_) => kept.next().map(AsFd::as_fd).ok_or_else(missing)?,
             });
         }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::mount_plan::{Mount, Tree};
@@ -18,6 +19,8 @@ pub enum Step {
     OomScore { adjust: i32, required: bool },
     JoinTasks { hierarchy: Cow<'static, str>, descriptor: usize },
     UnshareCgroup,
+    EnterNamespace { name: &'static str, flag: u64, descriptor: usize },
+    TimeNamespace(String),
     Cradle,
     Propagation(u64),
     Scratch(&'static str),
@@ -26,7 +29,7 @@ pub enum Step {
     EnterRoot(&'static str),
     BecomeRoot,
     TreeHere { tree: Box<Tree>, name: &'static str },
-    TreeAsRoot { tree: Box<Tree>, target: &'static str },
+    TreeAsRoot { tree: Box<Tree>, target: String },
     Tree { tree: Box<Tree>, target: String, how: u16 },
     Mount(Box<Mount>),
     Attributes { target: String, set: u64, clear: u64, recursive: bool, how: u16 },
@@ -37,8 +40,10 @@ pub enum Step {
     Mask(String),
     ReadOnly(String),
     RootAttributes(u64),
+    Pause,
     Pivot,
     Cover,
+    Terminal { socket: usize, uid: u32, rows: u16, columns: u16, console: bool },
     Hostname(String),
     Domainname(String),
     Loopback,
@@ -78,8 +83,23 @@ pub enum Given {
     LatchWait,
     /// What it answers through then.
     LatchTell,
+    /// A namespace (`CLONE_NEW*`) that it enters.
+    Namespace(u64),
+    /// The socket that the master of its terminal goes through.
+    Console,
     /// The caller's own descriptor of this number, which the task gets too.
     Kept(u32),
+}
+
+/// A namespace that is somebody else's too.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Joined {
+    /// Its kind: `CLONE_NEW*`.
+    pub flag: u64,
+    /// The specification's name for the kind.
+    pub name: &'static str,
+    /// A file that stands for it.
+    pub path: PathBuf,
 }
 
 impl Given {
@@ -109,6 +129,10 @@ impl fmt::Display for Step {
             }
             Step::JoinTasks { hierarchy, .. } => write!(f, "join the {hierarchy} cgroup"),
             Step::UnshareCgroup => f.write_str("unshare the cgroup namespace"),
+            Step::EnterNamespace { name, .. } => write!(f, "enter the {name} namespace"),
+            Step::TimeNamespace(offsets) => {
+                write!(f, "make a time namespace with offsets {offsets:?}")
+            }
             Step::Cradle => f.write_str("enter an empty mount namespace"),
             Step::Propagation(flags) => write!(f, "set mount propagation {flags:#x} on /"),
             Step::Scratch(target) => write!(f, "mount tmpfs at {target}"),
@@ -136,8 +160,10 @@ impl fmt::Display for Step {
             Step::Mask(path) => write!(f, "hide {path}"),
             Step::ReadOnly(path) => write!(f, "make {path} read-only"),
             Step::RootAttributes(set) => write!(f, "change attributes of / (set {set:#x})"),
+            Step::Pause => f.write_str("wait for the hooks"),
             Step::Pivot => f.write_str("pivot to the new root"),
             Step::Cover => f.write_str("cover the old root with the new one"),
+            Step::Terminal { uid, .. } => write!(f, "open a terminal for user {uid}"),
             Step::Hostname(name) => write!(f, "set host name {name:?}"),
             Step::Domainname(name) => write!(f, "set domain name {name:?}"),
             Step::Loopback => f.write_str("bring the loopback interface up"),
@@ -205,6 +231,8 @@ pub struct Plan {
     pub argv: Vec<String>,
     /// Environment.
     pub envp: Vec<String>,
+    /// Namespaces that are joined.
+    pub joined: Vec<Joined>,
     /// What the init starts with behind the control socket, in order.
     pub given: Vec<Given>,
     /// Whether the init stays as PID 1.

@@ -16,14 +16,15 @@ use rustix::net::{
 use super::compile::{Place, check_held, compile};
 use super::error::missing_call;
 use super::given::Sources;
+use super::hooks::WhileMade;
 use super::program::init_program;
-use super::{Cell, Error, Plan, Step, exit, given, report, trees, user_namespace};
+use super::{Cell, Error, Plan, Step, exit, given, joined, report, trees, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::fault::{self, Point};
 use crate::init::wire::{BEFORE_STEPS, Header, Kind, MOST_TREES, Report};
-use crate::sys::raw;
 use crate::sys::spawn::{Spawn, SpawnError, spawn};
+use crate::sys::{namespace, raw};
 
 /// One standard stream of a cell.
 #[derive(Debug, Default)]
@@ -79,7 +80,8 @@ pub struct Launched {
 }
 
 /// Starts the bundle's process in the cgroup and returns when the task has been executed, or waits at
-/// its latch: then nothing of this process is needed any more for it to go on. While the cell builds itself, this thread does what it would have to do later: `meanwhile`.
+/// its latch: then nothing of this process is needed any more for it to go on. While the cell builds
+/// itself, this thread does what it would have to do later: `meanwhile`.
 ///
 /// # Errors
 /// Whatever failed, with its arguments. Then no process is left; the directories and the cgroup
@@ -106,8 +108,8 @@ pub fn launch(
     let mut descriptors = stdio.descriptors()?;
     descriptors.push(childs_end.as_fd());
     let kept = given::kept(&plan)?;
-    let latch = place.latch.as_ref();
-    Sources { latch, target: None, tasks: &tasks, kept: &kept }.add(&plan, &mut descriptors)?;
+    let joined = joined::Files::open(&plan)?;
+    Sources::of(&place, &tasks, &kept, &joined).add(&plan, &mut descriptors)?;
     let (header, body) = bytes.split_at(size_of::<Header>());
     // There before the child looks; without ids it waits for that first.
     if plan.ids.is_none() {
@@ -124,16 +126,16 @@ pub fn launch(
         )?,
         false => 0,
     };
-    let spawned = spawn(&Spawn {
-        program: init_program()?,
-        descriptors: &descriptors,
-        namespaces,
-        cgroup: cgroup.birthplace(),
-    })
-    .map_err(spawn_error)?;
+    let (program, directory) = (init_program()?, cgroup.birthplace());
+    let spawned = namespace::inside(&joined.born(), || {
+        spawn(&Spawn { program, descriptors: &descriptors, namespaces, cgroup: directory })
+    });
+    let entered = spawned.map_err(|(call, source)| Error::system(call, source))?;
+    let spawned = entered.map_err(spawn_error)?;
     let executed = Instant::now();
     // Only the child holds its end and its streams now: their end is the cell's end.
-    drop((childs_end, stdio, tasks, kept, place));
+    let id = place.id.take();
+    drop((childs_end, stdio, tasks, kept, joined, place));
     let cell = Cell::new(spawned.pidfd, spawned.pid, control, plan.stay);
     let trees = match &plan.ids {
         _ if ready > 0 => Ok(Vec::new()),
@@ -147,12 +149,12 @@ pub fn launch(
     });
     let settled = begun
         .and_then(|sent| send_all(cell.control(), &body[sent..], Point::PlanWithMounts))
-        .map(|()| {
-            // A specification is a thousand small pieces of memory.
-            drop(bundle);
+        .and_then(|()| {
+            // A specification is a thousand small pieces of memory: mostly it ends here.
+            let hooks = WhileMade::of(bundle, id);
             meanwhile();
-        })
-        .and_then(|()| settle(&cell, &plan, executed, cgroup));
+            settle(&cell, &plan, executed, cgroup, &hooks)
+        });
     match settled {
         Ok(()) => Ok(Launched {
             cell,
@@ -227,13 +229,25 @@ pub(super) fn send_all(control: &OwnedFd, mut bytes: &[u8], point: Point) -> Res
 }
 
 /// Reads the init's records until it is clear whether the task runs.
-fn settle(cell: &Cell, plan: &Plan, since: Instant, cgroup: &Cgroup) -> Result<(), Error> {
-    let deadline = since + report::PATIENCE;
+fn settle(
+    cell: &Cell,
+    plan: &Plan,
+    since: Instant,
+    cgroup: &Cgroup,
+    hooks: &WhileMade,
+) -> Result<(), Error> {
+    let mut deadline = since + report::PATIENCE;
     let mut all_clear = false;
     loop {
         match report::next(cell.control(), deadline)? {
             Some(Report { kind: Kind::AllClear, .. }) => all_clear = true,
             Some(Report { kind: Kind::Started, .. }) if all_clear => return Ok(()),
+            Some(Report { kind: Kind::Paused, .. }) => {
+                hooks.run(cell.pid())?;
+                send_all(cell.control(), b"1", Point::PlanWithMounts)?;
+                // What hooks take is not the init's time.
+                deadline = Instant::now() + report::PATIENCE;
+            }
             Some(report) if report.kind == Kind::Failed => return Err(failed(plan, &report)),
             // The socket closed on exec, or at the latch.
             None if all_clear && !plan.stay => return Ok(()),

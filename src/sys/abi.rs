@@ -173,6 +173,7 @@ constants! {
     O_CREAT: usize = 0o100,
     O_EXCL: usize = 0o200,
     O_NONBLOCK: usize = 0o4000,
+    O_NOCTTY: usize = 0o400,
     O_CLOEXEC: usize = 0o2_000_000,
     O_PATH: usize = 0o10_000_000,
 
@@ -272,6 +273,12 @@ pub const SOCK_DGRAM_CLOEXEC: usize = 2 | 0o2_000_000;
 pub const SIOCGIFFLAGS: usize = 0x8913;
 pub const SIOCSIFFLAGS: usize = 0x8914;
 pub const IFF_UP: u16 = 1;
+/// Terminals: the file system that they stand in, and what is asked of them.
+pub const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+pub const TIOCSCTTY: usize = 0x540e;
+pub const TIOCSWINSZ: usize = 0x5414;
+pub const TIOCSPTLCK: usize = 0x4004_5431;
+pub const TIOCGPTPEER: usize = 0x5441;
 /// `recvmsg`: descriptors that come along are closed on exec. And what their message is called.
 pub const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
 pub const MSG_CTRUNC: usize = 0x8;

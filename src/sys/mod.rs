@@ -17,6 +17,7 @@ pub(crate) mod bpf;
 pub(crate) mod inherited;
 pub(crate) mod limits;
 pub(crate) mod mount;
+pub(crate) mod namespace;
 pub(crate) mod pidfd;
 #[allow(dead_code, reason = "the init uses calls that the library leaves to rustix")]
 pub mod raw;

@@ -24,7 +24,9 @@ impl Errno {
     pub const EEXIST: Errno = Errno(17);
     pub const ENOTDIR: Errno = Errno(20);
     pub const EISDIR: Errno = Errno(21);
+    pub const ENODEV: Errno = Errno(19);
     pub const EINVAL: Errno = Errno(22);
+    pub const ENOTTY: Errno = Errno(25);
     pub const EMFILE: Errno = Errno(24);
     pub const EPIPE: Errno = Errno(32);
     pub const ENAMETOOLONG: Errno = Errno(36);
@@ -82,6 +84,7 @@ syscalls! {
     umask = 95 / 166,
     setsid = 112 / 157,
     setgroups = 116 / 159,
+    fstatfs = 138 / 44,
     setresuid = 117 / 147,
     setresgid = 119 / 149,
     capget = 125 / 90,

@@ -7,11 +7,13 @@ mod capabilities;
 mod devices;
 mod enter;
 mod mounts;
+mod namespaces;
 mod own_ids;
 mod process;
 mod rootfs;
 mod standing;
 mod sysctl;
+mod terminal;
 mod unsupported;
 
 pub(super) use capabilities::check_held;
@@ -21,12 +23,14 @@ pub(super) use enter::{Entry, enter, traces};
 pub(crate) use rootfs::tmpfs_keeps_attributes;
 
 use std::borrow::Cow;
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
+use self::namespaces::Namespaces;
 use super::plan::Given;
-use super::{Error, Latch, Plan, Step};
+use super::{Error, Latch, Plan, Step, hooks};
 use crate::bundle::{Bundle, annotation};
 use crate::cgroup::View;
 use crate::init::wire::{CONTROL_FD, MOST_TREES};
@@ -46,6 +50,12 @@ pub struct Place {
     pub null_streams: [bool; 3],
     /// Where the task waits for its start; without one it is executed at once.
     pub latch: Option<Latch>,
+    /// A connected unix socket, through which the master of the task's terminal goes to whoever will
+    /// show it. For a `process.terminal`.
+    pub console: Option<OwnedFd>,
+    /// The cell's name for its hooks, from who runs those for `poststart` and `poststop`. Without one
+    /// there are no hooks.
+    pub id: Option<String>,
     /// How many descriptors of this process, from 3 on, the task gets under the same numbers. Only
     /// what this program was executed with counts.
     pub preserved: u32,
@@ -58,33 +68,23 @@ pub struct Place {
 pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     let spec = bundle.spec();
     unsupported::refuse(spec)?;
-    let namespaces = namespaces(spec)?;
-    let mut steps = Vec::with_capacity(64);
-    steps.push(process::oom_score(spec)?);
-
+    if place.id.is_none() {
+        unsupported::refuse_hooks(spec)?;
+    }
+    let hooked = hooks::any_while_made(spec);
+    let found = Namespaces::of(spec)?;
+    let namespaces = found.new;
     let own_ids = namespaces & CLONE_NEWUSER != 0;
-    let mut given = Vec::with_capacity(16);
-    if !own_ids {
-        Given::Cradle.to(&mut given);
-    }
-    for hierarchy in &place.joins {
-        let descriptor = Given::Tasks(hierarchy.clone()).to(&mut given);
-        steps.push(Step::JoinTasks { hierarchy: hierarchy.clone(), descriptor });
-    }
-    if namespaces & CLONE_NEWCGROUP != 0 {
-        // Only now: the namespace's root is where the process is when it is made.
-        steps.push(Step::UnshareCgroup);
-    }
+    // Born with a copy of the host's mounts: an init with ids of its own may not enter the cradle, and
+    // hooks look for the root where it is. Nothing mounted here reaches the host.
+    let apart = own_ids || hooked;
     let ids = match own_ids {
         true => Some(own_ids::maps(spec)?),
         false => own_ids::refuse_maps(spec).map(|()| None)?,
     };
-    match own_ids {
-        // Born with a copy of the host's mounts: nothing mounted here reaches the host.
-        true => steps.extend([Step::BecomeRoot, Step::Propagation((MS_SLAVE | MS_REC) as u64)]),
-        false => steps.push(Step::Cradle),
-    }
-    let root = rootfs::compile(bundle, place, own_ids, &mut steps)?;
+    let mut given = Vec::with_capacity(16);
+    let mut steps = beginning(spec, place, &found, apart, &mut given)?;
+    let root = rootfs::compile(bundle, place, own_ids, hooked, &mut steps)?;
     mounts::compile(bundle, place, &mut steps)?;
     match own_ids {
         true => own_ids::adapt(&mut steps, own_ids::may_mount(spec))?,
@@ -93,19 +93,26 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     if namespaces & CLONE_NEWNET != 0 {
         steps.push(Step::Loopback);
     }
-    names(spec, namespaces, &mut steps)?;
     // Before the pivot: in a user namespace a proc file system is given to those alone who see one whole.
     sysctl::compile(spec, &mut steps)?;
+    let terminal = terminal::compile(spec, place, &mut given)?;
+    let streams = if terminal.is_some() { [false; 3] } else { place.null_streams };
+    // After all that is mounted and hidden, and before the root may become read-only.
+    steps.extend(terminal);
+    names(spec, &found, &mut steps)?;
     if root.read_only_at_last {
         steps.push(Step::RootAttributes(MOUNT_ATTR_RDONLY));
     }
+    if hooked {
+        steps.push(Step::Pause);
+    }
     // Who may change mounts could get below a cover; and a namespace of its own lets nobody move
     // what came with it.
-    let pivot = own_ids || own_ids::may_mount(spec);
+    let pivot = apart || own_ids::may_mount(spec);
     steps.push(if pivot { Step::Pivot } else { Step::Cover });
     // Private or a slave it is already; a shared root could not be pivoted to.
     steps.extend(root.propagation_at_last.map(Step::Propagation));
-    for (number, null) in (0..).zip(place.null_streams) {
+    for (number, null) in (0..).zip(streams) {
         if null {
             steps.push(Step::NullStream(number));
         }
@@ -118,19 +125,58 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     limit_trees(&plan)?;
     if plan.stay {
         capabilities::keep_from_init(spec)?;
+        found.refuse_init()?;
     }
     // The cgroup namespace is unshared by the init, from inside the cgroup.
-    let mut born = namespaces & !CLONE_NEWCGROUP;
+    let mut born = namespaces & !(CLONE_NEWCGROUP | CLONE_NEWTIME);
+    plan.joined = found.joined;
     if !own_ids {
-        // It takes longest to make, and the mounts come from the cradle.
+        // It takes longest to make.
         plan.unshare = born & CLONE_NEWNET;
-        born &= !(CLONE_NEWNET | CLONE_NEWNS);
+        born &= !CLONE_NEWNET;
+    }
+    if !apart {
+        // Its mounts come from the cradle.
+        born &= !CLONE_NEWNS;
     }
     Ok((plan, born))
 }
 
+/// What comes before the file system.
+fn beginning(
+    spec: &Spec,
+    place: &Place,
+    namespaces: &Namespaces,
+    apart: bool,
+    given: &mut Vec<Given>,
+) -> Result<Vec<Step>, Error> {
+    let mut steps = Vec::with_capacity(64);
+    steps.push(process::oom_score(spec)?);
+    steps.extend(namespaces.time(spec)?);
+    if !apart {
+        Given::Cradle.to(given);
+    }
+    for hierarchy in &place.joins {
+        let descriptor = Given::Tasks(hierarchy.clone()).to(given);
+        steps.push(Step::JoinTasks { hierarchy: hierarchy.clone(), descriptor });
+    }
+    if namespaces.new & CLONE_NEWCGROUP != 0 {
+        // Only now: the namespace's root is where the process is when it is made.
+        steps.push(Step::UnshareCgroup);
+    }
+    steps.extend(namespaces.enter(given)?);
+    if namespaces.new & CLONE_NEWUSER != 0 {
+        steps.push(Step::BecomeRoot);
+    }
+    steps.push(match apart {
+        true => Step::Propagation((MS_SLAVE | MS_REC) as u64),
+        false => Step::Cradle,
+    });
+    Ok(steps)
+}
+
 /// The cell's names in its uts namespace.
-fn names(spec: &Spec, namespaces: u64, steps: &mut Vec<Step>) -> Result<(), Error> {
+fn names(spec: &Spec, namespaces: &Namespaces, steps: &mut Vec<Step>) -> Result<(), Error> {
     for (field, name, step) in [
         ("hostname", spec.hostname(), Step::Hostname as fn(String) -> Step),
         ("domainname", spec.domainname(), Step::Domainname),
@@ -138,7 +184,7 @@ fn names(spec: &Spec, namespaces: u64, steps: &mut Vec<Step>) -> Result<(), Erro
         let Some(name) = name.as_ref().filter(|name| !name.is_empty()) else {
             continue;
         };
-        if namespaces & CLONE_NEWUTS == 0 {
+        if !namespaces.has(CLONE_NEWUTS) {
             // It would be the host's.
             let why = "needs a uts namespace".to_owned();
             return Err(Error::Invalid { field: field.to_owned(), why });
@@ -234,39 +280,6 @@ fn namespace_is_own(spec: &Spec, kind: LinuxNamespaceType) -> bool {
     matches!((identity(path), ours), (Ok(theirs), Ok(ours)) if theirs != ours)
 }
 
-fn namespaces(spec: &Spec) -> Result<u64, Error> {
-    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().clone());
-    let mut flags = 0;
-    for namespace in listed.unwrap_or_default() {
-        let kind = namespace.typ();
-        let unsupported = |detail: &str| Error::Unsupported {
-            field: format!("linux.namespaces: {kind}"),
-            detail: detail.to_owned(),
-        };
-        if namespace.path().is_some() {
-            return Err(unsupported(" with a path to join"));
-        }
-        flags |= match kind {
-            LinuxNamespaceType::Mount => CLONE_NEWNS,
-            LinuxNamespaceType::Pid => CLONE_NEWPID,
-            LinuxNamespaceType::Ipc => CLONE_NEWIPC,
-            LinuxNamespaceType::Uts => CLONE_NEWUTS,
-            LinuxNamespaceType::Network => CLONE_NEWNET,
-            LinuxNamespaceType::Cgroup => CLONE_NEWCGROUP,
-            LinuxNamespaceType::User => CLONE_NEWUSER,
-            LinuxNamespaceType::Time => return Err(unsupported("")),
-        };
-    }
-    // A cell's end is its PID namespace's end, and its mounts die with its mount namespace.
-    for (flag, name) in [(CLONE_NEWNS, "mount"), (CLONE_NEWPID, "pid")] {
-        if flags & flag == 0 {
-            let field = "linux.namespaces".to_owned();
-            return Err(Error::Invalid { field, why: format!("a {name} namespace is required") });
-        }
-    }
-    Ok(flags)
-}
-
 #[cfg(test)]
 mod any_tests;
 #[cfg(test)]
@@ -299,16 +312,6 @@ mod tests {
         let text = text(&config).replace(rootfs.path().to_str().unwrap(), "/ROOTFS");
         let golden = include_str!("golden.txt");
         assert_eq!(text, golden, "--- got ---\n{text}");
-    }
-
-    #[test]
-    fn a_namespace_that_is_missing_or_joined_is_refused() {
-        let config = CellConfig::new("/srv", ["true"]);
-        let mut spec = spec(&config).unwrap();
-        let mut linux = spec.linux().clone().unwrap();
-        linux.set_namespaces(Some(vec![]));
-        spec.set_linux(Some(linux));
-        assert!(matches!(namespaces(&spec), Err(Error::Invalid { .. })));
     }
 
     #[test]

@@ -27,11 +27,13 @@ pub(super) struct Root {
     pub(super) propagation_at_last: Option<u64>,
 }
 
-/// The steps that make `root.path` the place where later steps resolve.
+/// The steps that make `root.path` the place where later steps resolve; with `in_place` it is mounted
+/// at that very path, where hooks look for it.
 pub(super) fn compile(
     bundle: &Bundle,
     place: &Place,
     own_ids: bool,
+    in_place: bool,
     steps: &mut Vec<Step>,
 ) -> Result<Root, Error> {
     let spec = bundle.spec();
@@ -53,8 +55,13 @@ pub(super) fn compile(
     let root = |read_only_at_last| Root { read_only_at_last, propagation_at_last: propagation.1 };
     let stage = Stage { own_ids, dir: if own_ids { OPEN_DIR } else { SCRATCH } };
     match annotated(spec, annotation::ROOTFS) {
+        Some(_) if in_place => Err(Error::Unsupported {
+            field: format!("annotation {} beside hooks", annotation::ROOTFS),
+            detail: String::new(),
+        }),
         None => {
-            steps.push(stage.bind(path, 0, propagation.0, true));
+            let target = if in_place { path.clone() } else { stage.dir.to_owned() };
+            steps.push(stage.bind(path, target, 0, propagation.0, true));
             Ok(root(read_only))
         }
         // Through an overlay the host's own sockets and FIFOs are dead; through a bind they live.
@@ -63,7 +70,8 @@ pub(super) fn compile(
                 && !(own_ids && own_ids::may_mount(spec))
                 && has_mount_points(&rootfs, spec) =>
         {
-            steps.push(stage.bind(path, MOUNT_ATTR_RDONLY, propagation.0, false));
+            let target = stage.dir.to_owned();
+            steps.push(stage.bind(path, target, MOUNT_ATTR_RDONLY, propagation.0, false));
             Ok(root(false))
         }
         // A mount point has to be made, in a layer above the shared directory. Or the cell may change
@@ -118,13 +126,20 @@ struct Stage {
 impl Stage {
     /// Makes the directory the root: with the cell's ids if it is shared, and as it is if it is the
     /// cell's own, for then it belongs to them.
-    fn bind(self, path: String, set: u64, propagation: u64, recursive: bool) -> Step {
+    fn bind(
+        self,
+        path: String,
+        target: String,
+        set: u64,
+        propagation: u64,
+        recursive: bool,
+    ) -> Step {
         let shared = set & MOUNT_ATTR_RDONLY != 0;
         let mapped = if self.own_ids && shared { Mapped::All } else { Mapped::No };
         let propagation = propagation | MS_REC as u64;
         let tree =
             Tree { path, own: [0, 0], tree: [set, 0], propagation, recursive, mapped, ids: None };
-        Step::TreeAsRoot { tree: Box::new(tree), target: self.dir }
+        Step::TreeAsRoot { tree: Box::new(tree), target }
     }
 
     fn overlay_in_memory(self, lower: String, mode: u32, steps: &mut Vec<Step>) {

@@ -1,6 +1,6 @@
 //! What a specification may ask for and hotcell doesn't do: refused by name, never left out.
 
-use oci_spec::runtime::{Hooks, Spec};
+use oci_spec::runtime::{Hook, Hooks, Spec};
 
 use super::super::Error;
 
@@ -10,12 +10,11 @@ pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
     let linux = spec.linux().as_ref();
     let filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let asked = [
-        ("hooks", spec.hooks().as_ref().is_some_and(any_hook)),
-        ("process.terminal", process.is_some_and(|p| p.terminal() == Some(true))),
+        ("hooks.createContainer", hooked(spec, Hooks::create_container)),
+        ("hooks.startContainer", hooked(spec, Hooks::start_container)),
         ("process.selinuxLabel", process.is_some_and(|p| filled(p.selinux_label()))),
         ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
         ("linux.mountLabel", linux.is_some_and(|l| filled(l.mount_label()))),
-        ("linux.timeOffsets", linux.is_some_and(|l| l.time_offsets().is_some())),
         ("linux.netDevices", linux.is_some_and(|l| l.net_devices().is_some())),
     ];
     match asked.into_iter().find(|(_, set)| *set) {
@@ -26,18 +25,19 @@ pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
     }
 }
 
+/// Refuses hooks where nobody sees to them.
 #[allow(deprecated, reason = "specifications still use prestart")]
-fn any_hook(hooks: &Hooks) -> bool {
-    [
-        hooks.prestart(),
-        hooks.create_runtime(),
-        hooks.create_container(),
-        hooks.start_container(),
-        hooks.poststart(),
-        hooks.poststop(),
-    ]
-    .into_iter()
-    .any(|list| list.as_ref().is_some_and(|list| !list.is_empty()))
+pub(super) fn refuse_hooks(spec: &Spec) -> Result<(), Error> {
+    let lists = [Hooks::prestart, Hooks::create_runtime, Hooks::poststart, Hooks::poststop];
+    match lists.into_iter().any(|list| hooked(spec, list)) {
+        true => Err(Error::Unsupported { field: "hooks".to_owned(), detail: String::new() }),
+        false => Ok(()),
+    }
+}
+
+fn hooked(spec: &Spec, list: fn(&Hooks) -> &Option<Vec<Hook>>) -> bool {
+    let hooks = spec.hooks().as_ref();
+    hooks.is_some_and(|hooks| list(hooks).as_ref().is_some_and(|list| !list.is_empty()))
 }
 
 #[cfg(test)]
@@ -49,7 +49,6 @@ mod tests {
         for (field, value) in [
             ("linux.mountLabel", r#"{"mountLabel": "a"}"#),
             ("linux.intelRdt", r#"{"intelRdt": {"closID": "a"}}"#),
-            ("linux.timeOffsets", r#"{"timeOffsets": {"boottime": {"secs": 1}}}"#),
             ("linux.netDevices", r#"{"netDevices": {"eth9": {}}}"#),
         ] {
             let text = format!(r#"{{"ociVersion": "1.0.2", "linux": {value}}}"#);
@@ -57,6 +56,6 @@ mod tests {
             assert_eq!(error, format!("config.json: {field} is not supported"));
         }
         let hooks = r#"{"ociVersion": "1.0.2", "hooks": {"poststop": [{"path": "/bin/true"}]}}"#;
-        assert!(refuse(&serde_json::from_str(hooks).unwrap()).is_err());
+        assert!(refuse_hooks(&serde_json::from_str(hooks).unwrap()).is_err());
     }
 }
