@@ -44,6 +44,7 @@ fn bad_command_lines_are_refused_in_one_line(bed: &Bed) {
         (&["events", "--interval", "soon", "a"], "--interval \"soon\""),
         (&["--rootless", "true", "list"], "--rootless true is not supported"),
         (&["--cgroup-manager", "disabled", "list"], "--cgroup-manager disabled is not supported"),
+        (&["--systemd-cgroup", "list"], "--systemd-cgroup is not supported"),
         (&["spec", "--rootless"], "--rootless is not supported"),
     ] {
         let ran = oci.call(args);
@@ -75,8 +76,6 @@ fn a_failure_is_in_the_log_too(bed: &Bed) {
 }
 
 fn every_global_flag_of_engines_is_taken(bed: &Bed) {
-    let flags = ["--debug", "--criu", "/criu", "--rootless", "auto", "--rootless=false"];
-    let _ = flags;
     let oci = Scene::new(bed);
     for flags in [
         &["--debug", "--criu", "/criu", "--rootless", "auto"][..],

@@ -40,7 +40,7 @@ pub(super) struct Globals {
     /// Tell more in the log
     #[arg(long)]
     pub(super) debug: bool,
-    /// cgroupsPath is "slice:prefix:name", and systemd makes the cgroup
+    /// Not supported: cgroups are made without systemd
     #[arg(long)]
     pub(super) systemd_cgroup: bool,
     /// Who makes the cgroup
@@ -336,6 +336,12 @@ pub(super) fn check(globals: &Globals) -> Result<(), Error> {
         }
         Globals { cgroup_manager: Some(CgroupManager::Disabled), .. } => {
             Err(Error::NotSupported { what: "--cgroup-manager disabled" })
+        }
+        Globals { cgroup_manager: Some(CgroupManager::Systemd), .. } => {
+            Err(Error::NotSupported { what: "--cgroup-manager systemd" })
+        }
+        Globals { systemd_cgroup: true, .. } => {
+            Err(Error::NotSupported { what: "--systemd-cgroup" })
         }
         _ => Ok(()),
     }
