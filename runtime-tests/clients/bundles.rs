@@ -70,7 +70,7 @@ fn spec(bed: &Bed, stage: &Stage) -> PathBuf {
 }
 
 fn what_runc_writes(bed: &Bed) {
-    let stage = Stage::set_up(bed, "");
+    let stage = Stage::set_up(bed, "", &[]);
     let bundle = spec(bed, &stage);
     let path = bundle.to_str().unwrap();
     edit(&bundle, |config| {
@@ -90,7 +90,7 @@ fn what_runc_writes(bed: &Bed) {
 }
 
 fn what_runc_writes_from_verb_to_verb(bed: &Bed) {
-    let stage = Stage::set_up(bed, "");
+    let stage = Stage::set_up(bed, "", &[]);
     let bundle = spec(bed, &stage);
     let path = bundle.to_str().unwrap();
     edit(&bundle, |config| {
@@ -136,7 +136,7 @@ fn what_runc_writes_from_verb_to_verb(bed: &Bed) {
 }
 
 fn what_umoci_writes(bed: &Bed) {
-    let stage = Stage::set_up(bed, "");
+    let stage = Stage::set_up(bed, "", &[]);
     let (archive, layout, bundle) = (image::archive(bed), bed.path("layout"), bed.path("bundle"));
     let from = format!("docker-archive:{}", archive.display());
     let to = format!("oci:{}:local", layout.display());

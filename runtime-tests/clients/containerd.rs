@@ -45,7 +45,7 @@ pub struct Containerd {
 
 impl Containerd {
     pub fn with(bed: &Bed, story: impl FnOnce(&mut Containerd, &Bed)) {
-        let stage = Stage::set_up(bed, "");
+        let stage = Stage::set_up(bed, "", &[]);
         let text = CONFIG.replace("DIR", stage.dir().to_str().unwrap());
         std::fs::write(bed.path("config.toml"), text).unwrap();
         let daemon = Some(start(bed, &stage));

@@ -39,11 +39,13 @@ pub struct Stage {
     parent: String,
     /// How the cgroups of containers begin; engines have others of their own there.
     cells: &'static str,
+    /// What the engine keeps mounted for its next start, below the directory.
+    kept: &'static [&'static str],
     mounts: Vec<String>,
 }
 
 impl Stage {
-    pub fn set_up(bed: &Bed, cells: &'static str) -> Stage {
+    pub fn set_up(bed: &Bed, cells: &'static str, kept: &'static [&'static str]) -> Stage {
         let dir = bed.path("stage");
         std::fs::create_dir(&dir).unwrap();
         let namespaces = ["--mount", "--pid", "--net", "--fork", "--mount-proc", "--kill-child"];
@@ -62,7 +64,7 @@ impl Stage {
         let init = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
         let parent = format!("hotcell-clients-{}", std::process::id());
         let mounts = mounts_of(init);
-        Stage { holder, init, dir, parent, cells, mounts }
+        Stage { holder, init, dir, parent, cells, kept, mounts }
     }
 
     /// A directory that only the stage sees: a tmpfs.
@@ -123,8 +125,11 @@ impl Stage {
     /// Processes, mounts and cgroups that were not there at first.
     fn left(&self) -> Vec<String> {
         let mounts = mounts_of(self.init);
+        let kept = |line: &str| {
+            self.kept.iter().any(|one| line.contains(&format!(" {} ", self.path(one))))
+        };
         let mut left: Vec<_> =
-            mounts.into_iter().filter(|line| !self.mounts.contains(line)).collect();
+            mounts.into_iter().filter(|line| !self.mounts.contains(line) && !kept(line)).collect();
         left.extend(self.processes());
         for parent in self.cgroups() {
             let cells = below(&parent)

@@ -41,7 +41,7 @@ impl Docker {
     }
 
     fn play(bed: &Bed, flags: &[&str], story: impl FnOnce(&mut Docker)) {
-        let stage = Stage::set_up(bed, "");
+        let stage = Stage::set_up(bed, "", &["data", "exec/netns/default"]);
         let own = [
             "--iptables=false".to_owned(),
             "--ip6tables=false".to_owned(),
@@ -62,10 +62,6 @@ impl Docker {
             docker.good(&["rm", "--force", name]);
         }
         docker.stop_daemon();
-        // It keeps these two for its next start.
-        for mount in ["exec/netns/default", "data"] {
-            docker.stage.sh(&format!("umount {}", docker.stage.path(mount)));
-        }
         docker.stage.finish();
     }
 

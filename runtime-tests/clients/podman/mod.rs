@@ -58,7 +58,7 @@ impl Podman {
         assert!(engine.starts_with(first), "{engine}");
         let engine = engine.replacen(first, "", 1);
         std::fs::write(&conf, format!("{CONTAINERS_CONF}{engine}")).unwrap();
-        let podman = Podman { stage: Stage::set_up(bed, "libpod-"), conf };
+        let podman = Podman { stage: Stage::set_up(bed, "libpod-", &["root/overlay"]), conf };
         let archive = image::archive(bed);
         podman.good(&["load", "--input", archive.to_str().unwrap()]);
         story(&podman);
@@ -72,8 +72,6 @@ impl Podman {
             assert!(removed.is_ok(), "{removed:?}");
         }
         podman.good(&["volume", "rm", "--all", "--force"]);
-        // Its store is a mount of itself as long as it is used.
-        podman.stage.sh(&format!("umount {}", podman.stage.path("root/overlay")));
         podman.stage.finish();
     }
 
