@@ -26,6 +26,17 @@ const HYBRID: [&str; 3] = ["JoinTasks", "SealTray", "Tray"];
 /// Steps of processes that enter a cell: `exec/faults.rs` has those fail.
 const ENTERING: [&str; 1] = ["Enter"];
 
+/// What no flag asks for: `fields` has tests for these, and for what their failures say.
+const FIELDS: [&str; 7] = [
+    "WriteProc",
+    "Scheduler",
+    "IoPriority",
+    "Affinity",
+    "MemoryPolicy",
+    "Personality",
+    "Attributes",
+];
+
 /// What the driver never asks for; `life` has tests for these.
 const LIFE: [&str; 6] =
     ["EnterNamespace", "FindProgram", "Latch", "Pause", "Terminal", "TimeNamespace"];
@@ -57,7 +68,7 @@ fn a_step_that_fails_is_named_and_leaves_nothing(bed: &Bed) {
     }
     let hybrid = driver.hierarchies().is_hybrid();
     let missing = HYBRID.iter().filter(|kind| !hybrid && !kinds.contains(**kind)).count();
-    let elsewhere = ENTERING.len() + LIFE.len();
+    let elsewhere = ENTERING.len() + LIFE.len() + FIELDS.len();
     assert_eq!(kinds.len() + missing + elsewhere, KINDS_OF_STEPS, "{kinds:?}");
 }
 

@@ -38,7 +38,7 @@ fn nonsense_is_told_with_its_place(bed: &Bed) {
         ("/linux/namespaces", json!([{"type": "moon"}]), "linux.namespaces[0].type"),
     ];
     for (place, value, part) in rows {
-        let mut config = config("true");
+        let mut config = config(bed, "true");
         let shown = value.to_string().chars().take(40).collect::<String>();
         *config.pointer_mut(place).unwrap_or_else(|| unreachable!("{place}")) = value;
         let error = hotcell(bed, &config).unwrap_err();
@@ -53,7 +53,7 @@ fn nonsense_is_told_with_its_place(bed: &Bed) {
 }
 
 fn an_unknown_capability_is_left_out(bed: &Bed) {
-    let mut config = config("grep CapBnd /proc/self/status");
+    let mut config = config(bed, "grep CapBnd /proc/self/status");
     let with = |name: &str| json!(["CAP_KILL", name]);
     for set in ["bounding", "effective", "permitted"] {
         config["process"]["capabilities"][set] = with("CAP_MOON");
@@ -63,8 +63,8 @@ fn an_unknown_capability_is_left_out(bed: &Bed) {
     refused(bed, &config, "process.capabilities.bounding[0]");
 }
 
-fn a_text_cut_anywhere_is_told(_: &Bed) {
-    let text = config("true").to_string();
+fn a_text_cut_anywhere_is_told(bed: &Bed) {
+    let text = config(bed, "true").to_string();
     for end in 0..text.len() {
         let error = Bundle::from_json(&text.as_bytes()[..end]).unwrap_err().to_string();
         assert!(error.starts_with("config.json: ") && error.contains("EOF"), "{end}: {error}");
@@ -90,7 +90,7 @@ fn places(value: &Value, at: &str, all: &mut Vec<String>) {
 
 /// Any value anywhere: what comes is a cell, or an error in one line.
 fn a_specification_with_any_value_anywhere_runs_or_is_refused(bed: &Bed) {
-    let config = config("true");
+    let config = config(bed, "true");
     let mut all = Vec::new();
     places(&config, "", &mut all);
     // These name what is not the cell's: the host's paths, and cgroups that are hotcell's to name.

@@ -8,6 +8,7 @@ use hotcell::launch::{Stdio, Stream};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, script};
+use crate::host::fixture;
 use crate::peers::Peer;
 use crate::{Test, test};
 
@@ -27,14 +28,20 @@ pub fn tests() -> Vec<Test> {
     here.into_iter().chain(mounts::tests()).chain(malformed::tests()).collect()
 }
 
-/// The specification of a shell script on a read-only busybox root, as any runtime takes it.
-pub fn config(text: &str) -> Value {
+/// The specification of a shell script as any runtime takes it: the root is the test's own, for
+/// mount points are made in it.
+pub fn config(bed: &Bed, text: &str) -> Value {
+    let root = bed.path("own-root");
+    if !root.exists() {
+        let mut copy = std::process::Command::new("cp");
+        assert!(copy.arg("-a").arg(fixture("busybox")).arg(&root).status().unwrap().success());
+    }
     let mut config = script(text);
     config.init = false;
     config.upper = hotcell::bundle::Upper::ReadOnly;
     let mut config = serde_json::to_value(hotcell::bundle::spec(&config).unwrap()).unwrap();
     config.as_object_mut().unwrap().remove("annotations");
-    config["root"]["readonly"] = json!(true);
+    config["root"] = json!({"path": root, "readonly": true});
     config
 }
 
@@ -85,6 +92,7 @@ pub fn refused(bed: &Bed, config: &Value, part: &str) {
 
 fn parameters_of_a_namespace_are_what_runc_makes_them(bed: &Bed) {
     let mut config = config(
+        bed,
         "cd /proc/sys; cat net/ipv4/ip_forward net/ipv4/ip_local_port_range kernel/shmmni \
          fs/mqueue/msg_max kernel/domainname kernel/msgmax net/ipv4/conf/lo/rp_filter",
     );
@@ -102,7 +110,7 @@ fn parameters_of_a_namespace_are_what_runc_makes_them(bed: &Bed) {
 }
 
 fn a_parameter_of_the_hosts_is_refused(bed: &Bed) {
-    let mut config = config("true");
+    let mut config = config(bed, "true");
     for name in ["kernel.core_pattern", "vm.swappiness", "kernel.hostname", "net/../kernel/sysrq"] {
         config["linux"]["sysctl"] = json!({name: "1"});
         refused(bed, &config, &format!("linux.sysctl: {name}: is "));
@@ -122,7 +130,7 @@ fn a_parameter_of_the_hosts_is_refused(bed: &Bed) {
 fn a_parameter_reaches_its_namespace_whatever_the_image_holds(bed: &Bed) {
     let decoy = bed.path("decoy");
     std::fs::write(&decoy, "decoy").unwrap();
-    let mut config = config("cat /proc/sys/kernel/shmmni /proc/sys/crypto/fips_enabled");
+    let mut config = config(bed, "cat /proc/sys/kernel/shmmni /proc/sys/crypto/fips_enabled");
     let cover = json!({"destination": "/proc/sys/crypto/fips_enabled", "type": "bind",
         "source": decoy, "options": ["bind"]});
     config["mounts"].as_array_mut().unwrap().push(cover);
@@ -141,7 +149,7 @@ fn a_parameter_reaches_its_namespace_whatever_the_image_holds(bed: &Bed) {
 
 fn scheduling_and_domain_are_those_asked_for(bed: &Bed) {
     let text = "uname -m; cut -d' ' -f19,41 /proc/self/stat; ionice";
-    let mut config = config(text);
+    let mut config = config(bed, text);
     let plain = hotcell(bed, &config).unwrap();
     let lines: Vec<_> = plain.lines().collect();
     assert_eq!(lines[1..], ["0 0", "none: prio 0"], "{plain}");
@@ -162,7 +170,7 @@ fn scheduling_and_domain_are_those_asked_for(bed: &Bed) {
 }
 
 fn memory_comes_from_the_nodes_asked_for(bed: &Bed) {
-    let mut config = config("head -1 /proc/self/numa_maps | cut -d' ' -f2");
+    let mut config = config(bed, "head -1 /proc/self/numa_maps | cut -d' ' -f2");
     if !std::path::Path::new("/proc/self/numa_maps").exists() {
         // Without memory nodes the kernel refuses the call, and that is told.
         config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_BIND", "nodes": "0"});
@@ -182,7 +190,7 @@ fn memory_comes_from_the_nodes_asked_for(bed: &Bed) {
 }
 
 fn a_limit_twice_is_refused(bed: &Bed) {
-    let mut config = config("true");
+    let mut config = config(bed, "true");
     let limit = json!({"type": "RLIMIT_NOFILE", "soft": 64, "hard": 64});
     config["process"]["rlimits"] = json!([limit, limit]);
     refused(bed, &config, "process.rlimits: RLIMIT_NOFILE stands there twice");
@@ -191,7 +199,7 @@ fn a_limit_twice_is_refused(bed: &Bed) {
 }
 
 fn labels_of_a_module_that_is_not_there_are_refused(bed: &Bed) {
-    let mut config = config("echo ran");
+    let mut config = config(bed, "echo ran");
     for pass in ["", "unconfined"] {
         config["process"]["apparmorProfile"] = json!(pass);
         config["process"]["selinuxLabel"] = json!("");

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::{as_runc, config, hotcell, refused};
 use crate::bed::Bed;
-use crate::host::fixture;
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
@@ -27,13 +26,10 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// A root of the test's own, which others may write to.
+/// Makes the root writable, and says where it is.
 fn own_root(bed: &Bed, config: &mut Value) -> std::path::PathBuf {
-    let root = bed.path("own-root");
-    let mut copy = std::process::Command::new("cp");
-    assert!(copy.arg("-a").arg(fixture("busybox")).arg(&root).status().unwrap().success());
-    config["root"] = json!({"path": root, "readonly": false});
-    root
+    config["root"]["readonly"] = json!(false);
+    bed.path("own-root")
 }
 
 fn mount(config: &mut Value, mount: Value) {
@@ -42,6 +38,7 @@ fn mount(config: &mut Value, mount: Value) {
 
 fn a_memory_file_system_keeps_what_it_covers_when_asked(bed: &Bed) {
     let mut config = config(
+        bed,
         "cd /data; find . | sort; stat -c '%n %F %a %u:%g %s' a d d/b l; md5sum a d/b; readlink l; \
          echo new > a; echo more > c; cat a c; grep -o ' /data .*tmpfs' /proc/self/mounts | wc -l",
     );
@@ -86,7 +83,7 @@ fn a_memory_file_system_keeps_what_it_covers_when_asked(bed: &Bed) {
 }
 
 fn hostile_directories_are_copied_as_they_are_or_refused(bed: &Bed) {
-    let mut config = config("find /data | wc -l");
+    let mut config = config(bed, "find /data | wc -l");
     let root = own_root(bed, &mut config);
     let mut deep = root.join("data");
     mount(
@@ -120,7 +117,7 @@ fn hostile_directories_are_copied_as_they_are_or_refused(bed: &Bed) {
 }
 
 fn a_memory_file_system_has_the_mode_of_the_directory_below(bed: &Bed) {
-    let mut config = config("stat -c %a /data /more /given; ls /data");
+    let mut config = config(bed, "stat -c %a /data /more /given; ls /data");
     let root = own_root(bed, &mut config);
     std::fs::create_dir(root.join("data")).unwrap();
     std::fs::create_dir(root.join("given")).unwrap();
@@ -148,7 +145,7 @@ fn shown(target: &str) -> String {
 
 fn recursive_options_reach_what_is_mounted_below(bed: &Bed) {
     // Two mounts on the host side, in a namespace that ends with the test's own process.
-    let mut config = config(&shown("/mnt"));
+    let mut config = config(bed, &shown("/mnt"));
     for (options, said) in [
         (json!(["rbind", "ro"]), "/mnt ro,"),
         (
@@ -179,7 +176,7 @@ fn recursive_options_reach_what_is_mounted_below(bed: &Bed) {
 }
 
 fn a_mount_can_be_changed_by_a_later_one(bed: &Bed) {
-    let mut config = config(&format!("touch /run/x 2>&1; {}", shown("/mnt")));
+    let mut config = config(bed, &format!("touch /run/x 2>&1; {}", shown("/mnt")));
     for options in [vec!["nosuid"], vec!["remount", "ro", "noexec"]] {
         let tmpfs =
             json!({"destination": "/mnt", "type": "tmpfs", "source": "tmpfs", "options": options});
@@ -202,6 +199,7 @@ fn ids_of_a_mounts_own(bed: &Bed) {
         chown(volume.join(name), Some(id), Some(id)).unwrap();
     }
     let mut config = config(
+        bed,
         "stat -c '%n %u:%g' /mnt/a /mnt/b /mnt/c; touch /mnt/new 2>/dev/null; stat -c %u /home/a",
     );
     let maps = |inner: u32| {
@@ -245,7 +243,7 @@ fn ids_of_a_mounts_own(bed: &Bed) {
 
 fn targets_behind_links_stay_in_the_root(bed: &Bed) {
     let mut config =
-        config("cat /real/file /etc/hosts; ls -d /outside 2>&1 | wc -l; readlink /link");
+        config(bed, "cat /real/file /etc/hosts; ls -d /outside 2>&1 | wc -l; readlink /link");
     let root = own_root(bed, &mut config);
     let mounts = config["mounts"].as_array().unwrap().len();
     std::fs::create_dir(root.join("real")).unwrap();
@@ -287,7 +285,7 @@ fn targets_behind_links_stay_in_the_root(bed: &Bed) {
 }
 
 fn what_is_missing_is_told(bed: &Bed) {
-    let mut config = config("true");
+    let mut config = config(bed, "true");
     let source = bed.path("no-such");
     let bind =
         json!({"destination": "/mnt", "type": "bind", "source": source, "options": ["bind"]});
@@ -317,7 +315,7 @@ fn a_cgroup_is_seen_alone_whatever_the_mount_is_called(bed: &Bed) {
         [("cgroup", true), ("cgroup2", true), ("cgroup", false), ("cgroup2", false)]
     {
         for (access, writable) in [("ro", false), ("rw", true)] {
-            let mut config = config(text);
+            let mut config = config(bed, text);
             let mounts = config["mounts"].as_array_mut().unwrap();
             mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
             mounts.push(json!({"destination": "/sys/fs/cgroup", "type": kind, "source": "cgroup",
@@ -340,6 +338,7 @@ fn a_cgroup_is_seen_alone_whatever_the_mount_is_called(bed: &Bed) {
 
 fn devices_as_engines_list_them(bed: &Bed) {
     let mut config = config(
+        bed,
         "cd /dev; for d in null zero full random urandom tty more fifo; do \
          stat -c '%n %F %t:%T %a %u:%g' $d; done; for l in fd stdin stdout stderr ptmx; do readlink $l; done",
     );
@@ -362,8 +361,10 @@ fn devices_as_engines_list_them(bed: &Bed) {
 
 /// As engines write it that give each user of the host ids of his own.
 fn a_bundle_with_many_extents_and_a_closed_directory_above(bed: &Bed) {
-    let mut config =
-        config("id -u; cat /proc/self/uid_map | wc -l; stat -c %u:%g /mine /other; touch /made");
+    let mut config = config(
+        bed,
+        "id -u; cat /proc/self/uid_map | wc -l; stat -c %u:%g /mine /other; touch /made",
+    );
     let closed = bed.path("closed");
     std::fs::create_dir(&closed).unwrap();
     let root = own_root(bed, &mut config);

@@ -13,7 +13,9 @@ use super::files::{self, Kind};
 use super::kernel::{self, Fault, Fd, Outcome, Text};
 use super::links;
 use super::plan::Plan;
-use super::wire::{COPY_UP, IN_TRAY, KEEP_MODE, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, Step};
+use super::wire::{
+    BEHIND_LINKS, COPY_UP, IN_TRAY, KEEP_MODE, MAKE_DIR, MAKE_FILE, NO_SYMLINKS, Step,
+};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
@@ -73,8 +75,8 @@ pub(crate) fn overlay(target: Text, options: Text) -> Outcome {
     kernel::mount(overlay, target, overlay, 0, options)
 }
 
-/// Opens the step's target in root, made first when the step says so. A link that leads to what is not
-/// there is a link to what is made.
+/// Opens the step's target in root, made first when the step says so; behind a link that leads to what
+/// is not there, if it says that too.
 fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
     let path = plan.text(step.text[0])?;
     let no_symlinks = step.flags & NO_SYMLINKS != 0;
@@ -87,9 +89,9 @@ fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
     };
     match cell.locate(path, no_symlinks) {
         Err(fault) if fault.is(Errno::ENOENT) && step.flags & (MAKE_DIR | MAKE_FILE) != 0 => {
-            match no_symlinks {
-                true => make(path),
-                false => links::resolve(cell.root(), path, make),
+            match step.flags & BEHIND_LINKS != 0 && !no_symlinks {
+                true => links::resolve(cell.root(), path, make),
+                false => make(path),
             }
         }
         found => found,

@@ -94,6 +94,10 @@ pub const COPY_UP: u16 = 32;
 /// In [`Step::flags`]: the terminal stands on /dev/console too.
 pub const ON_CONSOLE: u16 = 64;
 
+/// In [`Step::flags`]: a link in the target that leads to what is not there is followed, and what it
+/// leads to is made.
+pub const BEHIND_LINKS: u16 = 64;
+
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
         /// What a step does. "In root" means: resolved below the new root and nowhere else.

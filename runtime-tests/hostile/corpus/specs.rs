@@ -207,8 +207,12 @@ pub fn cases() -> Vec<Case> {
             .no_peers("their root is relative to the bundle")
             .refused(""),
         Case::new("what hotcell does not do", "a field that is ignored")
-            .form(set("sysctl", "linux.sysctl", json!({ "kernel.core_pattern": "|/x" })))
-            .form(set("personality", "linux.personality", json!({ "domain": "LINUX32" })))
+            .form(set("devices of a net", "linux.netDevices", json!({ "../x": {} })))
+            .form(set(
+                "personality",
+                "linux.personality",
+                json!({ "domain": "LINUX", "flags": ["x"] }),
+            ))
             .form(set("label", "process.apparmorProfile", json!("none-such")))
             .form(set("mount label", "linux.mountLabel", json!("x")))
             .form(set("rdt", "linux.intelRdt", json!({ "closID": "../../x" })))

@@ -8,10 +8,12 @@ use super::super::mount_plan::{Mapped, Mount, Tree};
 use super::super::options::{self, Attributes, MountOptions};
 use super::super::{Error, IdMaps, Step};
 use super::devices::{DEV, Devices};
-use super::{Place, own_ids, target};
-use crate::bundle::Bundle;
+use super::{Place, annotated, own_ids, target};
+use crate::bundle::{Bundle, annotation};
 use crate::cgroup::View;
-use crate::init::wire::{COPY_UP, IN_TRAY, KEEP_MODE, MAKE_DIR, MAKE_FILE, NO_SYMLINKS};
+use crate::init::wire::{
+    BEHIND_LINKS, COPY_UP, IN_TRAY, KEEP_MODE, MAKE_DIR, MAKE_FILE, NO_SYMLINKS,
+};
 use crate::sys::abi::*;
 
 /// The steps for `mounts`, `linux.devices`, `linux.maskedPaths` and `linux.readonlyPaths`.
@@ -48,7 +50,14 @@ fn one(
     // them later.
     let own = ["/proc", "/sys", DEV];
     let strict = own.iter().any(|own| Path::new(&target).starts_with(own));
-    let how = if strict { NO_SYMLINKS } else { 0 };
+    // An engine's images have such links, /etc/resolv.conf above all, and other runtimes make what
+    // they lead to. In a root of hotcell's own making they are nobody's habit, but an attacker's.
+    let engines = annotated(bundle.spec(), annotation::ROOTFS).is_none();
+    let how = match strict {
+        true => NO_SYMLINKS,
+        false if engines => BEHIND_LINKS,
+        false => 0,
+    };
     if options.remount {
         for (Attributes { set, clear }, recursive) in [(options.own, false), (options.tree, true)] {
             if set | clear != 0 {
