@@ -4,6 +4,7 @@
 //! scene   bundles and commands            life     from create to delete, and run
 //! shapes  JSON against schemas and runc   answers  command lines, errors, the log
 //! limits  pause, update, ps, events       killed   commands killed at every point
+//! terminal  terminals, hooks
 //! ```
 
 mod answers;
@@ -13,6 +14,7 @@ mod life;
 mod limits;
 mod scene;
 mod shapes;
+mod terminal;
 
 use crate::Test;
 
@@ -22,6 +24,7 @@ pub fn tests() -> Vec<Test> {
         answers::tests(),
         shapes::tests(),
         limits::tests(),
+        terminal::tests(),
         #[cfg(feature = "fault-injection")]
         killed::tests(),
     ];

@@ -1,36 +1,66 @@
 //! This program beside a process that it waits for: signals go there, and so does what is typed.
 
+use std::io;
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::console::Relay;
 use super::{Error, signal};
 use crate::launch::{Cell, Exit};
 
-/// Hands signals on until the container's process has ended.
-pub(super) fn attend(cell: &Cell, signals: &Signals) -> Result<Exit, Error> {
+/// Hands signals on until the container's process has ended, and carries between its terminal and this
+/// program's streams.
+pub(super) fn attend(
+    cell: &Cell,
+    signals: &Signals,
+    mut relay: Option<&mut Relay>,
+) -> Result<Exit, Error> {
+    let input = io::stdin();
     loop {
-        let mut watched = [
+        let mut watched = vec![
             PollFd::new(cell.pidfd(), PollFlags::POLLIN),
             PollFd::new(signals.0.as_fd(), PollFlags::POLLIN),
         ];
+        let shown = relay.as_ref().and_then(|relay| relay.terminal());
+        if let Some((terminal, takes)) = shown {
+            let writable = if takes { PollFlags::POLLOUT } else { PollFlags::empty() };
+            watched.push(PollFd::new(terminal, PollFlags::POLLIN | writable));
+        }
+        if shown.is_some() && relay.as_ref().is_some_and(|relay| relay.wants_input()) {
+            watched.push(PollFd::new(input.as_fd(), PollFlags::POLLIN));
+        }
         match poll(&mut watched, PollTimeout::NONE) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(Error::io("wait for", "the container", errno)),
         }
-        let ready = |at: usize| watched[at].any() == Some(true);
-        if ready(0)
+        let ready: Vec<bool> = watched.iter().map(|one| one.any() == Some(true)).collect();
+        let typed = ready.get(3) == Some(&true);
+        if let Some(relay) = &mut relay {
+            if typed {
+                relay.take_input();
+            }
+            relay.carry()?;
+        }
+        if ready[0]
             && let Some(exit) = cell.wait(None)?
         {
+            // What it said last is still there.
+            while let Some(relay) = &mut relay
+                && relay.carry()?
+            {}
             return Ok(exit);
         }
-        if ready(1)
+        if ready[1]
             && let Some(number) = signals.next()?
             && let Some(signal) = signal::of(number)
         {
-            cell.signal(signal)?;
+            match &relay {
+                Some(relay) if signal == rustix::process::Signal::WINCH => relay.resize(),
+                _ => cell.signal(signal)?,
+            }
         }
     }
 }

@@ -6,16 +6,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::args::DeleteArgs;
+use super::error::line;
+use super::log::Log;
 use super::record::Record;
 use super::status::Status;
 use super::store::{Home, Store};
-use super::{Error, place};
+use super::{Error, hooks, place};
+use crate::launch::HookPoint;
 
 /// How long a killed process may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Removes a container that has stopped or was never started; with `--force`, any.
-pub(super) fn delete(store: &Store, args: &DeleteArgs) -> Result<u8, Error> {
+pub(super) fn delete(store: &Store, args: &DeleteArgs, log: &Log) -> Result<u8, Error> {
     let id = args.id.parse()?;
     let home = match store.lock(&id) {
         Err(Error::Unknown) if args.force => return Ok(0),
@@ -31,7 +34,7 @@ pub(super) fn delete(store: &Store, args: &DeleteArgs) -> Result<u8, Error> {
         return Err(Error::NotStopped { id: id.to_string(), status });
     }
     end(&record)?;
-    remove(home, &record).map(|()| 0)
+    remove(home, &record, log).map(|()| 0)
 }
 
 /// Kills the container's first process; the rest of it goes with its cgroup.
@@ -47,7 +50,14 @@ fn end(record: &Record) -> Result<(), Error> {
 }
 
 /// Removes what is left of a container whose process has ended.
-pub(super) fn remove(home: Home, record: &Record) -> Result<(), Error> {
+pub(super) fn remove(home: Home, record: &Record, log: &Log) -> Result<(), Error> {
+    let config = record.hooks.then(|| home.config());
     place::remove(record)?;
-    home.remove()
+    home.remove()?;
+    match config {
+        Some(Ok(config)) => hooks::run(record, &config, HookPoint::Poststop, log),
+        Some(Err(error)) => log.warning(&line(&error)),
+        None => {}
+    }
+    Ok(())
 }

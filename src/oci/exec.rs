@@ -50,7 +50,7 @@ pub(super) fn exec(store: &Store, args: &ExecArgs) -> Result<u8, Error> {
         return Err(error);
     }
     match signals {
-        Some(signals) => Ok(attend(&cell, &signals)?.shell_code()),
+        Some(signals) => Ok(attend(&cell, &signals, None)?.shell_code()),
         None => Ok(0),
     }
 }

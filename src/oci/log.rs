@@ -31,6 +31,11 @@ impl Log {
         }
     }
 
+    /// What went wrong without making the verb fail.
+    pub(super) fn warning(&self, text: &str) {
+        self.record("warning", text);
+    }
+
     /// What is only told with `--debug`.
     pub(super) fn debug(&self, text: impl FnOnce() -> String) {
         if self.debug {

@@ -10,10 +10,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::args::MakeArgs;
+use super::console::{Console, receive};
+use super::create::started;
 use super::id::Id;
 use super::log::Log;
 use super::process::Process;
@@ -27,8 +29,10 @@ use crate::launch::{self, Cell, Latch, Launched, Place, Stdio, Stream};
 /// When a container's process goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum When {
-    /// As soon as the container is made.
+    /// As soon as the container is made, which then goes its own way.
     Now,
+    /// The same, and this program stays to show it.
+    Foreground,
     /// When `start` says so.
     Started,
 }
@@ -38,6 +42,8 @@ pub(super) struct Made {
     pub(super) home: Home,
     pub(super) record: Record,
     pub(super) cell: Cell,
+    /// Its terminal, if this program is to show it.
+    pub(super) terminal: Option<OwnedFd>,
 }
 
 /// What a container is made of.
@@ -55,7 +61,12 @@ pub(super) fn make(store: &Store, args: &MakeArgs, when: When, log: &Log) -> Res
     let mut record = source.record(&id, &host)?;
     let home = store.create(&id)?;
     match build(&home, &mut record, source, &host, args, when, log) {
-        Ok(cell) => Ok(Made { home, record, cell }),
+        Ok((cell, terminal)) => {
+            if when != When::Started {
+                started(&home, &record, log);
+            }
+            Ok(Made { home, record, cell, terminal })
+        }
         Err(error) => {
             // The first failure is the one that is told.
             let _ = place::remove(&record).and_then(|()| home.remove());
@@ -72,15 +83,22 @@ fn build(
     args: &MakeArgs,
     when: When,
     log: &Log,
-) -> Result<Cell, Error> {
+) -> Result<(Cell, Option<OwnedFd>), Error> {
     home.keep_config(&source.text)?;
     home.write(record)?;
     let cgroup = place::create(host, record, source.bundle.spec())?;
     let latch = match when {
-        When::Now => None,
+        When::Now | When::Foreground => None,
         When::Started => Some(Latch::create(home.path())?),
     };
-    let place = Place { latch, preserved: args.preserve_fds, ..Place::default() };
+    let Console { theirs, ours } = Console::of(source.bundle.spec(), args, when)?;
+    let place = Place {
+        latch,
+        console: theirs,
+        id: Some(record.id.clone()),
+        preserved: args.preserve_fds,
+        ..Place::default()
+    };
     let launched = launch::launch(source.bundle, &cgroup, own_streams()?, place, || {})?;
     let Launched { cell, compile, spawn, set_up } = launched;
     log.debug(|| format!("compiled in {compile:?}, spawned in {spawn:?}, set up in {set_up:?}"));
@@ -89,8 +107,9 @@ fn build(
         home.write(record)?;
         args.pid_file.as_deref().map_or(Ok(()), |path| write_pid(path, cell.pid()))
     });
-    match written {
-        Ok(()) => Ok(cell),
+    let shown = written.and_then(|()| ours.as_ref().map(receive).transpose());
+    match shown {
+        Ok(terminal) => Ok((cell, terminal)),
         Err(error) => {
             let _ = cell.kill();
             Err(error)

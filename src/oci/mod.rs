@@ -13,12 +13,14 @@
 
 mod args;
 mod attend;
+mod console;
 mod create;
 mod delete;
 mod error;
 mod events;
 mod exec;
 mod features;
+mod hooks;
 mod id;
 mod kill;
 mod list;
@@ -77,10 +79,10 @@ fn call(globals: &Globals, verb: Verb, log: &Log) -> Result<u8, Error> {
     let store = Store::new(&globals.root);
     match verb {
         Verb::Create(args) => create::create(&store, &args, log),
-        Verb::Start(args) => create::start(&store, &args),
+        Verb::Start(args) => create::start(&store, &args, log),
         Verb::Run(args) => run::run(&store, &args, log),
         Verb::Kill(args) => kill::kill(&store, &args),
-        Verb::Delete(args) => delete::delete(&store, &args),
+        Verb::Delete(args) => delete::delete(&store, &args, log),
         Verb::State(args) => state::state(&store, &args),
         Verb::Ps(args) => ps::ps(&store, &args),
         Verb::Exec(args) => exec::exec(&store, &args),

@@ -29,6 +29,8 @@ pub(super) struct Record {
     /// RFC 3339.
     pub(super) created: String,
     pub(super) annotations: BTreeMap<String, String>,
+    /// Whether its specification has hooks for when it has been started or is gone.
+    pub(super) hooks: bool,
     /// Its cgroup in each hierarchy.
     pub(super) cgroup: Places,
     /// Its first process; none as long as it is being made.
@@ -52,6 +54,7 @@ impl Record {
             rootfs,
             created: jiff::Timestamp::now().to_string(),
             annotations: spec.annotations().iter().flatten().map(own).collect(),
+            hooks: spec.hooks().is_some(),
             cgroup,
             process: None,
         }

@@ -3,6 +3,7 @@
 use super::Error;
 use super::args::RunArgs;
 use super::attend::{Signals, attend};
+use super::console::Relay;
 use super::delete::remove;
 use super::log::Log;
 use super::making::{Made, When, make};
@@ -16,14 +17,20 @@ pub(super) fn run(store: &Store, args: &RunArgs, log: &Log) -> Result<u8, Error>
     // From here on signals wait to be read.
     let signals = Signals::watch()?;
     // Other commands may act on it while it runs.
-    let Made { home, record, cell } = make(store, &args.make, When::Now, log)?;
+    let Made { home, record, cell, terminal } = make(store, &args.make, When::Foreground, log)?;
     let id = home.id().clone();
     drop(home);
-    let ended = attend(&cell, &signals);
+    let ended = terminal
+        .map(Relay::new)
+        .transpose()
+        .and_then(|mut relay| attend(&cell, &signals, relay.as_mut()));
+    if ended.is_err() {
+        let _ = cell.kill();
+    }
     if args.keep {
         return Ok(ended?.shell_code());
     }
-    let removed = match store.lock(&id).and_then(|home| remove(home, &record)) {
+    let removed = match store.lock(&id).and_then(|home| remove(home, &record, log)) {
         // Somebody else was faster.
         Err(Error::Unknown) => Ok(()),
         removed => removed,

@@ -1,0 +1,145 @@
+//! Terminals and hooks: what a container says there, who gets it, and who is told of its life.
+
+use std::fs::File;
+use std::io::{IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Stdio;
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde_json::{Value, json};
+
+use super::scene::{Scene, complaint};
+use crate::bed::Bed;
+use crate::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test!(an_engine_gets_the_terminal_at_its_socket, Cells, Busybox),
+        test!(a_terminal_in_the_foreground_is_carried_through, Cells, Busybox),
+        test!(a_terminal_that_nobody_would_show_is_refused, Cells, Busybox),
+        test!(hooks_are_told_of_the_life_in_order, Cells, Busybox),
+        test!(a_hook_that_fails_before_the_start_undoes_the_container, Cells, Busybox),
+    ]
+}
+
+fn with_terminal(oci: &Scene, script: &str) -> Value {
+    let mut config = oci.config(script);
+    config["process"]["terminal"] = json!(true);
+    config
+}
+
+fn received(socket: &UnixStream) -> OwnedFd {
+    let mut name = [0; 256];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut along = RecvAncillaryBuffer::new(&mut space);
+    let into = &mut [IoSliceMut::new(&mut name)];
+    recvmsg(socket, into, &mut along, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let files = along.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        _ => None,
+    });
+    files.unwrap()
+}
+
+fn an_engine_gets_the_terminal_at_its_socket(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let script = "read word; tty; stty size; echo got $word; exit 5";
+    let mut config = with_terminal(&oci, script);
+    config["process"]["consoleSize"] = json!({ "height": 40, "width": 132 });
+    let bundle = oci.bundle("c1", config);
+    let path = bed.path("console");
+    let listener = UnixListener::bind(&path).unwrap();
+    let words = ["create", "--bundle", bundle.to_str().unwrap(), "--console-socket"];
+    let mut create = oci.command(&words);
+    create.arg(&path).arg("c1").stdout(Stdio::null());
+    let output = create.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut terminal = File::from(received(&listener.accept().unwrap().0));
+    oci.call(&["start", "c1"]).ok();
+    terminal.write_all(b"hello\n").unwrap();
+    let mut told = Vec::new();
+    // A terminal whose other side nobody has open any more is an error, not an end.
+    let _ = terminal.read_to_end(&mut told);
+    assert_eq!(String::from_utf8(told).unwrap(), "hello\r\n/dev/pts/0\r\n40 132\r\ngot hello\r\n");
+    oci.until("c1", "stopped");
+    oci.delete("c1");
+}
+
+fn a_terminal_in_the_foreground_is_carried_through(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let script = "read word; [ -t 0 -a -t 1 -a -t 2 ] && echo got $word; exit 7";
+    let bundle = oci.bundle("c1", with_terminal(&oci, script));
+    let mut run = oci.command(&["run", "--bundle", bundle.to_str().unwrap(), "c1"]);
+    let mut child =
+        run.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"hello\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\r\ngot hello\r\n");
+    assert_eq!(oci.call(&["list", "-q"]).ok(), "");
+}
+
+fn a_terminal_that_nobody_would_show_is_refused(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let bundle = oci.bundle("c1", with_terminal(&oci, "true"));
+    for verb in [&["create"][..], &["run", "--detach"]] {
+        let words = [verb, &["--bundle", bundle.to_str().unwrap(), "c1"]].concat();
+        let ran = oci.call(&words);
+        assert!(complaint(&ran).contains("process.terminal needs --console-socket"), "{ran:?}");
+    }
+    assert_eq!(oci.call(&["list", "-q"]).ok(), "");
+}
+
+/// A hook that writes its name and what it reads on a line of the file.
+fn hook(name: &str, file: &std::path::Path) -> Value {
+    let script = format!("{{ printf '{name} '; cat; echo; }} >> {}", file.display());
+    json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }])
+}
+
+fn hooks_are_told_of_the_life_in_order(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let file = bed.path("hooks");
+    let mut config = oci.config("exit 4");
+    for name in ["prestart", "createRuntime", "poststart", "poststop"] {
+        config["hooks"][name] = hook(name, &file);
+    }
+    let bundle = oci.bundle("c1", config.clone());
+    let ran = oci.call(&["run", "--bundle", bundle.to_str().unwrap(), "c1"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    oci.create_from("c1", config);
+    oci.call(&["start", "c1"]).ok();
+    oci.until("c1", "stopped");
+    oci.call(&["delete", "c1"]).ok();
+    let told = std::fs::read_to_string(&file).unwrap();
+    let told: Vec<(&str, Value)> = told
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(name, state)| (name, serde_json::from_str(state).unwrap()))
+        .collect();
+    let names: Vec<_> = told.iter().map(|(name, _)| *name).collect();
+    let once = ["prestart", "createRuntime", "poststart", "poststop"];
+    assert_eq!(names, [once, once].concat());
+    for (name, state) in told {
+        let status = match name {
+            "poststart" => "running",
+            "poststop" => "stopped",
+            _ => "creating",
+        };
+        assert_eq!((&state["id"], &state["status"]), (&json!("c1"), &json!(status)), "{name}");
+        assert_eq!(state["pid"].as_i64().is_some_and(|pid| pid > 1), name != "poststop");
+    }
+}
+
+fn a_hook_that_fails_before_the_start_undoes_the_container(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let mut config = oci.config("true");
+    let script = "echo no luck >&2; exit 3";
+    config["hooks"]["createRuntime"] = json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }]);
+    let bundle = oci.bundle("c1", config);
+    let ran = oci.call(&["create", "--bundle", bundle.to_str().unwrap(), "c1"]);
+    let said = complaint(&ran);
+    assert!(said.contains("createRuntime hook #0") && said.contains("no luck"), "{said}");
+    assert_eq!(oci.call(&["list", "-q"]).ok(), "");
+}
