@@ -149,7 +149,7 @@ fn a_failed_creation_leaves_nothing(bed: &Bed) {
     let oci = Scene::new(bed);
     let mut config = oci.config("true");
     config["process"]["cwd"] = json!("/nowhere/at/all");
-    config["mounts"] = json!([{ "destination": "/x", "type": "nosuchtype", "source": "x" }]);
+    config["mounts"] = json!([{ "destination": "/tmp", "type": "nosuchtype", "source": "x" }]);
     let bundle = oci.bundle("c1", config);
     for verb in ["create", "run"] {
         let ran = oci.call(&[verb, "-b", bundle.to_str().unwrap(), "c1"]);
@@ -164,6 +164,8 @@ fn a_failed_creation_leaves_nothing(bed: &Bed) {
 fn a_number_that_is_used_again_is_never_touched(bed: &Bed) {
     let oci = Scene::new(bed);
     oci.create("c1", "sleep 30");
+    // The kernel tells of starts in hundredths of a second.
+    std::thread::sleep(std::time::Duration::from_millis(30));
     let mut bystander = std::process::Command::new("sleep").arg("30").spawn().unwrap();
     let path = oci.root().join("c1/state.json");
     let text = std::fs::read_to_string(&path).unwrap();

@@ -38,6 +38,7 @@ macro_rules! points {
     ($($(#[$doc:meta])* $point:ident = $name:literal,)*) => {
         /// A place where something can go wrong. Each is named after what is about to be done.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "some are the programs' own"))]
         pub enum Point { $($(#[$doc])* $point,)* }
 
         #[cfg(feature = "fault-injection")]
