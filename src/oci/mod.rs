@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing stays behind to look after a container: what a later verb has to know stands in its
-//! directory ([`store`]), and what only the kernel knows is asked each time ([`status`]).
+//! directory (`store`), and what only the kernel knows is asked each time (`status`).
 //! A failure is one line on standard error, the same as a record in `--log`, and exit code 1; of
 //! `exec`, 255. A payload that ran gives its own code.
 
