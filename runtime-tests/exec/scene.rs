@@ -56,6 +56,7 @@ impl Scene {
             init: self.running.cell().pidfd(),
             cgroup: self.running.cgroup(),
             stdio,
+            console: None,
             ignore_frozen: false,
             preserved: 0,
         }

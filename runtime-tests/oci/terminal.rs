@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         test!(an_engine_gets_the_terminal_at_its_socket, Cells, Busybox),
         test!(a_terminal_in_the_foreground_is_carried_through, Cells, Busybox),
+        test!(a_process_that_enters_has_a_terminal_of_its_own, Cells, Busybox),
         test!(a_terminal_that_nobody_would_show_is_refused, Cells, Busybox),
         test!(hooks_are_told_of_the_life_in_order, Cells, Busybox),
         test!(a_hook_that_fails_before_the_start_undoes_the_container, Cells, Busybox),
@@ -79,6 +80,25 @@ fn a_terminal_in_the_foreground_is_carried_through(bed: &Bed) {
     assert_eq!(output.status.code(), Some(7), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\r\ngot hello\r\n");
     assert_eq!(oci.call(&["list", "-q"]).ok(), "");
+}
+
+fn a_process_that_enters_has_a_terminal_of_its_own(bed: &Bed) {
+    let oci = Scene::new(bed);
+    oci.start("c1", "while :; do sleep 0.05; done");
+    // The last word goes to the terminal that controls the session, by whatever name.
+    let script = "tty; stat -c %u /dev/pts/0; read word; echo got $word >/dev/tty; exit 8";
+    let mut exec = oci.command(&["exec", "--tty", "--user", "7", "c1", "sh", "-c", script]);
+    let mut child =
+        exec.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"hello\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(8), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    // The echo of what was typed stands somewhere in between.
+    for line in ["/dev/pts/0\r\n", "7\r\n", "got hello\r\n"] {
+        assert!(told.contains(line), "{told:?}");
+    }
+    oci.delete("c1");
 }
 
 fn a_terminal_that_nobody_would_show_is_refused(bed: &Bed) {

@@ -23,6 +23,8 @@ pub(crate) struct Cell {
     pub(crate) tray: Option<Fd>,
     /// The proc file system that nobody else sees.
     pub(crate) proc: Option<Fd>,
+    /// Whether the streams are a terminal of the task's.
+    pub(crate) terminal: bool,
 }
 
 impl Cell {
@@ -35,6 +37,7 @@ impl Cell {
             null_stream: None,
             tray: None,
             proc: None,
+            terminal: false,
         }
     }
 

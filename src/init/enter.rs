@@ -14,6 +14,7 @@
 use super::kernel::{self, Fault, Fd, Outcome};
 use super::line::Line;
 use super::task::{Task, become_task};
+use super::terminal;
 use super::wire::{BOUND_EARLY, Kind, Report};
 use crate::sys::abi::*;
 use crate::sys::raw::nr;
@@ -47,10 +48,16 @@ pub(crate) fn be_born(line: &Line, task: &mut Task) -> Fault {
         Ok(_) => kernel::exit(0),
         Err(fault) => return fault,
     }
-    match tell(line.fd()).and_then(|()| kernel::set_session()) {
+    match tell(line.fd()).and_then(|()| settle(task)) {
         Ok(()) => become_task(task, line.closed_from),
         Err(fault) => fault,
     }
+}
+
+/// A session of its own, at the terminal if there is one.
+fn settle(task: &Task) -> Outcome {
+    kernel::set_session()?;
+    if task.terminal { terminal::control() } else { Ok(()) }
 }
 
 /// Loads the filter before the birth where the right to do so must not be born into the cell.

@@ -62,11 +62,13 @@ fn prepare(line: &mut Line, index: &mut u32) -> Outcome<Task> {
         *index += 1;
     }
     // What the cell was built with is closed now, and does not get in the way.
+    let terminal = cell.terminal;
     drop(cell);
     line.make_room(plan.header.kept_at as usize, plan.header.kept as usize)?;
     let filter = plan.raw(plan.header.filter, plan.header.filter_length as usize * 8)?;
     let filter = Filter { length: plan.header.filter_length as u16, code: filter.as_ptr() };
     Ok(Task {
+        terminal,
         filter,
         filter_flags: plan.header.filter_flags,
         borrowed: plan.header.borrowed,
@@ -125,7 +127,11 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::Enter => enter::enter(Fd(a as i32), b),
         Op::Terminal => {
             let console = step.flags & ON_CONSOLE != 0;
-            terminal::open(cell, &Fd(a as i32), b as u32, [(c >> 32) as u16, c as u16], console)
+            let size = [(c >> 32) as u16, c as u16];
+            terminal::open(cell, &Fd(a as i32), b as u32, size, console)?;
+            cell.terminal = true;
+            // One that is born later has a session of its own.
+            if plan.header.birth & BORN_INSIDE == 0 { terminal::control() } else { Ok(()) }
         }
         Op::FindProgram => task::find(plan),
         Op::WriteProc => mounts::write_proc(cell, text(0)?, text(1)?),

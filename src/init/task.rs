@@ -8,6 +8,8 @@ use crate::sys::raw::{Errno, nr};
 /// What is left to do when every step is done.
 #[derive(Debug)]
 pub(crate) struct Task {
+    /// Whether the streams are a terminal of the task's.
+    pub(crate) terminal: bool,
     pub(crate) stay: bool,
     /// How it comes to be inside a cell that was entered.
     pub(crate) birth: u32,

@@ -4,6 +4,8 @@
 //! from descriptors: no name that an image could have chosen is followed, and the end that the caller
 //! gets is never open in the task.
 
+use core::mem::ManuallyDrop;
+
 use super::cell::Cell;
 use super::files::{self, Kind};
 use super::kernel::{self, Fault, Fd, Outcome, Text};
@@ -15,8 +17,8 @@ const PTMX: Kind = Kind { bits: S_IFCHR, device: (5, 2) };
 const NAME: &[u8] = b"/dev/ptmx";
 
 /// Opens a terminal of `uid`'s with so many `rows` and `columns`, 0 for as many as the kernel says,
-/// makes it the streams and sends its master through `socket`. Puts it on /dev/console too, with
-/// `console`.
+/// makes it the streams and sends its master through `socket`. With `console` it stands on
+/// /dev/console too.
 pub(crate) fn open(cell: &Cell, socket: &Fd, uid: u32, size: [u16; 2], console: bool) -> Outcome {
     let master = open_master(cell)?;
     kernel::unlock_terminal(&master)?;
@@ -29,11 +31,15 @@ pub(crate) fn open(cell: &Cell, socket: &Fd, uid: u32, size: [u16; 2], console: 
     if console {
         on_console(cell, &terminal)?;
     }
-    kernel::control_terminal(&terminal)?;
     for stream in 0..3 {
         kernel::duplicate_onto(&terminal, stream)?;
     }
     kernel::send_with(socket, NAME, &master)
+}
+
+/// Makes the terminal that is the streams by now the one that controls this process's session.
+pub(crate) fn control() -> Outcome {
+    kernel::control_terminal(&ManuallyDrop::new(Fd(0)))
 }
 
 /// A new pair of the cell's own. An image without a devpts on /dev/pts may have anything there.

@@ -44,6 +44,9 @@ pub struct Exec<'a> {
     pub cgroup: &'a Cgroup,
     /// The process's streams.
     pub stdio: Stdio,
+    /// A connected unix socket, through which the master of the process's terminal goes to whoever
+    /// will show it. For a `process.terminal`, whose streams are the terminal.
+    pub console: Option<OwnedFd>,
     /// Whether a frozen cell is entered too. Then this waits until somebody thaws it.
     pub ignore_frozen: bool,
     /// How many descriptors of this process, from 3 on, the new one gets under the same numbers. Only
@@ -60,7 +63,7 @@ pub struct Exec<'a> {
 /// [`Error::Ended`] when the cell's first process has ended, [`Error::Frozen`] when the cell is
 /// frozen, else whatever failed, with its arguments. Then no process is left.
 pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
-    let Exec { bundle, process, init, cgroup, stdio, ignore_frozen, preserved } = exec;
+    let Exec { bundle, process, init, cgroup, stdio, console, ignore_frozen, preserved } = exec;
     if !ignore_frozen && cgroup.is_frozen()? {
         return Err(Error::Frozen);
     }
@@ -81,6 +84,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
         traced: traced || traces(bundle.spec()),
         joins: tasks.iter().map(|(hierarchy, _)| hierarchy.clone()).collect(),
         null_streams: stdio.each().map(|stream| matches!(stream, Stream::Null)),
+        console: console.is_some(),
         preserved,
     };
     let plan = enter(&bundle, &entry)?;
@@ -91,7 +95,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     let mut descriptors = stdio.descriptors()?;
     descriptors.push(childs_end.as_fd());
     let kept = given::kept(&plan)?;
-    let sources = Sources::entering(init, &tasks, &kept);
+    let sources = Sources::entering(init, console.as_ref(), &tasks, &kept);
     sources.add(&plan, &mut descriptors)?;
     // Without a limit to raise first, as much as fits lies ready for the child.
     let own_ids = namespaces & CLONE_NEWUSER != 0;
@@ -107,7 +111,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     })
     .map_err(spawn_error)?;
     let executed = Instant::now();
-    drop((childs_end, stdio, tasks, kept));
+    drop((childs_end, stdio, console, tasks, kept));
     let entering = Cell::new(spawned.pidfd, spawned.pid, control, false);
     if own_ids {
         user_namespace::raise_limits(&entering, &plan);

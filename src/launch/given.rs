@@ -54,10 +54,12 @@ impl<'a> Sources<'a> {
     /// Those of a process that enters the cell of `target`.
     pub(super) fn entering(
         target: BorrowedFd<'a>,
+        console: Option<&'a OwnedFd>,
         tasks: &'a Tasks,
         kept: &'a [OwnedFd],
     ) -> Sources<'a> {
-        Sources { latch: None, console: None, joined: None, target: Some(target), tasks, kept }
+        let console = console.map(AsFd::as_fd);
+        Sources { latch: None, console, joined: None, target: Some(target), tasks, kept }
     }
 
     /// Adds the descriptors in the order of the plan.

@@ -6,8 +6,9 @@ use std::io::{self, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::Process;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::net::{
@@ -19,8 +20,6 @@ use rustix::termios::{
 };
 
 use super::Error;
-use super::args::MakeArgs;
-use super::making::When;
 
 const BUFFER: usize = 16 << 10;
 
@@ -34,18 +33,21 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// An engine's socket, or for a container in the foreground this program.
-    pub(super) fn of(spec: &Spec, args: &MakeArgs, when: When) -> Result<Console, Error> {
-        let terminal = spec.process().as_ref().and_then(Process::terminal) == Some(true);
-        match &args.console_socket {
+    /// An engine's socket, or for a process in the foreground this program.
+    pub(super) fn of(
+        process: Option<&Process>,
+        socket: Option<&Path>,
+        foreground: bool,
+    ) -> Result<Console, Error> {
+        match socket {
             // It may be given where there is no terminal.
-            _ if !terminal => Ok(Console::default()),
+            _ if process.and_then(Process::terminal) != Some(true) => Ok(Console::default()),
             Some(path) => {
                 let stream = UnixStream::connect(path)
                     .map_err(|error| Error::io("connect to the console socket", path, error))?;
                 Ok(Console { theirs: Some(stream.into()), ours: None })
             }
-            None if when == When::Foreground => {
+            None if foreground => {
                 let flags = SocketFlags::CLOEXEC;
                 let (ours, theirs) =
                     socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)

@@ -6,6 +6,7 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Process};
 
 use super::args::ExecArgs;
 use super::attend::{Signals, attend};
+use super::console::{Console, Relay, receive};
 use super::making::{own_streams, write_pid};
 use super::status::Status;
 use super::store::Store;
@@ -32,6 +33,8 @@ pub(super) fn exec(store: &Store, args: &ExecArgs) -> Result<u8, Error> {
     let init = record.process.map_or(Ok(None), |process| process.open())?;
     let init = init.ok_or(Error::State("cannot exec in a stopped container"))?;
     let cgroup = place::open(&record)?;
+    let Console { theirs, ours } =
+        Console::of(Some(&process), args.console_socket.as_deref(), !args.detach)?;
     // From here on signals wait to be read.
     let signals = (!args.detach).then(Signals::watch).transpose()?;
     let cell = launch::exec(Exec {
@@ -40,6 +43,7 @@ pub(super) fn exec(store: &Store, args: &ExecArgs) -> Result<u8, Error> {
         init: std::os::fd::AsFd::as_fd(&init),
         cgroup: &cgroup,
         stdio: own_streams()?,
+        console: theirs,
         ignore_frozen: args.ignore_paused,
         preserved: args.preserve_fds,
     })?;
@@ -50,7 +54,10 @@ pub(super) fn exec(store: &Store, args: &ExecArgs) -> Result<u8, Error> {
         return Err(error);
     }
     match signals {
-        Some(signals) => Ok(attend(&cell, &signals, None)?.shell_code()),
+        Some(signals) => {
+            let mut relay = ours.as_ref().map(receive).transpose()?.map(Relay::new).transpose()?;
+            Ok(attend(&cell, &signals, relay.as_mut())?.shell_code())
+        }
         None => Ok(0),
     }
 }

@@ -91,7 +91,10 @@ fn build(
         When::Now | When::Foreground => None,
         When::Started => Some(Latch::create(home.path())?),
     };
-    let Console { theirs, ours } = Console::of(source.bundle.spec(), args, when)?;
+    let process = source.bundle.spec().process().as_ref();
+    let foreground = when == When::Foreground;
+    let Console { theirs, ours } =
+        Console::of(process, args.console_socket.as_deref(), foreground)?;
     let place = Place {
         latch,
         console: theirs,

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use oci_spec::runtime::Spec;
 
 use super::super::{Error, Given, Plan, Step, filter};
-use super::{annotated, capabilities, process, standing, unsupported};
+use super::{annotated, capabilities, process, standing, terminal, unsupported};
 use crate::bundle::{Bundle, annotation, without_id};
 use crate::init::wire::CONTROL_FD;
 use crate::sys::abi::*;
@@ -22,6 +22,8 @@ pub(in super::super) struct Entry {
     pub(in super::super) joins: Vec<Cow<'static, str>>,
     /// Which standard streams are the null device.
     pub(in super::super) null_streams: [bool; 3],
+    /// Whether there is a socket for its terminal.
+    pub(in super::super) console: bool,
     /// How many descriptors, from 3 on, the process gets under the same numbers.
     pub(in super::super) preserved: u32,
 }
@@ -59,6 +61,10 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
         steps.push(Step::BecomeRoot);
     }
     steps.push(Step::EnterRoot("/"));
+    let terminal = spec.process().as_ref().filter(|process| process.terminal() == Some(true));
+    if let Some(process) = terminal {
+        steps.push(terminal::step(process, entry.console, false, &mut given)?);
+    }
     for (number, null) in (0..).zip(entry.null_streams) {
         if null {
             steps.push(Step::NullStream(number));
@@ -103,7 +109,7 @@ mod tests {
 
     fn entry(namespaces: u64) -> Entry {
         let (joins, null_streams) = (vec!["pids".into()], [true, false, false]);
-        Entry { namespaces, traced: false, joins, null_streams, preserved: 0 }
+        Entry { namespaces, traced: false, joins, null_streams, console: false, preserved: 0 }
     }
 
     fn plan(namespaces: u64) -> Plan {

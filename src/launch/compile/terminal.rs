@@ -17,17 +17,31 @@ pub(super) fn compile(
     else {
         return Ok(None);
     };
-    let invalid = |why: &str| Error::Invalid { field: "process.terminal".into(), why: why.into() };
-    if place.console.is_none() {
-        return Err(invalid("needs a console socket to send the terminal to"));
-    }
     if annotated(spec, annotation::INIT) == Some("true") {
         return Err(invalid("has no use for an init that stays"));
+    }
+    step(process, place.console.is_some(), true, given).map(Some)
+}
+
+/// The step for a process with a terminal: whether there is a socket for it, and whether it is the
+/// cell's console.
+pub(super) fn step(
+    process: &Process,
+    socket: bool,
+    console: bool,
+    given: &mut Vec<Given>,
+) -> Result<Step, Error> {
+    if !socket {
+        return Err(invalid("needs a console socket to send the terminal to"));
     }
     let [rows, columns] = size(process)?;
     let uid = process.user().uid();
     let socket = Given::Console.to(given);
-    Ok(Some(Step::Terminal { socket, uid, rows, columns, console: true }))
+    Ok(Step::Terminal { socket, uid, rows, columns, console })
+}
+
+fn invalid(why: &str) -> Error {
+    Error::Invalid { field: "process.terminal".into(), why: why.into() }
 }
 
 /// Rows and columns; 0 and 0 where nothing is said of them.
