@@ -136,13 +136,25 @@ pub fn finish(driver: &Instance, config: &CellConfig) -> Outcome {
     outcome
 }
 
-/// The test run's directories below each cgroup mount.
+/// The cgroup above all cells of this run, in every hierarchy that a driver uses.
 pub fn cgroup_dirs() -> Vec<PathBuf> {
     let Ok(hierarchies) = Hierarchies::detect() else {
         return Vec::new();
     };
+    let mounts = hierarchies.v1.into_values().chain([hierarchies.unified]);
+    dirs_below(mounts)
+}
+
+/// The same in every hierarchy that is mounted: engines' containers are in all of them.
+pub fn every_cgroup_dir() -> Vec<PathBuf> {
+    let Ok(hierarchies) = Hierarchies::detect() else {
+        return Vec::new();
+    };
     let all = hierarchies.mounted.into_iter().map(|mounted| mounted.at);
-    let mounts = hierarchies.v1.into_values().chain([hierarchies.unified]).chain(all);
+    dirs_below(all.chain(hierarchies.v1.into_values()).chain([hierarchies.unified]))
+}
+
+fn dirs_below(mounts: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
     let mut dirs: Vec<_> = mounts.map(|mount| mount.join(cgroup_parent())).collect();
     dirs.sort();
     dirs.dedup();
@@ -151,7 +163,7 @@ pub fn cgroup_dirs() -> Vec<PathBuf> {
 
 /// What is left of the cgroup parents when all tests have run; a cell's would keep them.
 pub fn remove_all() {
-    for dir in cgroup_dirs() {
+    for dir in every_cgroup_dir() {
         let _ = std::fs::remove_dir(dir);
     }
 }

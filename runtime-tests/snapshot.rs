@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bed::{Bed, cgroup_dirs, cgroup_parent};
+use crate::bed::{Bed, cgroup_parent, every_cgroup_dir};
 
 /// How long the kernel may take to let go of what nobody uses any more.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -49,7 +49,7 @@ fn mounts(lines: &mut BTreeSet<String>) {
 
 /// Whatever lies below the test run's parents.
 fn cgroups(lines: &mut BTreeSet<String>) {
-    for parent in cgroup_dirs() {
+    for parent in every_cgroup_dir() {
         for entry in std::fs::read_dir(&parent).into_iter().flatten().flatten() {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 lines.insert(format!("cgroup {}", entry.path().display()));
@@ -129,5 +129,6 @@ fn directories(bed: &Bed, lines: &mut BTreeSet<String>) {
 fn is_mark(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let parent = name.strip_prefix(".made-").unwrap_or_default().to_owned();
-    !parent.is_empty() && cgroup_dirs().iter().any(|dir| dir.ends_with(&parent) && dir.exists())
+    !parent.is_empty()
+        && every_cgroup_dir().iter().any(|dir| dir.ends_with(&parent) && dir.exists())
 }

@@ -81,7 +81,11 @@ impl Theirs {
             "ociVersion": "1.0.2",
             "root": {"path": fixture("busybox"), "readonly": true},
             "process": {"args": ["/bin/sleep", "100"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+            // runc makes devices, and not in a root that all tests share.
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
+            ],
             "linux": {
                 "cgroupsPath": spot.path,
                 "namespaces": [{"type": "pid"}, {"type": "mount"}],
