@@ -168,7 +168,7 @@ plain_calls! {
     fn duplicate_number(from: usize, to: usize) = dup3 [from, to, 0];
     fn close_number(number: usize) = close [number];
     fn chown_open(fd: &Fd, uid: u32, gid: u32) = fchownat [fd, EMPTY, uid, gid, AT_EMPTY_PATH];
-    /// Makes the terminal that of this session, which has none.
+    /// Gives this session, which has no terminal, this one to be controlled by.
     fn control_terminal(terminal: &Fd) = ioctl [terminal, TIOCSCTTY, 0usize];
     fn set_session() = setsid [];
     fn kill(pid: i32, signal: i32) = kill [pid, signal];
