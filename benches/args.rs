@@ -10,6 +10,7 @@ scripts/bench [GROUP...] [--rounds N] [--spaced N] [--quick] [--drift SECONDS] [
     throughput   starts a second with 1 to 32 in flight
     memory       what an idle cell costs
     containment  what filters, capabilities, masks and ids of its own add
+    engines      hotcell-oci, runc and crun as an engine starts them
     contract     whole lives through the contract; measuring 200 idle cells
   --rounds N   measurements of each contender back to back [default: 200]
   --spaced N   ... and 80 ms apart [default: 40]
@@ -28,10 +29,11 @@ pub(crate) enum Group {
     Throughput,
     Memory,
     Containment,
+    Engines,
     Contract,
 }
 
-const GROUPS: [(&str, Group); 8] = [
+const GROUPS: [(&str, Group); 9] = [
     ("start", Group::Start),
     ("peers", Group::Peers),
     ("scale", Group::Scale),
@@ -39,6 +41,7 @@ const GROUPS: [(&str, Group); 8] = [
     ("throughput", Group::Throughput),
     ("memory", Group::Memory),
     ("containment", Group::Containment),
+    ("engines", Group::Engines),
     ("contract", Group::Contract),
 ];
 

@@ -24,6 +24,7 @@ mod containment;
 mod contender;
 mod contract;
 mod control;
+mod engines;
 mod figures;
 mod freezing;
 mod host;
@@ -33,6 +34,7 @@ mod memory;
 mod peers;
 mod plot;
 mod report;
+mod runtime;
 mod scale;
 mod start;
 mod tables;
@@ -70,6 +72,7 @@ fn main() {
             Group::Throughput => throughput::compare(&bed, &args, &mut report),
             Group::Memory => memory::compare(&bed, &args, &mut report),
             Group::Containment => containment::compare(&bed, &args, &mut report),
+            Group::Engines => engines::compare(&bed, &args, &mut report),
             Group::Contract => contract::compare(&bed, &args, &mut report),
         }
     }

@@ -13,6 +13,7 @@ use super::bed::Bed;
 use super::contender::Contender;
 use super::measure::Turn;
 use super::report::Report;
+use super::runtime::{RUN, Runtime, is_hybrid, is_installed};
 use super::start::{both_spacings, floor};
 use super::worker::flag::{BIND, BUNDLE, LIMITS, NET, NO_CGROUPNS, SECCOMP};
 
@@ -20,9 +21,9 @@ const IN_PROCESS: &str = "hotcell, in process";
 const PROGRAM: &str = "hotcell run";
 
 /// What a row's bundle has beside what `runc spec` writes.
-struct Kind {
-    name: &'static str,
-    flags: u32,
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) flags: u32,
 }
 
 const KINDS: [Kind; 4] = [
@@ -54,18 +55,14 @@ pub(crate) fn compare(bed: &Bed, args: &Args, report: &mut Report) {
     both_spacings("peers", "the programs themselves", &mut turns, args, report);
 }
 
-const NOT_THERE: &str = "not installed";
-
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-}
+pub(crate) const NOT_THERE: &str = "not installed";
 
 fn capabilities() -> [Capability; 3] {
     [Capability::AuditWrite, Capability::Kill, Capability::NetBindService]
 }
 
 /// Writes the bundle and returns its directory.
-fn write_bundle(bed: &Bed, kind: &Kind, resources: bool) -> PathBuf {
+pub(crate) fn write_bundle(bed: &Bed, kind: &Kind, resources: bool) -> PathBuf {
     let mut spec: Value = serde_json::from_str(include_str!("bundle.json")).unwrap();
     spec["root"]["path"] = json!(bed.rootfs);
     if kind.flags & LIMITS != 0 {
@@ -129,101 +126,25 @@ fn spawn<'a>(bed: &Bed, name: &str, against: &[&str], words: &[&str]) -> Turn<'a
     Turn::new(name, against, move || spawner.measure(&request)).peer()
 }
 
-/// Another runtime's `run`, or why this host can't have it.
-///
-/// A crun that knows no hybrid hosts gets the v2 tree at /sys/fs/cgroup, in a mount namespace of its
-/// own, and where it can't enforce the bundle's resources there, one without.
+/// Another runtime's `run`, or why this host can't have it. One that can't enforce the bundle's
+/// resources here gets a bundle without.
 fn peer<'a>(bed: &Bed, kind: &Kind, name: &'static str) -> Turn<'a> {
+    let against = &[PROGRAM, IN_PROCESS];
+    let turn_name = format!("{name} run");
     if !is_installed(name) {
-        return Turn::missing(format!("{name} run"), NOT_THERE);
+        return Turn::missing(turn_name, NOT_THERE);
     }
-    let hybrid = !Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    let moved = name == "crun" && hybrid;
-    let whole = Attempt { bed, name, moved, bundle: write_bundle(bed, kind, true) };
-    match whole.try_once() {
-        Ok(()) => whole.turn(format!("{name} run")),
+    let moved = name == "crun" && is_hybrid();
+    let whole = Runtime::new(bed, name, moved, write_bundle(bed, kind, true));
+    match whole.try_once(&RUN) {
+        Ok(()) => whole.turn(turn_name, against, &RUN),
         Err(_) if kind.flags & LIMITS == 0 => {
-            let bare = Attempt { bundle: write_bundle(bed, kind, false), ..whole };
-            match bare.try_once() {
-                Ok(()) => bare.turn(format!("{name} run, no device filter")),
-                Err(why) => Turn::missing(format!("{name} run"), why),
+            let bare = Runtime::new(bed, name, moved, write_bundle(bed, kind, false));
+            match bare.try_once(&RUN) {
+                Ok(()) => bare.turn(format!("{turn_name}, no device filter"), against, &RUN),
+                Err(why) => Turn::missing(turn_name, why),
             }
         }
-        Err(why) => Turn::missing(format!("{name} run"), why),
-    }
-}
-
-/// One way to run a peer.
-struct Attempt<'b> {
-    bed: &'b Bed,
-    name: &'static str,
-    /// Into a mount namespace where /sys/fs/cgroup is the v2 tree.
-    moved: bool,
-    bundle: PathBuf,
-}
-
-impl Attempt<'_> {
-    fn words(&self, id: &str) -> Vec<String> {
-        let root = self.bed.dir.path().join(self.name);
-        let words = ["--root", root.to_str().unwrap(), "run", "--bundle"];
-        let bundle = self.bundle.to_str().unwrap();
-        let all = [self.name].into_iter().chain(words).chain([bundle, id]);
-        all.map(str::to_owned).collect()
-    }
-
-    fn tool(&self) -> Command {
-        let mut tool = self.bed.tool();
-        if self.moved {
-            tool.arg("under-unified");
-        }
-        tool
-    }
-
-    /// The reason is the last line that it says.
-    fn try_once(&self) -> Result<(), String> {
-        let id = self.id(0);
-        let words = self.words(&id);
-        let mut command = match self.moved {
-            true => self.tool(),
-            false => Command::new("env"),
-        };
-        let output = command.args(&words).output().map_err(|error| error.to_string())?;
-        if output.status.success() {
-            return Ok(());
-        }
-        self.remove(&id);
-        let text = String::from_utf8_lossy(&output.stderr);
-        Err(text.lines().last().unwrap_or("fails and says nothing").trim().to_owned())
-    }
-
-    fn id(&self, number: usize) -> String {
-        format!("hotcell-bench-{}-{}-{number}", self.name, std::process::id())
-    }
-
-    /// What a failed run has left.
-    fn remove(&self, id: &str) {
-        let root = self.bed.dir.path().join(self.name);
-        let mut delete = Command::new(self.name);
-        let _ = delete.arg("--root").arg(root).args(["delete", "--force", id]).output();
-        for tree in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-            let _ = std::fs::remove_dir(tree.path().join(id));
-        }
-    }
-
-    fn turn<'a>(self, name: String) -> Turn<'a> {
-        let mut tool = self.tool();
-        if self.moved {
-            // The floor again, as the spawner, in the new namespace.
-            tool.arg(self.bed.tool().get_program());
-        }
-        let mut spawner = Contender::start(tool.arg("spawn"));
-        let words = self.words("ID").join("\t");
-        let id = self.id(0);
-        let mut number = 0;
-        let take = move || {
-            number += 1;
-            spawner.measure(&words.replace("\tID", &format!("\t{id}{number}")))
-        };
-        Turn::new(name, &[PROGRAM, IN_PROCESS], take).peer()
+        Err(why) => Turn::missing(turn_name, why),
     }
 }

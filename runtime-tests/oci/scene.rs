@@ -49,6 +49,9 @@ impl<'a> Scene<'a> {
         config["process"]["args"] = json!(["sh", "-c", script]);
         if self.program == "runc" {
             config["ociVersion"] = json!("1.0.2");
+            // runc mounts it without the options that the host's has, which loses them.
+            let mounts = config["mounts"].as_array_mut().unwrap();
+            mounts.retain(|mount| mount["type"] != "cgroup");
         }
         config
     }

@@ -96,9 +96,11 @@ impl Hierarchies {
         let mut unified = None;
         let mut v1 = BTreeMap::new();
         let mut mounted: Vec<Mounted> = Vec::new();
-        for mount in text.lines().filter_map(Mount::parse) {
+        let table: Vec<_> = text.lines().filter_map(Mount::parse).collect();
+        for mount in &table {
             match mount.kind {
-                "cgroup2" if unified.is_none() => unified = Some(mount.target),
+                "cgroup" | "cgroup2" if mount.is_hidden(&table) => {}
+                "cgroup2" if unified.is_none() => unified = Some(mount.target.clone()),
                 "cgroup" => {
                     let controllers = Controller::ALL.into_iter();
                     for controller in controllers.filter(|c| mount.has_option(c.v1_name())) {
@@ -106,7 +108,7 @@ impl Hierarchies {
                     }
                     let controllers = mount.controllers();
                     if !mounted.iter().any(|other| other.controllers == controllers) {
-                        mounted.push(Mounted { controllers, at: mount.target });
+                        mounted.push(Mounted { controllers, at: mount.target.clone() });
                     }
                 }
                 _ => {}
@@ -166,6 +168,9 @@ const FLAGS: [&str; 9] = [
 
 /// The part of a mount table line that matters here.
 struct Mount<'a> {
+    id: &'a str,
+    /// The mount that it stands on.
+    parent: &'a str,
     /// The directory of its file system that stands there.
     root: PathBuf,
     target: PathBuf,
@@ -177,13 +182,33 @@ impl Mount<'_> {
     /// `36 35 98:0 / /mnt rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
     fn parse(line: &str) -> Option<Mount<'_>> {
         let (before, after) = line.split_once(" - ")?;
-        let mut before = before.split(' ').skip(3);
-        let (root, target) = (before.next()?, before.next()?);
+        let mut before = before.split(' ');
+        let (id, parent) = (before.next()?, before.next()?);
+        let (root, target) = (before.nth(1)?, before.next()?);
         let mut after = after.split(' ');
         let kind = after.next()?;
         let options = after.nth(1)?;
         let path = |text| PathBuf::from(unescape(text));
-        Some(Mount { root: path(root), target: path(target), kind, options })
+        Some(Mount { id, parent, root: path(root), target: path(target), kind, options })
+    }
+
+    /// Whether another mount stands in front of it: right on top of it, or above it on one that it
+    /// stands on.
+    fn is_hidden(&self, table: &[Mount<'_>]) -> bool {
+        let on_top = |other: &Mount<'_>| other.parent == self.id && other.target == self.target;
+        let below = |mount: &Mount<'_>| table.iter().find(|other| other.id == mount.parent);
+        // No deeper than the table is long, whatever the text says.
+        let down = std::iter::successors(Some(self), |mount| below(mount)).take(table.len());
+        table.iter().any(on_top) || down.into_iter().any(|mount| mount.is_cut_off(table))
+    }
+
+    /// Whether a mount beside it covers a directory on the way to it.
+    fn is_cut_off(&self, table: &[Mount<'_>]) -> bool {
+        table.iter().any(|other| {
+            other.parent == self.parent
+                && other.target != self.target
+                && self.target.starts_with(&other.target)
+        })
     }
 
     fn has_option(&self, name: &str) -> bool {
@@ -252,6 +277,26 @@ mod tests {
     fn v1_alone_is_refused() {
         let text = "30 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
         assert!(matches!(Hierarchies::from_mountinfo(text), Err(Error::NoUnifiedTree)));
+    }
+
+    #[test]
+    fn what_another_mount_hides_is_not_there() {
+        let v2 = tree("cpu\n");
+        let at = v2.path().display();
+        let hybrid = format!(
+            "20 1 0:5 / / rw - ext4 disk rw\n\
+             24 20 0:24 / {at} rw - tmpfs tmpfs rw\n\
+             30 24 0:26 / {at}/memory rw - cgroup cgroup rw,memory\n\
+             31 24 0:27 / {at}/unified rw - cgroup2 cgroup2 rw\n"
+        );
+        let above = format!("{hybrid}40 24 0:27 / {at} rw - cgroup2 cgroup2 rw\n");
+        let found = Hierarchies::from_mountinfo(&above).unwrap();
+        assert_eq!((found.unified.as_path(), found.is_hybrid()), (v2.path(), false));
+        // As the whole of /sys would, mounted anew.
+        let further = format!("{above}41 20 0:30 / {} rw - tmpfs tmpfs rw\n", "/");
+        assert!(matches!(Hierarchies::from_mountinfo(&further), Err(Error::NoUnifiedTree)));
+        let on_top = format!("{above}42 40 0:31 / {at} rw - tmpfs tmpfs rw\n");
+        assert!(matches!(Hierarchies::from_mountinfo(&on_top), Err(Error::NoUnifiedTree)));
     }
 
     #[test]

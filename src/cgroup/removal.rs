@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::time::Instant;
 
+use rustix::fs::rmdir;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::files::Dir;
@@ -26,17 +28,29 @@ impl Cgroup {
     /// # Errors
     /// As for [`remove_at`](Cgroup::remove_at).
     pub fn remove_in(places: &Places) -> Result<(), Error> {
+        // Mostly its processes have ended, and the kernel removes no directory in which one lives.
+        if gone(places) {
+            return Ok(());
+        }
         let deadline = Instant::now() + leaf::PATIENCE;
         let killed = kill_everywhere(places, deadline);
         let mut removed = Ok(());
-        // The v2 directory goes last: as long as it is there, a removal can be tried again.
-        let v1 = places.v1().map(|(_, path)| path);
-        for path in v1.chain([places.unified()]) {
+        for path in everywhere(places) {
             removed = removed.and(remove(path, deadline));
         }
         // What is gone needs no killing, whatever kept it from being killed.
         removed.map_err(|error| killed.err().unwrap_or(error))
     }
+}
+
+/// The v2 directory goes last: as long as it is there, a removal can be tried again.
+fn everywhere(places: &Places) -> impl Iterator<Item = &Path> {
+    places.v1().map(|(_, path)| path).chain([places.unified()])
+}
+
+/// Whether nothing is left of it when what can be removed just so has been.
+fn gone(places: &Places) -> bool {
+    everywhere(places).all(|path| matches!(rmdir(path), Ok(()) | Err(Errno::NOENT)))
 }
 
 fn remove(path: &Path, deadline: Instant) -> Result<(), Error> {

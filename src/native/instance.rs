@@ -13,6 +13,7 @@ use super::{Error, mark, recover};
 use crate::bundle::CellName;
 use crate::cgroup::{Hierarchies, Parent};
 use crate::fault::{self, Point};
+use crate::sys::berths;
 
 /// A driver, open. Cheap to clone; many may share one state directory, in one process or several.
 #[derive(Clone, Debug)]
@@ -56,6 +57,7 @@ impl Instance {
             )
             .into());
         }
+        berths::reserve();
         let mut options = options;
         for dir in [&mut options.state_dir, &mut options.data_dir] {
             // The record outlives this process's working directory.

@@ -100,6 +100,7 @@ fn build(
         console: theirs,
         id: Some(record.id.clone()),
         preserved: args.preserve_fds,
+        only: true,
         ..Place::default()
     };
     let launched = launch::launch(source.bundle, &cgroup, own_streams()?, place, || {})?;

@@ -38,10 +38,12 @@ pub(crate) struct Berth {
     used: usize,
 }
 
-/// The berths of this process, taken at its first start, while low numbers are still free. None where
-/// descriptors are so scarce that there are not enough for that.
-fn harbour() -> Option<&'static Harbour> {
-    static HARBOUR: OnceLock<Option<Harbour>> = OnceLock::new();
+/// The berths of this process.
+static HARBOUR: OnceLock<Option<Harbour>> = OnceLock::new();
+
+/// Takes them while low numbers are still free; there are none where descriptors are so scarce that
+/// there are not enough for that. For a process that is going to start many cells.
+pub(crate) fn reserve() {
     let build = || {
         let null = open("/dev/null", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let number = |_| fcntl_dupfd_cloexec(&null, LOWEST_SOURCE).ok();
@@ -50,14 +52,14 @@ fn harbour() -> Option<&'static Harbour> {
         let free = (0..count).map(numbers).collect::<Option<_>>()?;
         Some(Harbour { null, free: Mutex::new(free) })
     };
-    HARBOUR.get_or_init(build).as_ref()
+    HARBOUR.get_or_init(build);
 }
 
 impl Berth {
-    /// Copies the descriptors to low numbers, if the table is so long that it pays and a berth is
-    /// free.
+    /// Copies the descriptors to low numbers, if the table is so long that it pays and a berth has
+    /// been reserved and is free.
     pub(crate) fn take(descriptors: &[BorrowedFd<'_>]) -> Option<Berth> {
-        let harbour = harbour()?;
+        let harbour = HARBOUR.get()?.as_ref()?;
         let long = descriptors.iter().any(|fd| fd.as_raw_fd() >= LONG);
         if !long || descriptors.len() > NUMBERS {
             return None;
@@ -102,6 +104,7 @@ mod tests {
 
     #[test]
     fn what_lay_in_a_berth_is_let_go() {
+        reserve();
         let (reader, writer) = std::io::pipe().unwrap();
         let high = fcntl_dupfd_cloexec(&writer, LONG).unwrap();
         drop(writer);
@@ -114,6 +117,7 @@ mod tests {
 
     #[test]
     fn a_short_table_or_too_many_descriptors_need_none() {
+        reserve();
         let file = tempfile::tempfile().unwrap();
         let high = fcntl_dupfd_cloexec(&file, LONG).unwrap();
         assert!(Berth::take(&[high.as_fd(); NUMBERS + 1]).is_none());

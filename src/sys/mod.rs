@@ -12,7 +12,7 @@
 )]
 
 pub mod abi;
-mod berths;
+pub(crate) mod berths;
 pub(crate) mod bpf;
 pub(crate) mod inherited;
 pub(crate) mod limits;

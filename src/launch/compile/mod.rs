@@ -59,6 +59,8 @@ pub struct Place {
     /// How many descriptors of this process, from 3 on, the task gets under the same numbers. Only
     /// what this program was executed with counts.
     pub preserved: u32,
+    /// This process starts no other cell: what pays with the second is not made.
+    pub only: bool,
 }
 
 /// What the init does for a bundle, and the namespaces (`CLONE_NEW*`) it is born in.
@@ -75,9 +77,10 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     let found = Namespaces::of(spec)?;
     let namespaces = found.new;
     let own_ids = namespaces & CLONE_NEWUSER != 0;
-    // Born with a copy of the host's mounts: an init with ids of its own may not enter the cradle, and
-    // hooks look for the root where it is. Nothing mounted here reaches the host.
-    let apart = own_ids || hooked;
+    // Born with a copy of the host's mounts: an init with ids of its own may not enter the cradle,
+    // hooks look for the root where it is, and for one cell a cradle costs more than the copy. Nothing
+    // mounted here reaches the host.
+    let apart = own_ids || hooked || place.only;
     let ids = match own_ids {
         true => Some(own_ids::maps(spec)?),
         false => own_ids::refuse_maps(spec).map(|()| None)?,

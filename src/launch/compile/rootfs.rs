@@ -15,7 +15,7 @@ use super::{Place, annotated, own_ids};
 use crate::bundle::{Bundle, annotation};
 use crate::sys::abi::*;
 
-/// A directory of every host that an init with ids of its own may mount on. It is covered in the
+/// A directory of every host on which an init that is not in the cradle mounts. It is covered in the
 /// cell's mount namespace only, and gone when the cell has pivoted.
 const OPEN_DIR: &str = "/proc";
 
@@ -53,7 +53,7 @@ pub(super) fn compile(
     let mode = metadata.mode() & 0o7777;
     let propagation = propagation(spec)?;
     let root = |read_only_at_last| Root { read_only_at_last, propagation_at_last: propagation.1 };
-    let stage = Stage { own_ids, dir: if own_ids { OPEN_DIR } else { SCRATCH } };
+    let stage = Stage { own_ids, dir: if own_ids || place.only { OPEN_DIR } else { SCRATCH } };
     match annotated(spec, annotation::ROOTFS) {
         Some(_) if in_place => Err(Error::Unsupported {
             field: format!("annotation {} beside hooks", annotation::ROOTFS),
