@@ -33,6 +33,8 @@ pub struct Tree {
     pub tree: [u64; 2],
     /// `MS_PRIVATE`, …; with `MS_REC` for the whole tree.
     pub propagation: u64,
+    /// Whether a shared tree stays one with the host's: what is mounted in the cell is mounted there.
+    pub peer: bool,
     /// Whether what is mounted below it comes along.
     pub recursive: bool,
     /// Whose ids the files have, in a cell with ids of its own.
@@ -84,6 +86,7 @@ mod tests {
             own: [0, 0],
             tree: [MOUNT_ATTR_RDONLY, 0],
             propagation: 0,
+            peer: false,
             recursive: false,
             mapped: Mapped::No,
             ids: None,

@@ -44,7 +44,7 @@ fn detach(tree: &Tree, namespace: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Err
         .map_err(|errno| failed("open_tree", "", errno.into()))?;
     let set = |attr, recursive| set_attributes(mount.as_fd(), &attr, recursive);
     let (private, slave) = ((MS_PRIVATE | MS_REC) as u64, (MS_SLAVE | MS_REC) as u64);
-    if tree.propagation != private && tree.propagation != slave {
+    if tree.propagation != private && tree.propagation != slave && !tree.peer {
         // A copy of a shared mount is its peer: what is mounted on one appears on the other. From
         // here on the host's way alone is open.
         let attr = MountAttr { propagation: MS_SLAVE as u64, ..MountAttr::default() };

@@ -100,6 +100,7 @@ fn build(
         console: theirs,
         id: Some(record.id.clone()),
         preserved: args.preserve_fds,
+        peers: true,
         only: true,
         ..Place::default()
     };

@@ -59,6 +59,9 @@ pub struct Place {
     /// How many descriptors of this process, from 3 on, the task gets under the same numbers. Only
     /// what this program was executed with counts.
     pub preserved: u32,
+    /// Whether what is mounted in a bind mount that is `shared` or `rshared` reaches the host, as with
+    /// other runtimes; else the host's reaches the cell alone. Never from a user namespace.
+    pub peers: bool,
     /// This process starts no other cell: what pays with the second is not made.
     pub only: bool,
 }
@@ -92,6 +95,9 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     match own_ids {
         true => own_ids::adapt(&mut steps, own_ids::may_mount(spec))?,
         false => own_ids::refuse_mapped(&steps)?,
+    }
+    if place.peers && !own_ids {
+        mounts::let_out(&mut steps);
     }
     if namespaces & CLONE_NEWNET != 0 {
         steps.push(Step::Loopback);

@@ -36,6 +36,15 @@ pub(super) fn compile(bundle: &Bundle, place: &Place, steps: &mut Vec<Step>) -> 
     Ok(())
 }
 
+/// Lets what is mounted in the cell reach the host where a bind mount is asked to be shared.
+pub(super) fn let_out(steps: &mut [Step]) {
+    for step in steps {
+        if let Step::Tree { tree, .. } = step {
+            tree.peer = tree.propagation & MS_SHARED as u64 != 0;
+        }
+    }
+}
+
 fn one(
     mount: &SpecMount,
     bundle: &Bundle,
@@ -179,7 +188,8 @@ fn attach(path: String, target: String, options: &MountOptions, how: u16) -> Ste
         false => ([0, 0], halves(options.top())),
     };
     let propagation = propagation | if recursive { 0 } else { MS_REC as u64 };
-    let tree = Tree { path, own, tree, propagation, recursive, mapped: options.mapped, ids: None };
+    let (mapped, peer) = (options.mapped, false);
+    let tree = Tree { path, own, tree, propagation, peer, recursive, mapped, ids: None };
     Step::Tree { tree: Box::new(tree), target, how }
 }
 

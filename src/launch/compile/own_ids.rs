@@ -159,6 +159,7 @@ fn device_of_the_host(
         own: [0, 0],
         tree: [MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0],
         propagation: (MS_PRIVATE | MS_REC) as u64,
+        peer: false,
         recursive: false,
         mapped: Mapped::No,
         ids: None,

@@ -137,8 +137,8 @@ impl Stage {
         let shared = set & MOUNT_ATTR_RDONLY != 0;
         let mapped = if self.own_ids && shared { Mapped::All } else { Mapped::No };
         let propagation = propagation | MS_REC as u64;
-        let tree =
-            Tree { path, own: [0, 0], tree: [set, 0], propagation, recursive, mapped, ids: None };
+        let (own, tree, peer) = ([0, 0], [set, 0], false);
+        let tree = Tree { path, own, tree, propagation, peer, recursive, mapped, ids: None };
         Step::TreeAsRoot { tree: Box::new(tree), target }
     }
 
@@ -174,8 +174,8 @@ impl Stage {
     fn layer(self, path: String, set: u64) -> Box<Tree> {
         let propagation = (MS_PRIVATE | MS_REC) as u64;
         let mapped = if self.own_ids { Mapped::All } else { Mapped::No };
-        let (own, tree) = ([0, 0], [set, 0]);
-        Box::new(Tree { path, own, tree, propagation, recursive: false, mapped, ids: None })
+        let (own, tree, peer, recursive) = ([0, 0], [set, 0], false, false);
+        Box::new(Tree { path, own, tree, propagation, peer, recursive, mapped, ids: None })
     }
 }
 
