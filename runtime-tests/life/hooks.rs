@@ -16,6 +16,8 @@ pub fn tests() -> Vec<Test> {
         test!(hooks_find_the_root_and_the_process_and_the_namespaces, Cells, Busybox),
         test!(what_a_hook_mounts_in_the_cell_stays_in_the_cell, Cells, Busybox),
         test!(a_hook_that_fails_ends_the_cell_and_is_told, Cells, Busybox),
+        test!(hooks_run_inside_a_cell_that_starts_at_once, Cells, Busybox),
+        test!(a_hook_inside_that_fails_ends_the_cell_and_is_told, Cells, Busybox),
         test!(hooks_that_nobody_runs_are_refused, Cells, Busybox),
         test!(nothing_of_the_host_is_left_behind_hooks, Cells, Busybox),
     ]
@@ -110,13 +112,51 @@ fn hooks_that_nobody_runs_are_refused(bed: &Bed) {
         made.close();
         error
     };
-    for point in ["prestart", "createRuntime", "poststart", "poststop"] {
+    let inside = ["createContainer", "startContainer"];
+    for point in ["prestart", "createRuntime", "poststart", "poststop"].into_iter().chain(inside) {
         let error = refused(json!({point: [sh("true")]}), Place::default());
         assert_eq!(error, "config.json: hooks is not supported");
     }
+}
+
+/// Without a latch they come right before the command, and an init that stays leaves no place for them.
+fn hooks_run_inside_a_cell_that_starts_at_once(bed: &Bed) {
+    let root = image(bed, "true");
+    let driver = bed.driver();
+    let hooks =
+        json!({"createContainer": [sh("cat > made")], "startContainer": [sh("cat > /begun")]});
+    let spec = with_hooks(&root, "cat /made; echo; cat /begun", hooks);
+    let made = Made::of(&driver, spec.clone());
+    let (exit, out) = end(made.launch(place()).unwrap());
+    assert_eq!(exit, Exit::Code(0), "{out}");
+    let states: Vec<Value> =
+        out.lines().map(|state| serde_json::from_str(state).unwrap()).collect();
+    for (state, status) in states.iter().zip(["creating", "created"]) {
+        assert_eq!((&state["status"], &state["pid"]), (&json!(status), &json!(1)));
+    }
+    assert_eq!(states.len(), 2);
+    made.close();
+    let mut json = serde_json::to_value(spec).unwrap();
+    json["annotations"] = json!({"dev.hotcell.init": "true"});
+    let made = Made::of(&driver, serde_json::from_value(json).unwrap());
+    let error = made.launch(place()).unwrap_err().to_string();
+    assert!(error.ends_with("an init that stays runs no hooks.startContainer"), "{error}");
+    made.close();
+}
+
+fn a_hook_inside_that_fails_ends_the_cell_and_is_told(bed: &Bed) {
+    let root = image(bed, "true");
+    let driver = bed.driver();
     for point in ["createContainer", "startContainer"] {
-        let error = refused(json!({point: [sh("true")]}), place());
-        assert_eq!(error, format!("config.json: hooks.{point} is not supported"));
+        let hooks = json!({point: [sh("true"), sh("printf '\\033[31mno luck' >&2; exit 7")]});
+        let made = Made::of(&driver, with_hooks(&root, "true", hooks));
+        let error = made.launch(place()).unwrap_err();
+        assert!(matches!(error, Error::Hook { .. }));
+        let text =
+            format!("error running {point} hook #1: exit status 7, stderr: \u{fffd}[31mno luck");
+        assert_eq!(error.to_string(), text);
+        assert!(!made.cgroup().is_populated().unwrap());
+        made.close();
     }
 }
 

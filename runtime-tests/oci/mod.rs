@@ -4,10 +4,11 @@
 //! scene   bundles and commands            life     from create to delete, and run
 //! shapes  JSON against schemas and runc   answers  command lines, errors, the log
 //! limits  pause, update, ps, events       killed   commands killed at every point
-//! terminal  terminals, hooks
+//! terminal  terminals                     hooks    programs run at points of the life
 //! ```
 
 mod answers;
+mod hooks;
 #[cfg(feature = "fault-injection")]
 mod killed;
 mod life;
@@ -25,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         shapes::tests(),
         limits::tests(),
         terminal::tests(),
+        hooks::tests(),
         #[cfg(feature = "fault-injection")]
         killed::tests(),
     ];

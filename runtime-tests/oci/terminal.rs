@@ -1,4 +1,4 @@
-//! Terminals and hooks: what a container says there, who gets it, and who is told of its life.
+//! Terminals: what a container says there, and who gets it.
 
 use std::fs::File;
 use std::io::{IoSliceMut, Read, Write};
@@ -20,8 +20,6 @@ pub fn tests() -> Vec<Test> {
         test!(a_terminal_in_the_foreground_is_carried_through, Cells, Busybox),
         test!(a_process_that_enters_has_a_terminal_of_its_own, Cells, Busybox),
         test!(a_terminal_that_nobody_would_show_is_refused, Cells, Busybox),
-        test!(hooks_are_told_of_the_life_in_order, Cells, Busybox),
-        test!(a_hook_that_fails_before_the_start_undoes_the_container, Cells, Busybox),
     ]
 }
 
@@ -109,57 +107,5 @@ fn a_terminal_that_nobody_would_show_is_refused(bed: &Bed) {
         let ran = oci.call(&words);
         assert!(complaint(&ran).contains("process.terminal needs --console-socket"), "{ran:?}");
     }
-    assert_eq!(oci.call(&["list", "-q"]).ok(), "");
-}
-
-/// A hook that writes its name and what it reads on a line of the file.
-fn hook(name: &str, file: &std::path::Path) -> Value {
-    let script = format!("{{ printf '{name} '; cat; echo; }} >> {}", file.display());
-    json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }])
-}
-
-fn hooks_are_told_of_the_life_in_order(bed: &Bed) {
-    let oci = Scene::new(bed);
-    let file = bed.path("hooks");
-    let mut config = oci.config("exit 4");
-    for name in ["prestart", "createRuntime", "poststart", "poststop"] {
-        config["hooks"][name] = hook(name, &file);
-    }
-    let bundle = oci.bundle("c1", config.clone());
-    let ran = oci.call(&["run", "--bundle", bundle.to_str().unwrap(), "c1"]);
-    assert_eq!(ran.code, Some(4), "{ran:?}");
-    oci.create_from("c1", config);
-    oci.call(&["start", "c1"]).ok();
-    oci.until("c1", "stopped");
-    oci.call(&["delete", "c1"]).ok();
-    let told = std::fs::read_to_string(&file).unwrap();
-    let told: Vec<(&str, Value)> = told
-        .lines()
-        .map(|line| line.split_once(' ').unwrap())
-        .map(|(name, state)| (name, serde_json::from_str(state).unwrap()))
-        .collect();
-    let names: Vec<_> = told.iter().map(|(name, _)| *name).collect();
-    let once = ["prestart", "createRuntime", "poststart", "poststop"];
-    assert_eq!(names, [once, once].concat());
-    for (name, state) in told {
-        let status = match name {
-            "poststart" => "running",
-            "poststop" => "stopped",
-            _ => "creating",
-        };
-        assert_eq!((&state["id"], &state["status"]), (&json!("c1"), &json!(status)), "{name}");
-        assert_eq!(state["pid"].as_i64().is_some_and(|pid| pid > 1), name != "poststop");
-    }
-}
-
-fn a_hook_that_fails_before_the_start_undoes_the_container(bed: &Bed) {
-    let oci = Scene::new(bed);
-    let mut config = oci.config("true");
-    let script = "echo no luck >&2; exit 3";
-    config["hooks"]["createRuntime"] = json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }]);
-    let bundle = oci.bundle("c1", config);
-    let ran = oci.call(&["create", "--bundle", bundle.to_str().unwrap(), "c1"]);
-    let said = complaint(&ran);
-    assert!(said.contains("createRuntime hook #0") && said.contains("no luck"), "{said}");
     assert_eq!(oci.call(&["list", "-q"]).ok(), "");
 }

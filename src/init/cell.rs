@@ -47,6 +47,11 @@ impl Cell {
         kernel::fchdir(&self.root)
     }
 
+    /// Closes all that the cell was built with.
+    pub(crate) fn let_go(&mut self) {
+        *self = Cell { terminal: self.terminal, ..Cell::new() };
+    }
+
     pub(crate) fn root(&self) -> &Fd {
         &self.root
     }

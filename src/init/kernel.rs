@@ -164,6 +164,7 @@ plain_calls! {
     fn set_uids(uid: u64) = setresuid [uid, uid, uid];
     fn prctl(option: usize, first: usize, second: usize) = prctl [option, first, second, 0, 0];
     fn close_on_exec_from(first: usize) = close_range [first, u32::MAX, CLOSE_RANGE_CLOEXEC];
+    fn close_from(first: usize) = close_range [first, u32::MAX, 0usize];
     fn duplicate_onto(fd: &Fd, number: usize) = dup3 [fd, number, 0];
     fn duplicate_number(from: usize, to: usize) = dup3 [from, to, 0];
     fn close_number(number: usize) = close [number];

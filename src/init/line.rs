@@ -40,8 +40,13 @@ impl Line {
     /// Says what a record was about to one who has no plan to look it up in.
     pub(crate) fn explain(&self, text: &[u8]) {
         if self.latched {
-            let _ = kernel::write(&self.fd, text);
+            self.say(text);
         }
+    }
+
+    /// Says what belongs to the record before.
+    pub(crate) fn say(&self, text: &[u8]) {
+        let _ = kernel::write(&self.fd, text);
     }
 
     /// Tells the parent that it is its turn, and waits until it is done. A parent that ends instead

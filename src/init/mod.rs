@@ -23,6 +23,7 @@ mod enter;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
 mod files;
+mod hook;
 mod kernel;
 mod line;
 mod links;

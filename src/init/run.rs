@@ -6,12 +6,12 @@ use super::line::Line;
 use super::plan::{self, Plan};
 use super::task::{Task, become_task};
 use super::wire::{BEFORE_STEPS, BORN_INSIDE, Kind, MAKE_DIR, ON_CONSOLE, Op, Step};
-use super::{enter, files, mounts, privilege, standing, supervise, task, terminal};
+use super::{enter, files, hook, mounts, privilege, standing, supervise, task, terminal};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
 /// What the parent sees as the exit code of a set-up that failed; the report says why.
-const SETUP_FAILED: i32 = 127;
+pub(super) const SETUP_FAILED: i32 = 127;
 
 /// The whole life of the init.
 pub fn run() -> ! {
@@ -65,11 +65,9 @@ fn prepare(line: &mut Line, index: &mut u32) -> Outcome<Task> {
     let terminal = cell.terminal;
     drop(cell);
     line.make_room(plan.header.kept_at as usize, plan.header.kept as usize)?;
-    let filter = plan.raw(plan.header.filter, plan.header.filter_length as usize * 8)?;
-    let filter = Filter { length: plan.header.filter_length as u16, code: filter.as_ptr() };
     Ok(Task {
         terminal,
-        filter,
+        filter: filter(&plan)?,
         filter_flags: plan.header.filter_flags,
         borrowed: plan.header.borrowed,
         stay: plan.header.stay != 0,
@@ -78,6 +76,20 @@ fn prepare(line: &mut Line, index: &mut u32) -> Outcome<Task> {
         argv: plan.pointers(plan.header.argv)?,
         envp: plan.pointers(plan.header.envp)?,
     })
+}
+
+/// What a plan binds its task to.
+fn filter(plan: &Plan) -> Outcome<Filter> {
+    let code = plan.raw(plan.header.filter, plan.header.filter_length as usize * 8)?;
+    Ok(Filter { length: plan.header.filter_length as u16, code: code.as_ptr() })
+}
+
+/// Binds this process to the filter now, and gives up what only loading it took: programs of the cell
+/// come next, and could gain by a process that is not bound.
+fn bind(plan: &mut Plan) -> Outcome {
+    kernel::set_filter(&filter(plan)?, plan.header.filter_flags)?;
+    plan.header.filter_length = 0;
+    kernel::give_up(core::mem::take(&mut plan.header.borrowed))
 }
 
 /// Does one step. Every operation is one line here and one function elsewhere.
@@ -144,6 +156,8 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
             line.report_good(Kind::AllClear);
             Ok(())
         }
+        Op::Hook => hook::run(line, plan, cell, step),
+        Op::Filter => bind(plan),
         Op::Latch => line.wait_at_latch(Fd(a as i32), Fd(b as i32)),
     }
 }

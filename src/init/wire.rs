@@ -13,7 +13,7 @@
 //! byte, so the init parses nothing: it checks bounds and looks.
 
 /// First word of every plan; a mismatch means that the two halves were not built together.
-pub const MAGIC: u32 = 0x686f_7409;
+pub const MAGIC: u32 = 0x686f_740a;
 
 /// The control socket's number in the child. Standard input, output and error are 0 to 2.
 pub const CONTROL_FD: usize = 3;
@@ -97,6 +97,9 @@ pub const ON_CONSOLE: u16 = 64;
 /// In [`Step::flags`]: a link in the target that leads to what is not there is followed, and what it
 /// leads to is made.
 pub const BEHIND_LINKS: u16 = 64;
+
+/// In [`Step::flags`]: the hook's program is the cell's, for the task's rights.
+pub const OF_THE_CELL: u16 = 128;
 
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
@@ -238,6 +241,13 @@ ops! {
     TimeNamespace = 49,
     /// Says that the cell's file system is there, and waits for a byte from the parent.
     Pause = 50,
+    /// Runs the program `text[0]` with the arguments at `text[1]` and the environment at `text[2]`, both
+    /// arrays as in the [`Header`], and waits for its end, `number[1]` seconds at most if that is not 0.
+    /// It reads the file open as the low half of `number[0]` and writes the one open as the high half.
+    /// A bad end is told under the name `text[3]`, and is the init's.
+    Hook = 51,
+    /// Binds this process to the task's system call filter from here on.
+    Filter = 52,
 }
 
 /// What a record on the control socket tells the parent.
@@ -256,9 +266,22 @@ pub enum Kind {
     Born = 5,
     /// The cell's file system is there; the init waits for a byte.
     Paused = 6,
+    /// A hook ended with wait status `value`. Behind this record and the next two stand three strings,
+    /// NUL between them: the hook's name, its program, the beginning of what it wrote.
+    HookEnded = 7,
+    /// A hook took longer than its `value` seconds.
+    HookLate = 8,
+    /// A hook could not be run: system call `call` with `value` as errno.
+    HookBroken = 9,
 }
 
 impl Kind {
+    /// Whether it tells of a hook inside that went wrong.
+    #[must_use]
+    pub fn is_of_a_hook(self) -> bool {
+        matches!(self, Kind::HookEnded | Kind::HookLate | Kind::HookBroken)
+    }
+
     /// The kind with this number, if there is one.
     #[must_use]
     pub fn from_number(number: u16) -> Option<Kind> {
@@ -269,6 +292,9 @@ impl Kind {
             4 => Some(Kind::Exited),
             5 => Some(Kind::Born),
             6 => Some(Kind::Paused),
+            7 => Some(Kind::HookEnded),
+            8 => Some(Kind::HookLate),
+            9 => Some(Kind::HookBroken),
             _ => None,
         }
     }

@@ -108,6 +108,18 @@ impl<'a> Strings<'a> {
         Ok(offset)
     }
 
+    /// An array of offsets, as the header names them.
+    fn list(&mut self, texts: &[String]) -> Result<u32, Error> {
+        let mut slots = Vec::with_capacity(8 * (texts.len() + 1));
+        for text in texts {
+            slots.extend_from_slice(&u64::from(self.offset(text)?).to_ne_bytes());
+        }
+        slots.extend_from_slice(&[0; 8]);
+        let end = self.start + self.bytes.len();
+        self.bytes.resize(end.next_multiple_of(8) - self.start, 0);
+        self.raw(&slots)
+    }
+
     fn raw(&mut self, bytes: &[u8]) -> Result<u32, Error> {
         let offset = word(self.start + self.bytes.len())?;
         self.bytes.extend_from_slice(bytes);
@@ -134,6 +146,7 @@ fn encode_step<'a>(
     let mut next_tree = || std::mem::replace(trees, *trees + 1);
     let mut flags = 0;
     let mut raw = None;
+    let mut lists = None;
     let (op, texts, number): (Op, [&str; 4], [u64; 3]) = match step {
         Step::OomScore { adjust, required } => {
             let text = adjust.to_string();
@@ -189,6 +202,13 @@ fn encode_step<'a>(
         Step::ReadOnly(path) => (Op::ReadOnly, [path, "", "", ""], [0; 3]),
         Step::RootAttributes(set) => (Op::RootAttributes, [""; 4], [*set, 0, 0]),
         Step::Pause => (Op::Pause, [""; 4], [0; 3]),
+        Step::Filter => (Op::Filter, [""; 4], [0; 3]),
+        Step::Hook(hook) => {
+            flags = if hook.point.of_the_cell() { wire::OF_THE_CELL } else { 0 };
+            lists = Some([&hook.args, &hook.env]);
+            let files = hook.state as u64 | (hook.output as u64) << 32;
+            (Op::Hook, [&hook.path, "", "", &hook.name], [files, hook.timeout, 0])
+        }
         Step::Pivot => (Op::Pivot, [""; 4], [0; 3]),
         Step::Cover => (Op::Cover, [""; 4], [0; 3]),
         Step::Terminal { socket, uid, rows, columns, console } => {
@@ -251,6 +271,10 @@ fn encode_step<'a>(
     }
     if let Some(bytes) = raw {
         text[0] = strings.raw(&bytes)?;
+    }
+    if let Some([arguments, environment]) = lists {
+        text[1] = strings.list(arguments)?;
+        text[2] = strings.list(environment)?;
     }
     Ok(wire::Step { op: op as u16, flags, reserved: fault::mark(Point::InitStep), text, number })
 }

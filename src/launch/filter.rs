@@ -53,7 +53,7 @@ fn check(program: &Program) -> Result<(), Error> {
 /// to the execution of its command.
 pub(super) fn in_the_way_of_birth(program: &Program) -> Option<&'static str> {
     use crate::sys::abi::CLONE_PARENT;
-    const CALLS: [(&str, u64); 11] = [
+    const CALLS: &[(&str, u64)] = &[
         ("capget", 0),
         ("capset", 0),
         ("clone", CLONE_PARENT),
@@ -66,6 +66,33 @@ pub(super) fn in_the_way_of_birth(program: &Program) -> Option<&'static str> {
         ("rt_sigprocmask", 2),
         ("exit_group", 0),
     ];
+    in_the_way(program, CALLS)
+}
+
+/// The first call that the program refuses of those that running hooks takes, and what comes after.
+pub(super) fn in_the_way_of_hooks(program: &Program) -> Option<&'static str> {
+    use crate::sys::abi::{CLONE_PIDFD, CLONE_VFORK, SIGCHLD};
+    const CALLS: &[(&str, u64)] = &[
+        ("capget", 0),
+        ("capset", 0),
+        ("mmap", 0),
+        ("clone", CLONE_VFORK | CLONE_PIDFD | SIGCHLD as u64),
+        ("dup3", 4),
+        ("close", 4),
+        ("close_range", 3),
+        ("rt_sigprocmask", 2),
+        ("ppoll", 0),
+        ("kill", 2),
+        ("wait4", 2),
+        ("pread64", 4),
+        ("write", 3),
+        ("exit_group", 127),
+    ];
+    in_the_way(program, CALLS)
+}
+
+/// The first of the calls, each with its first argument, that the program refuses.
+fn in_the_way(program: &Program, calls: &[(&'static str, u64)]) -> Option<&'static str> {
     let passes = |name, first| {
         let number = seccomp::number(name, Architecture::NATIVE);
         number.is_some_and(|number| {
@@ -73,7 +100,7 @@ pub(super) fn in_the_way_of_birth(program: &Program) -> Option<&'static str> {
             matches!(answer, Answer::Allow | Answer::Log)
         })
     };
-    CALLS.into_iter().find(|(name, first)| !passes(name, *first)).map(|(name, _)| name)
+    calls.iter().find(|(name, first)| !passes(name, *first)).map(|(name, _)| *name)
 }
 
 #[cfg(test)]

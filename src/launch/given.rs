@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::compile::Place;
 use super::cradle::cradle;
-use super::{Error, Given, Latch, Plan, joined};
+use super::{Error, Given, Latch, Plan, inside, joined};
 use crate::sys::inherited::inherited;
 
 /// This process's own descriptors that the task gets too.
@@ -28,6 +28,8 @@ pub(super) struct Sources<'a> {
     pub(super) console: Option<BorrowedFd<'a>>,
     /// Namespaces that it enters.
     pub(super) joined: Option<&'a joined::Files>,
+    /// What hooks inside read and write.
+    pub(super) hooks: Option<&'a inside::Files>,
     /// The first process of the cell that is entered.
     pub(super) target: Option<BorrowedFd<'a>>,
     /// The open files of the cell's cgroups.
@@ -45,10 +47,12 @@ impl<'a> Sources<'a> {
         tasks: &'a Tasks,
         kept: &'a [OwnedFd],
         joined: &'a joined::Files,
+        hooks: &'a inside::Files,
     ) -> Sources<'a> {
         let console = place.console.as_ref().map(AsFd::as_fd);
         let latch = place.latch.as_ref();
-        Sources { latch, console, joined: Some(joined), target: None, tasks, kept }
+        let (joined, hooks) = (Some(joined), Some(hooks));
+        Sources { latch, console, joined, hooks, target: None, tasks, kept }
     }
 
     /// Those of a process that enters the cell of `target`.
@@ -59,7 +63,8 @@ impl<'a> Sources<'a> {
         kept: &'a [OwnedFd],
     ) -> Sources<'a> {
         let console = console.map(AsFd::as_fd);
-        Sources { latch: None, console, joined: None, target: Some(target), tasks, kept }
+        let target = Some(target);
+        Sources { latch: None, console, joined: None, hooks: None, target, tasks, kept }
     }
 
     /// Adds the descriptors in the order of the plan.
@@ -70,6 +75,7 @@ impl<'a> Sources<'a> {
     ) -> Result<(), Error> {
         let missing = || Error::system("give the init its descriptors", Errno::BADF);
         let (mut tasks, mut kept) = (self.tasks.iter(), self.kept.iter());
+        let mut hooks = self.hooks.into_iter().flat_map(inside::Files::each);
         for given in &plan.given {
             let latch = || self.latch.ok_or_else(missing);
             descriptors.push(match given {
@@ -81,6 +87,7 @@ impl<'a> Sources<'a> {
                 Given::LatchWait => latch()?.wait(),
                 Given::LatchTell => latch()?.tell(),
                 Given::Console => self.console.ok_or_else(missing)?,
+                Given::HookState | Given::HookOutput => hooks.next().ok_or_else(missing)?,
                 Given::Namespace(_) => {
                     self.joined.and_then(|joined| joined.given(given)).ok_or_else(missing)?
                 }

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -63,7 +64,7 @@ impl HookPoint {
     }
 }
 
-/// Whether any hook has to run while the cell is made.
+/// Whether any hook of the caller's namespaces has to run while the cell is made.
 pub(super) fn any_while_made(spec: &Spec) -> bool {
     let points = [HookPoint::Prestart, HookPoint::CreateRuntime];
     spec.hooks().as_ref().is_some_and(|hooks| points.iter().any(|at| !at.of(hooks).is_empty()))
@@ -79,14 +80,15 @@ impl WhileMade {
         WhileMade(any.then_some((bundle, id.unwrap_or_default())))
     }
 
-    /// Runs them for the cell whose init waits.
+    /// Runs those of the caller's namespaces for the cell whose init waits.
     pub(super) fn run(&self, pid: i32) -> Result<(), Error> {
         let Some((bundle, id)) = &self.0 else {
             return Ok(());
         };
         let state = hook_state(bundle, id, "creating", pid);
-        run_hooks(bundle.spec(), HookPoint::Prestart, &state)?;
-        run_hooks(bundle.spec(), HookPoint::CreateRuntime, &state)
+        // Where runc runs them.
+        let at = |point| each(bundle.spec(), point, &state, bundle.dir());
+        at(HookPoint::Prestart).chain(at(HookPoint::CreateRuntime)).collect()
     }
 }
 
@@ -112,21 +114,36 @@ pub fn hook_state(bundle: &Bundle, id: &str, status: &str, pid: i32) -> String {
 /// # Errors
 /// [`Error::Hook`] with the first that failed; those behind it have not run.
 pub fn run_hooks(spec: &Spec, point: HookPoint, state: &str) -> Result<(), Error> {
+    each(spec, point, state, None).collect()
+}
+
+/// Runs them all, even behind one that failed; those that did, each an [`Error::Hook`].
+#[must_use]
+pub fn run_all_hooks(spec: &Spec, point: HookPoint, state: &str) -> Vec<Error> {
+    each(spec, point, state, None).filter_map(Result::err).collect()
+}
+
+/// What becomes of each, as they are asked for. They run in the directory, or where this process is.
+fn each(
+    spec: &Spec,
+    point: HookPoint,
+    state: &str,
+    directory: Option<&Path>,
+) -> impl Iterator<Item = Result<(), Error>> {
     let hooks = spec.hooks().as_ref().map(|hooks| point.of(hooks)).unwrap_or_default();
-    for (number, hook) in hooks.iter().enumerate() {
-        run(hook, state).map_err(|(why, output)| Error::Hook {
-            hook: format!("{point} hook #{number}"),
-            why,
-            output,
-        })?;
-    }
-    Ok(())
+    hooks.iter().enumerate().map(move |(number, hook)| {
+        let failed = |(why, output)| {
+            let hook = format!("{point} hook #{number}");
+            Error::Hook { hook, why, output }
+        };
+        run(hook, state, directory).map_err(failed)
+    })
 }
 
 /// What was wrong, and what the hook wrote.
 type Trouble = (String, String);
 
-fn run(hook: &Hook, state: &str) -> Result<(), Trouble> {
+fn run(hook: &Hook, state: &str, directory: Option<&Path>) -> Result<(), Trouble> {
     let broken = |error: &dyn fmt::Display| (error.to_string(), String::new());
     let path = hook.path();
     if !path.is_absolute() {
@@ -150,6 +167,9 @@ fn run(hook: &Hook, state: &str) -> Result<(), Trouble> {
         command.arg0(name);
     }
     command.args(args).env_clear();
+    if let Some(directory) = directory {
+        command.current_dir(directory);
+    }
     for variable in hook.env().iter().flatten() {
         if let Some((name, value)) = variable.split_once('=') {
             command.env(name, value);
@@ -176,7 +196,7 @@ fn run(hook: &Hook, state: &str) -> Result<(), Trouble> {
     Err((trouble, told(output)))
 }
 
-fn memory() -> std::io::Result<File> {
+pub(super) fn memory() -> std::io::Result<File> {
     Ok(File::from(memfd_create("hotcell-hook", MemfdFlags::CLOEXEC)?))
 }
 
@@ -196,7 +216,7 @@ fn wait(pid: u32, timeout: Option<Duration>) -> Result<bool, Errno> {
     }
 }
 
-fn describe(status: ExitStatus) -> String {
+pub(super) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, signal) => format!("signal {}", signal.unwrap_or_default()),

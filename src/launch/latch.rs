@@ -23,7 +23,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::io::Errno;
 
-use super::Error;
+use super::{Error, inside};
 use crate::init::wire::{Kind, REPORT_SIZE, Report};
 use crate::sys::raw;
 
@@ -122,7 +122,11 @@ fn judge(mut answer: &[u8]) -> Result<(), Error> {
         match Report::decode(record) {
             Some(Report { kind: Kind::AllClear, .. }) => all_clear = true,
             Some(report) if report.kind == Kind::Failed => return Err(why(&report, rest)),
-            _ => break,
+            Some(report) => match inside::failure(&report, rest) {
+                Some(error) => return Err(error),
+                None => break,
+            },
+            None => break,
         }
         answer = rest;
     }

@@ -21,6 +21,7 @@ mod exit;
 mod filter;
 mod given;
 mod hooks;
+mod inside;
 mod joined;
 mod latch;
 mod mount_plan;
@@ -40,7 +41,8 @@ pub use compile::{Place, compile, held_capabilities};
 pub use error::Error;
 pub use exec::{Exec, exec};
 pub use exit::Exit;
-pub use hooks::{HookPoint, hook_state, run_hooks};
+pub use hooks::{HookPoint, hook_state, run_all_hooks, run_hooks};
+pub use inside::{InsideHook, InsidePoint};
 pub use latch::Latch;
 pub use mount_plan::{Mapped, Mount, Tree};
 #[cfg(feature = "cli")]

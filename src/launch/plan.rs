@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::inside::InsideHook;
 use super::mount_plan::{Mount, Tree};
 use crate::init::wire::{CONTROL_FD, IN_TRAY};
 use crate::seccomp::Program;
@@ -67,6 +68,8 @@ pub enum Step {
     FindProgram,
     AllClear,
     Latch { wait: usize, tell: usize },
+    Filter,
+    Hook(Box<InsideHook>),
 }
 
 /// A descriptor that the init starts with.
@@ -87,6 +90,10 @@ pub enum Given {
     Namespace(u64),
     /// The socket that the master of its terminal goes through.
     Console,
+    /// What a hook that it runs reads as its standard input.
+    HookState,
+    /// What such a hook writes to.
+    HookOutput,
     /// The caller's own descriptor of this number, which the task gets too.
     Kept(u32),
 }
@@ -202,6 +209,8 @@ impl fmt::Display for Step {
             Step::FindProgram => f.write_str("look for the command"),
             Step::AllClear => f.write_str("report all clear"),
             Step::Latch { .. } => f.write_str("wait for the start"),
+            Step::Filter => f.write_str("load the system call filter"),
+            Step::Hook(hook) => hook.fmt(f),
         }
     }
 }

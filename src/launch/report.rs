@@ -19,6 +19,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one who is killed, or about to end by itself, may take.
 pub(super) const A_MOMENT: Duration = Duration::from_secs(1);
 
+/// The most that is read of what comes behind a record.
+const LONGEST_REST: usize = 64 << 10;
+
 /// The next record; `None` at the end of the stream.
 pub(super) fn next(control: &OwnedFd, deadline: Instant) -> Result<Option<Report>, Error> {
     read(control, deadline, |bytes| {
@@ -80,6 +83,20 @@ fn wait_readable(control: &OwnedFd, deadline: Instant) -> Result<(), Error> {
             Err(errno) => return Err(Error::system("poll", errno)),
         }
     }
+}
+
+/// What comes until the end of the stream, as far as it comes at once.
+pub(super) fn rest(control: &OwnedFd) -> Vec<u8> {
+    let deadline = Instant::now() + A_MOMENT;
+    let (mut all, mut bytes) = (Vec::new(), [0; 4096]);
+    while all.len() < LONGEST_REST && wait_readable(control, deadline).is_ok() {
+        match recv(control, &mut bytes, RecvFlags::DONTWAIT) {
+            Ok((count @ 1.., _)) => all.extend_from_slice(&bytes[..count]),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    all
 }
 
 /// A duration as the kernel takes it; one too long to say is as good as for ever.

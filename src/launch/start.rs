@@ -18,7 +18,7 @@ use super::error::missing_call;
 use super::given::Sources;
 use super::hooks::WhileMade;
 use super::program::init_program;
-use super::{Cell, Error, Plan, Step, exit, given, joined, report, trees, user_namespace};
+use super::{Cell, Error, Plan, Step, exit, given, inside, joined, report, trees, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::fault::{self, Point};
@@ -109,7 +109,8 @@ pub fn launch(
     descriptors.push(childs_end.as_fd());
     let kept = given::kept(&plan)?;
     let joined = joined::Files::open(&plan)?;
-    Sources::of(&place, &tasks, &kept, &joined).add(&plan, &mut descriptors)?;
+    let files = inside::Files::of(&plan)?;
+    Sources::of(&place, &tasks, &kept, &joined, &files).add(&plan, &mut descriptors)?;
     let (header, body) = bytes.split_at(size_of::<Header>());
     // There before the child looks; without ids it waits for that first.
     if plan.ids.is_none() {
@@ -117,7 +118,8 @@ pub fn launch(
     }
     // A child that has a namespace to make first gets the rest meanwhile. Any other would have to
     // wait, and it is there before this thread is awake again: as much as fits lies ready for it.
-    let ready = match plan.ids.is_none() && plan.unshare == 0 {
+    // What hooks inside read is not written yet.
+    let ready = match plan.ids.is_none() && plan.unshare == 0 && files.is_empty() {
         true => send_with(
             &control,
             body,
@@ -137,12 +139,13 @@ pub fn launch(
     let id = place.id.take();
     drop((childs_end, stdio, tasks, kept, joined, place));
     let cell = Cell::new(spawned.pidfd, spawned.pid, control, plan.stay);
-    let trees = match &plan.ids {
+    let filled = files.fill(&plan, &bundle, id.as_deref(), cell.pid());
+    let trees = filled.and_then(|()| match &plan.ids {
         _ if ready > 0 => Ok(Vec::new()),
         None => trees::detach_all(&plan, None, &others),
         Some(maps) => user_namespace::settle(&cell, maps, &plan, &others)
             .and_then(|trees| send_all(cell.control(), header, Point::PlanHeader).map(|()| trees)),
-    };
+    });
     let begun = trees.and_then(|trees| match ready {
         0 => send_with(cell.control(), body, &trees, SendFlags::empty()),
         ready => Ok(ready),
@@ -236,7 +239,8 @@ fn settle(
     cgroup: &Cgroup,
     hooks: &WhileMade,
 ) -> Result<(), Error> {
-    let mut deadline = since + report::PATIENCE;
+    let patience = report::PATIENCE + inside::time(plan);
+    let mut deadline = since + patience;
     let mut all_clear = false;
     loop {
         match report::next(cell.control(), deadline)? {
@@ -246,9 +250,13 @@ fn settle(
                 hooks.run(cell.pid())?;
                 send_all(cell.control(), b"1", Point::PlanWithMounts)?;
                 // What hooks take is not the init's time.
-                deadline = Instant::now() + report::PATIENCE;
+                deadline = Instant::now() + patience;
             }
             Some(report) if report.kind == Kind::Failed => return Err(failed(plan, &report)),
+            Some(report) if report.kind.is_of_a_hook() => {
+                let why = inside::failure(&report, &report::rest(cell.control()));
+                return Err(why.unwrap_or_else(|| died(cell.wait_briefly(), cgroup)));
+            }
             // The socket closed on exec, or at the latch.
             None if all_clear && !plan.stay => return Ok(()),
             Some(_) | None => return Err(died(cell.wait_briefly(), cgroup)),

@@ -63,6 +63,23 @@ impl Error {
     ) -> Error {
         Error::Io { op, path: path.into(), source: source.into() }
     }
+
+    /// Whether a specification was refused before there was a process.
+    pub(super) fn is_refusal(&self) -> bool {
+        use launch::Error as Launch;
+        match self {
+            Error::Bundle(_) => true,
+            Error::Launch(error) => matches!(
+                error,
+                Launch::Unsupported { .. }
+                    | Launch::Invalid { .. }
+                    | Launch::Capability { .. }
+                    | Launch::Missing { .. }
+                    | Launch::NotGiven { .. }
+            ),
+            _ => false,
+        }
+    }
 }
 
 /// An error and its causes as one line. The system's answers are spelled as Go programs spell

@@ -5,22 +5,21 @@ use super::error::line;
 use super::log::Log;
 use super::record::Record;
 use crate::bundle::Bundle;
-use crate::launch::{HookPoint, hook_state, run_hooks};
+use crate::launch::{HookPoint, hook_state, run_all_hooks};
 
 /// Runs the hooks of a specification, given as text, for one of these points. One that fails is told
-/// and holds nothing up.
+/// and holds nothing up, those behind it neither.
 pub(super) fn run(record: &Record, config: &[u8], point: HookPoint, log: &Log) {
-    if let Err(error) = try_run(record, config, point) {
-        log.warning(&line(&error));
-    }
-}
-
-fn try_run(record: &Record, config: &[u8], point: HookPoint) -> Result<(), Error> {
-    let bundle = Bundle::parse(&record.bundle, config)?;
+    let bundle = match Bundle::parse(&record.bundle, config) {
+        Ok(bundle) => bundle,
+        Err(error) => return log.warning(&line(&Error::from(error))),
+    };
     let (status, pid) = match (point, record.process) {
         (HookPoint::Poststart, Some(process)) => ("running", process.pid),
         _ => ("stopped", 0),
     };
     let state = hook_state(&bundle, &record.id, status, pid);
-    Ok(run_hooks(bundle.spec(), point, &state)?)
+    for error in run_all_hooks(bundle.spec(), point, &state) {
+        log.warning(&error.to_string().replace('\n', " "));
+    }
 }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::args::MakeArgs;
 use super::console::{Console, receive};
 use super::create::started;
+use super::delete::remove;
 use super::id::Id;
 use super::log::Log;
 use super::process::Process;
@@ -68,8 +69,10 @@ pub(super) fn make(store: &Store, args: &MakeArgs, when: When, log: &Log) -> Res
             Ok(Made { home, record, cell, terminal })
         }
         Err(error) => {
+            // Where nothing was begun, no hook is to hear of an end.
+            record.hooks &= !error.is_refusal();
             // The first failure is the one that is told.
-            let _ = place::remove(&record).and_then(|()| home.remove());
+            let _ = remove(home, &record, log);
             Err(error)
         }
     }

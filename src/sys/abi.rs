@@ -288,3 +288,4 @@ pub const SCM_RIGHTS: i32 = 1;
 pub const POLLIN: i16 = 1;
 pub const PROT_READ_WRITE: usize = 3;
 pub const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
+pub const MAP_SHARED_ANONYMOUS: usize = 0x21;

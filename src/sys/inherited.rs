@@ -2,6 +2,7 @@
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use super::abi::{CLOSE_RANGE_CLOEXEC, F_DUPFD_CLOEXEC};
 use super::raw::{self, Errno, nr};
 
 /// A copy of the descriptor `number`, if whoever executed this program left it open for it.
@@ -11,7 +12,6 @@ use super::raw::{self, Errno, nr};
 pub(crate) fn inherited(number: u32) -> Result<OwnedFd, Errno> {
     const F_GETFD: usize = 1;
     const FD_CLOEXEC: usize = 1;
-    const F_DUPFD_CLOEXEC: usize = super::abi::F_DUPFD_CLOEXEC;
     // SAFETY: numbers only.
     let flags = unsafe { raw::syscall(nr::fcntl, [number as usize, F_GETFD]) }?;
     if flags & FD_CLOEXEC != 0 {
@@ -21,6 +21,15 @@ pub(crate) fn inherited(number: u32) -> Result<OwnedFd, Errno> {
     let copy = unsafe { raw::syscall(nr::fcntl, [number as usize, F_DUPFD_CLOEXEC, 0]) }?;
     // SAFETY: the kernel has just made it, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(copy as i32) })
+}
+
+/// Keeps what this program was started with, from descriptor `first` on, from every program that it
+/// executes itself.
+#[cfg(feature = "cli")]
+pub(crate) fn keep_from(first: u32) -> Result<(), Errno> {
+    let args = [first as usize, u32::MAX as usize, CLOSE_RANGE_CLOEXEC];
+    // SAFETY: numbers only; nothing is closed before an exec.
+    unsafe { raw::syscall(nr::close_range, args) }.map(drop)
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ syscalls! {
     rt_sigaction = 13 / 134,
     rt_sigprocmask = 14 / 135,
     ioctl = 16 / 29,
+    pread64 = 17 / 67,
     sendfile = 40 / 71,
     socket = 41 / 198,
     recvfrom = 45 / 207,

@@ -29,8 +29,9 @@ use std::path::{Component, Path, PathBuf};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use self::namespaces::Namespaces;
+use super::inside::{self, InsideHook, InsidePoint};
 use super::plan::Given;
-use super::{Error, Latch, Plan, Step, hooks};
+use super::{Error, Latch, Plan, Step, filter, hooks};
 use crate::bundle::{Bundle, annotation};
 use crate::cgroup::View;
 use crate::init::wire::{CONTROL_FD, MOST_TREES};
@@ -76,7 +77,9 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     if place.id.is_none() {
         unsupported::refuse_hooks(spec)?;
     }
-    let hooked = hooks::any_while_made(spec);
+    let before_root = inside::steps(spec, InsidePoint::CreateContainer)?;
+    let paused = hooks::any_while_made(spec);
+    let hooked = paused || !before_root.is_empty();
     let found = Namespaces::of(spec)?;
     let namespaces = found.new;
     let own_ids = namespaces & CLONE_NEWUSER != 0;
@@ -109,11 +112,13 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     // After all that is mounted and hidden, and before the root may become read-only.
     steps.extend(terminal);
     names(spec, &found, &mut steps)?;
+    if paused {
+        steps.push(Step::Pause);
+    }
+    inside::add(before_root, &mut given, &mut steps);
+    // Hooks may still write to it.
     if root.read_only_at_last {
         steps.push(Step::RootAttributes(MOUNT_ATTR_RDONLY));
-    }
-    if hooked {
-        steps.push(Step::Pause);
     }
     // Who may change mounts could get below a cover; and a namespace of its own lets nobody move
     // what came with it.
@@ -128,7 +133,7 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     }
     let mut plan = process::compile(bundle, steps)?;
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
-    ending(place, &mut given, &mut plan)?;
+    ending(spec, place, &mut given, &mut plan)?;
     plan.ids = ids;
     plan.given = given;
     limit_trees(&plan)?;
@@ -204,7 +209,13 @@ fn names(spec: &Spec, namespaces: &Namespaces, steps: &mut Vec<Step>) -> Result<
 }
 
 /// What comes between the set-up and the command.
-fn ending(place: &Place, given: &mut Vec<Given>, plan: &mut Plan) -> Result<(), Error> {
+fn ending(
+    spec: &Spec,
+    place: &Place,
+    given: &mut Vec<Given>,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    let hooks = inside::steps(spec, InsidePoint::StartContainer)?;
     if place.latch.is_some() {
         if plan.stay {
             let field = format!("annotation {}", annotation::INIT);
@@ -214,11 +225,39 @@ fn ending(place: &Place, given: &mut Vec<Given>, plan: &mut Plan) -> Result<(), 
         let wait = Given::LatchWait.to(given);
         let tell = Given::LatchTell.to(given);
         plan.steps.extend([Step::FindProgram, Step::AllClear, Step::Latch { wait, tell }]);
+    } else if !hooks.is_empty() {
+        plan.steps.push(Step::FindProgram);
+    }
+    if !hooks.is_empty() {
+        start_hooks(hooks, given, plan)?;
     }
     plan.steps.push(Step::AllClear);
     for number in 0..place.preserved {
         Given::Kept(CONTROL_FD as u32 + number).to(given);
     }
+    Ok(())
+}
+
+/// Hooks whose programs are the cell's. What they may do is what the task may: that includes not to
+/// gain by the init.
+fn start_hooks(
+    hooks: Vec<InsideHook>,
+    given: &mut Vec<Given>,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    if plan.stay {
+        let field = format!("annotation {}", annotation::INIT);
+        let why = "an init that stays runs no hooks.startContainer".to_owned();
+        return Err(Error::Invalid { field, why });
+    }
+    if let Some(program) = &plan.filter {
+        if let Some(call) = filter::in_the_way_of_hooks(program) {
+            let why = format!("refuses {call}, which it takes to run hooks.startContainer");
+            return Err(Error::Invalid { field: "linux.seccomp".to_owned(), why });
+        }
+        plan.steps.push(Step::Filter);
+    }
+    inside::add(hooks, given, &mut plan.steps);
     Ok(())
 }
 

@@ -10,8 +10,6 @@ pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
     let linux = spec.linux().as_ref();
     let filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let asked = [
-        ("hooks.createContainer", hooked(spec, Hooks::create_container)),
-        ("hooks.startContainer", hooked(spec, Hooks::start_container)),
         ("process.selinuxLabel", process.is_some_and(|p| filled(p.selinux_label()))),
         ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
         ("linux.mountLabel", linux.is_some_and(|l| filled(l.mount_label()))),
@@ -28,7 +26,14 @@ pub(super) fn refuse(spec: &Spec) -> Result<(), Error> {
 /// Refuses hooks where nobody sees to them.
 #[allow(deprecated, reason = "specifications still use prestart")]
 pub(super) fn refuse_hooks(spec: &Spec) -> Result<(), Error> {
-    let lists = [Hooks::prestart, Hooks::create_runtime, Hooks::poststart, Hooks::poststop];
+    let lists = [
+        Hooks::prestart,
+        Hooks::create_runtime,
+        Hooks::create_container,
+        Hooks::start_container,
+        Hooks::poststart,
+        Hooks::poststop,
+    ];
     match lists.into_iter().any(|list| hooked(spec, list)) {
         true => Err(Error::Unsupported { field: "hooks".to_owned(), detail: String::new() }),
         false => Ok(()),
