@@ -5,10 +5,12 @@
 //! shapes  JSON against schemas and runc   answers  command lines, errors, the log
 //! limits  pause, update, ps, events       killed   commands killed at every point
 //! terminal  terminals                     hooks    programs run at points of the life
+//! hooks_inside  those in the container
 //! ```
 
 mod answers;
 mod hooks;
+mod hooks_inside;
 #[cfg(feature = "fault-injection")]
 mod killed;
 mod life;
@@ -27,6 +29,7 @@ pub fn tests() -> Vec<Test> {
         limits::tests(),
         terminal::tests(),
         hooks::tests(),
+        hooks_inside::tests(),
         #[cfg(feature = "fault-injection")]
         killed::tests(),
     ];

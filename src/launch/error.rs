@@ -21,7 +21,7 @@ pub enum Error {
         detail: String,
     },
     /// The specification contradicts itself or lacks something.
-    #[error("config.json: {field}: {why}")]
+    #[error("config.json: {}: {}", in_one_line(field), in_one_line(why))]
     Invalid {
         /// The field of the OCI specification.
         field: String,
@@ -174,6 +174,11 @@ pub enum Error {
          child, and this kernel (before 6.15) keeps no copy"
     )]
     ExitLost,
+}
+
+/// A text that may repeat what a specification holds.
+fn in_one_line(text: &str) -> String {
+    text.replace('\n', "\\n")
 }
 
 /// What a call that the kernel doesn't know mostly means; nothing for other failures.

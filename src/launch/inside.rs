@@ -101,7 +101,7 @@ fn compile(hook: &Hook, point: InsidePoint, number: usize) -> Result<InsideHook,
     };
     let path = hook.path();
     if !path.is_absolute() {
-        return Err(invalid("path", format!("{} is not an absolute path", path.display())));
+        return Err(invalid("path", format!("{path:?} is not an absolute path")));
     }
     let path = path.to_str().ok_or_else(|| invalid("path", "must be UTF-8".to_owned()))?.to_owned();
     let timeout = match hook.timeout() {

@@ -2,7 +2,7 @@
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
-use super::abi::{CLOSE_RANGE_CLOEXEC, F_DUPFD_CLOEXEC};
+use super::abi::F_DUPFD_CLOEXEC;
 use super::raw::{self, Errno, nr};
 
 /// A copy of the descriptor `number`, if whoever executed this program left it open for it.
@@ -27,7 +27,7 @@ pub(crate) fn inherited(number: u32) -> Result<OwnedFd, Errno> {
 /// executes itself.
 #[cfg(feature = "cli")]
 pub(crate) fn keep_from(first: u32) -> Result<(), Errno> {
-    let args = [first as usize, u32::MAX as usize, CLOSE_RANGE_CLOEXEC];
+    let args = [first as usize, u32::MAX as usize, super::abi::CLOSE_RANGE_CLOEXEC];
     // SAFETY: numbers only; nothing is closed before an exec.
     unsafe { raw::syscall(nr::close_range, args) }.map(drop)
 }

@@ -262,7 +262,15 @@ fn hooks_run_at_their_points(bed: &Bed) {
         let (dir, record) = (bed.path("hooks"), bed.path("record"));
         std::fs::create_dir(&dir).unwrap();
         std::fs::write(&record, "").unwrap();
-        for stage in ["prestart", "createRuntime", "poststart", "poststop"] {
+        let stages = [
+            "prestart",
+            "createRuntime",
+            "createContainer",
+            "startContainer",
+            "poststart",
+            "poststop",
+        ];
+        for stage in stages {
             // Each is given the state on its standard input.
             let script = format!("grep -q '\"ociVersion\"' && echo {stage} >>{}", record.display());
             let hook = serde_json::json!({
@@ -274,11 +282,13 @@ fn hooks_run_at_their_points(bed: &Bed) {
             std::fs::write(dir.join(format!("{stage}.json")), hook.to_string()).unwrap();
         }
         let global = ["--hooks-dir", dir.to_str().unwrap()];
-        let run = podman.words(&["run", "--rm"], &[], &["echo", "between"]);
+        // Where the one that runs in the root finds it.
+        let volume = format!("{0}:{0}", record.display());
+        let run = podman.words(&["run", "--rm"], &["--volume", &volume], &["echo", "between"]);
         assert_eq!(podman.good(&[&global[..], &run].concat()), "between");
         let told = || std::fs::read_to_string(&record).unwrap();
         wait_for("the last hook ran", || told().ends_with("poststop\n"));
-        assert_eq!(told(), "prestart\ncreateRuntime\npoststart\npoststop\n");
+        assert_eq!(told().lines().collect::<Vec<_>>(), stages);
     });
 }
 
