@@ -17,7 +17,8 @@ pub fn tests() -> Vec<Test> {
         test!(a_hook_of_the_hosts_changes_the_root_as_device_hooks_do, Cells, Busybox),
         test!(hooks_run_in_a_container_with_ids_of_its_own, Cells, Busybox),
         test!(hooks_run_beside_the_hosts_processes, Cells, Busybox),
-        test!(what_a_hook_leaves_running_ends_with_the_container, Cells, Busybox),
+        test!(nothing_of_the_hosts_goes_on_in_the_root, Cells, Busybox),
+        test!(what_a_hook_of_the_images_leaves_is_the_containers, Cells, Busybox),
     ]
 }
 
@@ -223,22 +224,42 @@ fn hooks_run_beside_the_hosts_processes(bed: &Bed) {
     assert!(said.contains("createContainer hook #0: exit status 1"), "{said}");
 }
 
-fn what_a_hook_leaves_running_ends_with_the_container(bed: &Bed) {
+/// The kernel moves all processes along to the new root. One of the host's, with the host's rights, must
+/// not be among them: it would execute what the image has.
+fn nothing_of_the_hosts_goes_on_in_the_root(bed: &Bed) {
     let oci = Scene::new(bed);
-    for name in ["createContainer", "startContainer"] {
-        let (mut config, told) = config(&oci, bed, "true", "while :; do sleep 0.05; done");
-        let left = told.join(name);
-        let script = format!("sleep 1000 & echo $! > {}", left.display());
-        config["hooks"][name] = json!([sh(&script)]);
-        oci.create_from("c1", config);
-        oci.call(&["start", "c1"]).ok();
-        // It is a process of the container's.
-        let number = lines(&left)[0].clone();
-        let processes = oci.call(&["exec", "c1", "ps", "-o", "pid,args"]).ok();
-        let found = processes
-            .lines()
-            .any(|line| line.split_whitespace().eq([number.as_str(), "sleep", "1000"]));
-        assert!(found, "{name} left {number}: {processes}");
-        oci.delete("c1");
-    }
+    let (mut config, told) = config(&oci, bed, "true", "while :; do sleep 0.05; done");
+    let log = told.join("log");
+    let left = format!("setsid sh -c 'while :; do :; done; echo gone on >> {}' &", log.display());
+    config["hooks"]["createContainer"] = json!([sh(&left), sh(&format!("{left} exit 0"))]);
+    oci.create_from("c1", config.clone());
+    oci.call(&["start", "c1"]).ok();
+    let processes = oci.call(&["exec", "c1", "ps", "-o", "args"]).ok();
+    assert!(!processes.contains("gone on"), "{processes}");
+    oci.delete("c1");
+    // Among processes of others nothing tells them apart.
+    let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "pid");
+    let said = complaint(&create(&oci, config.clone()));
+    assert!(said.contains("createContainer hook #0: left a process running"), "{said}");
+    // What ends by itself may.
+    config["hooks"]["createContainer"] = json!([sh("sleep 0.1 &")]);
+    oci.create_from("c1", config);
+    oci.delete("c1");
+}
+
+fn what_a_hook_of_the_images_leaves_is_the_containers(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let (mut config, told) = config(&oci, bed, "true", "while :; do sleep 0.05; done");
+    let left = told.join("log");
+    config["hooks"]["startContainer"] =
+        json!([sh(&format!("sleep 1000 & echo $! > {}", left.display()))]);
+    oci.create_from("c1", config);
+    oci.call(&["start", "c1"]).ok();
+    let number = lines(&left)[0].clone();
+    let processes = oci.call(&["exec", "c1", "ps", "-o", "pid,args"]).ok();
+    let found =
+        processes.lines().any(|line| line.split_whitespace().next() == Some(number.as_str()));
+    assert!(found, "{number}: {processes}");
+    oci.delete("c1");
 }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! One before the root is entered is a program of the host's, found by the host's paths, and runs
-//! with the init's rights in the root. One after that is the cell's own, found by the cell's paths:
+//! with the init's rights in the root. Nothing that it started goes on when the root is entered: the
+//! kernel would take that along, and the image would decide what it executes. One after that is the cell's own, found by the cell's paths:
 //! hostile. By then the init has the task's rights, is bound by the task's filter, and has let go of
 //! what the cell was built with.
 
@@ -25,6 +26,9 @@ use crate::sys::raw::{Errno, nr};
 
 /// How much of what a hook wrote is told.
 const TOLD: usize = 4096;
+
+/// How often it is looked whether what a hook left has ended: in all a second.
+const LOOKS: usize = 100;
 
 /// What the host's hooks may leave to others.
 const UMASK: u64 = 0o022;
@@ -64,7 +68,11 @@ pub(crate) fn run(line: &Line, plan: &mut Plan, cell: &mut Cell, step: &Step) ->
         output: Fd((files >> 32) as i32),
         directory: (!of_the_cell).then_some(cell.root()),
     };
-    let (kind, call, value) = match hook.run(seconds) {
+    let end = match of_the_cell {
+        true => hook.run(seconds),
+        false => hook.run_alone(seconds),
+    };
+    let (kind, call, value) = match end {
         End::Status(0) => return Ok(()),
         End::Status(status) => (Kind::HookEnded, 0, status),
         End::Late => (Kind::HookLate, 0, seconds.min(i32::MAX as u64) as i32),
@@ -80,6 +88,22 @@ pub(crate) fn run(line: &Line, plan: &mut Plan, cell: &mut Cell, step: &Step) ->
 }
 
 impl Hook<'_> {
+    /// Runs it, and sees that nothing of it is left.
+    fn run_alone(&self, seconds: u64) -> End {
+        // What loses its parent becomes this process's child, in every PID namespace.
+        let adopt = |yes| kernel::prctl(PR_SET_CHILD_SUBREAPER, yes, 0);
+        if let Err(fault) = adopt(1) {
+            return End::Broken(fault);
+        }
+        match self.run(seconds) {
+            End::Status(0) => match clear().and_then(|()| adopt(0)) {
+                Ok(()) => End::Status(0),
+                Err(fault) => End::Broken(fault),
+            },
+            end => end,
+        }
+    }
+
     fn run(&self, seconds: u64) -> End {
         let (pid, pidfd, failure) = match self.start() {
             Ok(started) => started,
@@ -90,7 +114,7 @@ impl Hook<'_> {
             // It is not reaped yet, so the number is still its own.
             let _ = kernel::kill(pid, SIGKILL);
         }
-        let status = match (ended, reap(pid)) {
+        let status = match (ended, reap(pid, 0).map(|(_, status)| status)) {
             (Err(fault), _) | (_, Err(fault)) => return End::Broken(fault),
             (Ok(false), _) => return End::Late,
             (Ok(true), Ok(status)) => status,
@@ -152,12 +176,47 @@ fn ends(pidfd: &Fd, seconds: u64) -> Outcome<bool> {
         .map(|ready| ready == 1)
 }
 
-/// The wait status of this child, once it has ended.
-fn reap(pid: i32) -> Outcome<i32> {
+/// The number and the wait status of this child, or of any for -1, once it has ended.
+fn reap(pid: i32, options: usize) -> Outcome<(i32, i32)> {
     let mut status = 0i32;
     // SAFETY: the kernel writes one int.
-    unsafe { kernel::call(nr::wait4, [pid as usize, &raw mut status as usize, 0, 0]) }?;
-    Ok(status)
+    let ended =
+        unsafe { kernel::call(nr::wait4, [pid as usize, &raw mut status as usize, options, 0]) }?;
+    Ok((ended as i32, status))
+}
+
+/// Ends whatever a hook has left. Where that can't be told from processes of others it must end by
+/// itself, soon.
+fn clear() -> Outcome {
+    // SAFETY: no arguments.
+    let alone = unsafe { kernel::call::<0>(nr::getpid, []) }? == 1;
+    if alone {
+        // The first process of a PID namespace reaches all others in it, and none outside.
+        match kernel::kill(-1, SIGKILL) {
+            Err(fault) if !fault.is(Errno::ESRCH) => return Err(fault),
+            _ => {}
+        }
+    }
+    let options = if alone { 0 } else { WNOHANG };
+    let mut looks = 0;
+    loop {
+        match reap(-1, options) {
+            Ok((0, _)) if looks == LOOKS => return Err(Fault::new(nr::wait4, Errno::EBUSY)),
+            Ok((0, _)) => {
+                looks += 1;
+                pause()?;
+            }
+            Err(fault) if fault.is(Errno::ECHILD) => return Ok(()),
+            reaped => drop(reaped?),
+        }
+    }
+}
+
+/// Waits for 10 ms.
+fn pause() -> Outcome {
+    let mut time = [0i64, 10_000_000];
+    // SAFETY: no `struct pollfd`, one `struct timespec`; no signal mask.
+    unsafe { kernel::call(nr::ppoll, [0, 0, time.as_mut_ptr() as usize, 0, 0]) }.map(drop)
 }
 
 /// A number, 0 at first, that this process and its children have in common until they execute.

@@ -14,7 +14,7 @@ use super::hooks::{describe, hook_state, memory};
 use super::{Error, Given, Plan, Step};
 use crate::bundle::Bundle;
 use crate::init::wire::{Kind, Report};
-use crate::sys::raw;
+use crate::sys::raw::{self, Errno};
 
 /// How long hooks without a time limit may take, and all of them together: for ever, nearly.
 const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
@@ -209,6 +209,11 @@ pub(super) fn failure(report: &Report, behind: &[u8]) -> Option<Error> {
             let error = std::io::Error::from_raw_os_error(report.value);
             match raw::name(usize::from(report.call)) {
                 "execve" => format!("cannot execute {path}: {error}"),
+                // The call itself never says so.
+                "wait4" if report.value == Errno::EBUSY.0 => {
+                    "left a process running, which nothing ends in a PID namespace of others"
+                        .to_owned()
+                }
                 call => format!("{call}: {error}"),
             }
         }

@@ -242,6 +242,7 @@ constants! {
     PR_GET_SECUREBITS: usize = 27,
     PR_SET_SECUREBITS: usize = 28,
     PR_SET_TIMERSLACK: usize = 29,
+    PR_SET_CHILD_SUBREAPER: usize = 36,
     PR_SET_NO_NEW_PRIVS: usize = 38,
     PR_SET_THP_DISABLE: usize = 41,
     PR_CAP_AMBIENT: usize = 47,

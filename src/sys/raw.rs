@@ -18,7 +18,9 @@ impl Errno {
     pub const ESRCH: Errno = Errno(3);
     pub const EINTR: Errno = Errno(4);
     pub const EBADF: Errno = Errno(9);
+    pub const ECHILD: Errno = Errno(10);
     pub const EAGAIN: Errno = Errno(11);
+    pub const EBUSY: Errno = Errno(16);
     pub const ENXIO: Errno = Errno(6);
     pub const EACCES: Errno = Errno(13);
     pub const EEXIST: Errno = Errno(17);
