@@ -2,7 +2,6 @@
 //! processes that a small process spawns and awaits.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use hotcell::oci_spec::runtime::Capability;
 use hotcell::seccomp::{Architecture, Kernel, Profile};
