@@ -17,6 +17,7 @@ use super::args::MakeArgs;
 use super::console::{Console, receive};
 use super::create::started;
 use super::delete::remove;
+use super::hooks::keep_from_hooks;
 use super::id::Id;
 use super::log::Log;
 use super::process::Process;
@@ -60,6 +61,9 @@ pub(super) fn make(store: &Store, args: &MakeArgs, when: When, log: &Log) -> Res
     let source = Source::read(args.bundle.as_deref())?;
     let host = Hierarchies::detect()?;
     let mut record = source.record(&id, &host)?;
+    if record.hooks {
+        keep_from_hooks(args.preserve_fds)?;
+    }
     let home = store.create(&id)?;
     match build(&home, &mut record, source, &host, args, when, log) {
         Ok((cell, terminal)) => {

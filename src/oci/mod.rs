@@ -48,8 +48,6 @@ use error::Error;
 use log::Log;
 use store::Store;
 
-use crate::sys::inherited;
-
 /// The specification of `config.json` that is followed.
 const OCI_VERSION: &str = "1.2.0";
 
@@ -79,15 +77,6 @@ fn finish(log: &Log, failed: u8, done: Result<u8, Error>) -> ExitCode {
 
 fn call(globals: &Globals, verb: Verb, log: &Log) -> Result<u8, Error> {
     let store = Store::new(&globals.root);
-    // Hooks get nothing that was left open in an engine.
-    let kept = match &verb {
-        Verb::Create(args) => args.preserve_fds,
-        Verb::Run(args) => args.make.preserve_fds,
-        Verb::Exec(args) => args.preserve_fds,
-        _ => 0,
-    };
-    inherited::keep_from(kept.saturating_add(3))
-        .map_err(|errno| Error::io("mark", "descriptors", io::Error::from_raw_os_error(errno.0)))?;
     match verb {
         Verb::Create(args) => create::create(&store, &args, log),
         Verb::Start(args) => create::start(&store, &args, log),
