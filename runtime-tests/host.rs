@@ -37,8 +37,12 @@ pub enum Need {
     Unified,
     /// A host with v1 controllers beside the v2 tree.
     Hybrid,
+    /// A unified host whose PID 1 is systemd.
+    Systemd,
 }
 
+/// There while systemd is PID 1.
+const SYSTEMD: &str = "/run/systemd/system";
 /// Where distributions mount it.
 pub const OLD_FREEZER: &str = "/sys/fs/cgroup/freezer";
 
@@ -66,6 +70,7 @@ impl Host {
         match need {
             Need::Unified => hybrid,
             Need::Hybrid => !hybrid,
+            Need::Systemd => hybrid || !Path::new(SYSTEMD).is_dir(),
             _ => false,
         }
     }
@@ -97,6 +102,7 @@ impl Host {
                 Path::new(SCHEMAS).is_dir() && Path::new(CHECKER).is_dir(),
                 "the specification's schemas and python3-jsonschema (scripts/setup)",
             ),
+            Need::Systemd => (!self.is_other_than(need), "systemd and a unified cgroup tree"),
             Need::Unified => (!self.is_other_than(need), "a unified cgroup tree"),
             Need::Hybrid => (!self.is_other_than(need), "v1 controllers"),
             Need::PodmansProfile => {

@@ -15,7 +15,7 @@
 //! own_place the driver in a container's cgroup       clients   podman, containerd, dockerd on ours
 //! exec      further processes in a cell that runs    life      made now, started later
 //! fields    what no flag gives: the specification's rest  tidy      the repository itself
-//! cgroups   a container's, anywhere in the trees
+//! cgroups   a container's, anywhere in the trees           systemd   cgroups that systemd makes
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -63,6 +63,7 @@ mod seccomp;
 mod snapshot;
 mod standing;
 mod swap;
+mod systemd;
 mod tidy;
 mod user_namespace;
 
@@ -132,6 +133,7 @@ fn main() {
         clients::tests(),
         life::tests(),
         oci::tests(),
+        systemd::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

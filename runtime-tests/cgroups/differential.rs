@@ -193,7 +193,7 @@ fn both(bed: &Bed, at: usize, document: &Document, found: &mut Vec<String>) {
     let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
     for (step, update) in updates.iter().enumerate() {
         let name = format!("{name} ⟶ {}", step + 1);
-        let result = ours.update(&parse(update)).map_err(|error| error.to_string());
+        let result = ours.update(&parse(update)).map(drop).map_err(|error| error.to_string());
         let updated = theirs.update(update);
         compare(&name, (result, &spot), (updated, Some(&theirs.spot)), found);
     }

@@ -12,7 +12,7 @@
 mod bundles;
 mod containerd;
 mod docker;
-mod image;
+pub mod image;
 mod podman;
 mod recipes;
 mod stage;

@@ -44,7 +44,7 @@ fn bad_command_lines_are_refused_in_one_line(bed: &Bed) {
         (&["events", "--interval", "soon", "a"], "--interval \"soon\""),
         (&["--rootless", "true", "list"], "--rootless true is not supported"),
         (&["--cgroup-manager", "disabled", "list"], "--cgroup-manager disabled is not supported"),
-        (&["--systemd-cgroup", "list"], "--systemd-cgroup is not supported"),
+        (&["--systemd-cgroup", "--cgroup-manager=cgroupfs", "list"], "--cgroup-manager cgroupfs"),
         (&["spec", "--rootless"], "--rootless is not supported"),
     ] {
         let ran = oci.call(args);

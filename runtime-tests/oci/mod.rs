@@ -15,7 +15,7 @@ mod hooks_inside;
 mod killed;
 mod life;
 mod limits;
-mod scene;
+pub mod scene;
 mod shapes;
 mod terminal;
 

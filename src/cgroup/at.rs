@@ -77,6 +77,22 @@ impl Cgroup {
         })
     }
 
+    /// Takes over a cgroup that somebody else has made for this container, whoever lives in it by now,
+    /// and puts the limits and the device filter in force. Controllers are handed down only where a
+    /// limit asks for one that it lacks: what stands above is not this program's.
+    ///
+    /// # Errors
+    /// As for [`create_at`](Cgroup::create_at), and [`Error::Io`] when it is not there.
+    pub fn take_over_in(places: &Places, resources: &LinuxResources) -> Result<Cgroup, Error> {
+        check(resources)?;
+        let filter = Filter::new(resources)?;
+        let mut cgroup = Cgroup::open_in(places)?;
+        cgroup.enforced = apply(&cgroup, resources)?;
+        filter.attach(&cgroup.unified)?;
+        cgroup.found = false;
+        Ok(cgroup)
+    }
+
     /// Opens the cgroup of a container that was made before. A relative path is one for this process:
     /// see [`Places`].
     ///

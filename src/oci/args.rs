@@ -40,12 +40,12 @@ pub(super) struct Globals {
     /// Tell more in the log
     #[arg(long)]
     pub(super) debug: bool,
-    /// Not supported: cgroups are made without systemd
+    /// Let systemd make cgroups, named SLICE:PREFIX:NAME; the same as --cgroup-manager systemd
     #[arg(long)]
-    pub(super) systemd_cgroup: bool,
+    systemd_cgroup: bool,
     /// Who makes the cgroup
     #[arg(long, value_enum)]
-    pub(super) cgroup_manager: Option<CgroupManager>,
+    cgroup_manager: Option<CgroupManager>,
     /// Accepted if it asks for nothing: hotcell needs root
     #[arg(long, value_enum, value_name = "BOOL")]
     rootless: Option<Rootless>,
@@ -57,6 +57,16 @@ pub(super) struct Globals {
     version: bool,
     #[command(subcommand)]
     call: Option<Call>,
+}
+
+impl Globals {
+    /// Who makes the cgroups of new containers. Later commands know it from a container's record.
+    pub(super) fn manager(&self) -> CgroupManager {
+        match self.systemd_cgroup {
+            true => CgroupManager::Systemd,
+            false => self.cgroup_manager.unwrap_or(CgroupManager::Cgroupfs),
+        }
+    }
 }
 
 /// The form of a record in the log.
@@ -104,6 +114,8 @@ pub(super) enum Verb {
     Update(Box<UpdateArgs>),
     Events(EventsArgs),
     Features,
+    /// Not for people: see `systemd`.
+    Hold,
     Spec(SpecArgs),
     Checkpoint,
     Restore,
@@ -302,6 +314,7 @@ fn verb(line: Vec<OsString>) -> Result<Verb, Refused> {
         "events" => Verb::Events(flags(line)?),
         "features" => flags(line).map(|Nothing {}| Verb::Features)?,
         "spec" => Verb::Spec(flags(line)?),
+        "hold" => flags(line).map(|Nothing {}| Verb::Hold)?,
         // Whatever their flags: the answer is the same.
         "checkpoint" => Verb::Checkpoint,
         "restore" => Verb::Restore,
@@ -337,11 +350,8 @@ pub(super) fn check(globals: &Globals) -> Result<(), Error> {
         Globals { cgroup_manager: Some(CgroupManager::Disabled), .. } => {
             Err(Error::NotSupported { what: "--cgroup-manager disabled" })
         }
-        Globals { cgroup_manager: Some(CgroupManager::Systemd), .. } => {
-            Err(Error::NotSupported { what: "--cgroup-manager systemd" })
-        }
-        Globals { systemd_cgroup: true, .. } => {
-            Err(Error::NotSupported { what: "--systemd-cgroup" })
+        Globals { systemd_cgroup: true, cgroup_manager: Some(CgroupManager::Cgroupfs), .. } => {
+            Err(Error::Usage("--systemd-cgroup and --cgroup-manager cgroupfs differ".to_owned()))
         }
         _ => Ok(()),
     }

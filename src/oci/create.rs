@@ -1,6 +1,6 @@
 //! `create` and `start`: a container whose process waits, and the word that lets it go.
 
-use super::args::{IdArgs, MakeArgs};
+use super::args::{CgroupManager, IdArgs, MakeArgs};
 use super::error::line;
 use super::log::Log;
 use super::making::{When, make};
@@ -11,8 +11,13 @@ use super::{Error, hooks};
 use crate::launch::{HookPoint, Latch};
 
 /// Makes a container. Its process waits, and goes to whoever takes in this program's orphans.
-pub(super) fn create(store: &Store, args: &MakeArgs, log: &Log) -> Result<u8, Error> {
-    make(store, args, When::Started, log).map(|_| 0)
+pub(super) fn create(
+    store: &Store,
+    args: &MakeArgs,
+    manager: CgroupManager,
+    log: &Log,
+) -> Result<u8, Error> {
+    make(store, args, manager, When::Started, log).map(|_| 0)
 }
 
 /// Lets a container's process go; returns when its command has been executed.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::status::Status;
+use super::systemd;
 use crate::{bundle, cgroup, launch};
 
 /// A verb failed. Where engines act on the text, it is runc's.
@@ -51,6 +52,8 @@ pub(super) enum Error {
     Bundle(#[from] bundle::Error),
     #[error("cgroup")]
     Cgroup(#[from] cgroup::Error),
+    #[error("systemd")]
+    Systemd(#[from] systemd::Error),
     #[error("unable to start container process")]
     Launch(#[from] launch::Error),
 }

@@ -13,17 +13,19 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::args::MakeArgs;
+use super::Error;
+use super::args::{CgroupManager, MakeArgs};
 use super::console::{Console, receive};
 use super::create::started;
 use super::delete::remove;
 use super::hooks::keep_from_hooks;
 use super::id::Id;
 use super::log::Log;
+use super::place::{self, Birthplace};
 use super::process::Process;
 use super::record::Record;
 use super::store::{Home, Store};
-use super::{Error, place};
+use super::systemd::Scope;
 use crate::bundle::{self, Bundle};
 use crate::cgroup::Hierarchies;
 use crate::launch::{self, Cell, Latch, Launched, Place, Stdio, Stream};
@@ -56,16 +58,34 @@ struct Source {
 }
 
 /// Makes the container. What has been made is removed again when the rest fails.
-pub(super) fn make(store: &Store, args: &MakeArgs, when: When, log: &Log) -> Result<Made, Error> {
+pub(super) fn make(
+    store: &Store,
+    args: &MakeArgs,
+    manager: CgroupManager,
+    when: When,
+    log: &Log,
+) -> Result<Made, Error> {
     let id: Id = args.id.parse()?;
     let source = Source::read(args.bundle.as_deref())?;
     let host = Hierarchies::detect()?;
-    let mut record = source.record(&id, &host)?;
+    let (mut record, scope) = source.record(&id, manager, &host)?;
     if record.hooks {
         keep_from_hooks(args.preserve_fds)?;
     }
     let home = store.create(&id)?;
-    match build(&home, &mut record, source, &host, args, when, log) {
+    let birthplace = home
+        .keep_config(&source.text)
+        .and_then(|()| home.write(&record))
+        .and_then(|()| Birthplace::make(&host, &record, scope.as_ref(), source.bundle.spec()));
+    let birthplace = match birthplace {
+        Ok(birthplace) => birthplace,
+        // A cgroup that could not be made may be somebody else's.
+        Err(error) => {
+            let _ = home.remove();
+            return Err(error);
+        }
+    };
+    match build(&home, &mut record, source, birthplace, args, when, log) {
         Ok((cell, terminal)) => {
             if when != When::Started {
                 started(&home, &record, log);
@@ -86,14 +106,12 @@ fn build(
     home: &Home,
     record: &mut Record,
     source: Source,
-    host: &Hierarchies,
+    birthplace: Birthplace,
     args: &MakeArgs,
     when: When,
     log: &Log,
 ) -> Result<(Cell, Option<OwnedFd>), Error> {
-    home.keep_config(&source.text)?;
-    home.write(record)?;
-    let cgroup = place::create(host, record, source.bundle.spec())?;
+    let Birthplace { cgroup, placeholder } = birthplace;
     let latch = match when {
         When::Now | When::Foreground => None,
         When::Started => Some(Latch::create(home.path())?),
@@ -111,10 +129,14 @@ fn build(
         only: true,
         ..Place::default()
     };
-    let launched = launch::launch(source.bundle, &cgroup, own_streams()?, place, || {})?;
+    let mut left = Ok(());
+    let launched = launch::launch(source.bundle, &cgroup, own_streams()?, place, || {
+        left = placeholder.map_or(Ok(()), |placeholder| placeholder.leave(&cgroup));
+    })?;
     let Launched { cell, compile, spawn, set_up } = launched;
     log.debug(|| format!("compiled in {compile:?}, spawned in {spawn:?}, set up in {set_up:?}"));
-    let written = Process::of(cell.pid()).and_then(|process| {
+    let written = left.map_err(Error::from).and_then(|()| Process::of(cell.pid()));
+    let written = written.and_then(|process| {
         record.process = Some(process);
         home.write(record)?;
         args.pid_file.as_deref().map_or(Ok(()), |path| write_pid(path, cell.pid()))
@@ -139,14 +161,21 @@ impl Source {
         Ok(Source { dir, text, bundle })
     }
 
-    fn record(&self, id: &Id, host: &Hierarchies) -> Result<Record, Error> {
+    fn record(
+        &self,
+        id: &Id,
+        manager: CgroupManager,
+        host: &Hierarchies,
+    ) -> Result<(Record, Option<Scope>), Error> {
         let spec = self.bundle.spec();
         let rootfs = self
             .bundle
             .rootfs()
             .ok_or_else(|| Error::Bundle(bundle::Error::invalid("root.path", "", "is missing")))?;
-        let places = place::places(host, id, spec)?;
-        Ok(Record::new(id, spec, &self.dir, rootfs, places))
+        let (places, scope) = place::places(host, manager, id, spec)?;
+        let mut record = Record::new(id, spec, &self.dir, rootfs, places);
+        record.scope = scope.as_ref().map(|scope| scope.unit().to_owned());
+        Ok((record, scope))
     }
 }
 

@@ -37,6 +37,7 @@ mod spec;
 mod state;
 mod status;
 mod store;
+mod systemd;
 mod table;
 mod update;
 
@@ -77,10 +78,11 @@ fn finish(log: &Log, failed: u8, done: Result<u8, Error>) -> ExitCode {
 
 fn call(globals: &Globals, verb: Verb, log: &Log) -> Result<u8, Error> {
     let store = Store::new(&globals.root);
+    let manager = globals.manager();
     match verb {
-        Verb::Create(args) => create::create(&store, &args, log),
+        Verb::Create(args) => create::create(&store, &args, manager, log),
         Verb::Start(args) => create::start(&store, &args, log),
-        Verb::Run(args) => run::run(&store, &args, log),
+        Verb::Run(args) => run::run(&store, &args, manager, log),
         Verb::Kill(args) => kill::kill(&store, &args),
         Verb::Delete(args) => delete::delete(&store, &args, log),
         Verb::State(args) => state::state(&store, &args),
@@ -91,6 +93,7 @@ fn call(globals: &Globals, verb: Verb, log: &Log) -> Result<u8, Error> {
         Verb::Update(args) => update::update(&store, &args),
         Verb::Events(args) => events::events(&store, &args),
         Verb::List(args) => list::list(&store, &args),
+        Verb::Hold => systemd::hold(),
         Verb::Features => features::features(),
         Verb::Spec(args) => spec::spec(&args),
         Verb::Checkpoint => Err(Error::NotSupported { what: "checkpoint" }),

@@ -1,4 +1,5 @@
-//! A container's cgroup: where its engine wants it, else below one of this program's own.
+//! A container's cgroup: where its engine wants it, else below one of this program's own; made by this
+//! program, or by systemd.
 
 use std::io;
 use std::path::Path;
@@ -6,26 +7,80 @@ use std::path::Path;
 use oci_spec::runtime::{LinuxResources, Spec};
 
 use super::Error;
+use super::args::CgroupManager;
 use super::id::Id;
 use super::record::Record;
+use super::systemd::{self, Placeholder, Scope};
 use crate::cgroup::{self, Cgroup, Hierarchies, Places};
 
 /// Above the containers whose specification names no place.
 const OWN: &str = "/hotcell-oci";
 
-/// Where the container's cgroup is going to be.
-pub(super) fn places(host: &Hierarchies, id: &Id, spec: &Spec) -> Result<Places, Error> {
+/// Where the container's cgroup is going to be, and the unit that it is, if it is systemd's.
+pub(super) fn places(
+    host: &Hierarchies,
+    manager: CgroupManager,
+    id: &Id,
+    spec: &Spec,
+) -> Result<(Places, Option<Scope>), Error> {
+    if manager == CgroupManager::Systemd {
+        systemd::check(host)?;
+        let scope = Scope::of(id, spec)?;
+        return Ok((Places::resolve(host, &scope.path())?, Some(scope)));
+    }
     let wanted = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
     let path = wanted.filter(|path| !path.as_os_str().is_empty());
     let path = path.unwrap_or_else(|| Path::new(OWN).join(id.as_str()));
-    Ok(Places::resolve(host, &path)?)
+    Ok((Places::resolve(host, &path)?, None))
 }
 
-/// Makes it, with the specification's limits in force.
-pub(super) fn create(host: &Hierarchies, record: &Record, spec: &Spec) -> Result<Cgroup, Error> {
-    let none = LinuxResources::default();
-    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    Ok(Cgroup::create_in(host, &record.cgroup, resources.unwrap_or(&none))?)
+/// A cgroup in which the container's first process can be born.
+#[derive(Debug)]
+pub(super) struct Birthplace {
+    pub(super) cgroup: Cgroup,
+    /// It keeps a scope alive until then.
+    pub(super) placeholder: Option<Placeholder>,
+}
+
+impl Birthplace {
+    /// Makes it, with the specification's limits in force. Then nothing is left of a failure.
+    pub(super) fn make(
+        host: &Hierarchies,
+        record: &Record,
+        scope: Option<&Scope>,
+        spec: &Spec,
+    ) -> Result<Birthplace, Error> {
+        let none = LinuxResources::default();
+        let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+        let resources = resources.unwrap_or(&none);
+        let Some(scope) = scope else {
+            let cgroup = Cgroup::create_in(host, &record.cgroup, resources)?;
+            return Ok(Birthplace { cgroup, placeholder: None });
+        };
+        let mut placeholder = scope.start(&record.id, spec)?;
+        let mut limited = || {
+            let cgroup = Cgroup::take_over_in(&record.cgroup, resources)?;
+            systemd::tell(scope.unit(), &cgroup, cgroup.enforced())?;
+            placeholder.make_room(&cgroup)?;
+            Ok(cgroup)
+        };
+        match limited() {
+            Ok(cgroup) => Ok(Birthplace { cgroup, placeholder: Some(placeholder) }),
+            Err(error) => {
+                drop(placeholder);
+                // The first failure is the one that is told.
+                let _ = remove(record);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Changes the limits that are given.
+pub(super) fn update(record: &Record, resources: &LinuxResources) -> Result<(), Error> {
+    let cgroup = open(record)?;
+    let written = cgroup.update(resources)?;
+    record.scope.as_deref().map_or(Ok(()), |unit| systemd::tell(unit, &cgroup, &written))
 }
 
 /// Opens the cgroup of a container that was made before.
@@ -46,5 +101,6 @@ pub(super) fn find(record: &Record) -> Result<Option<Cgroup>, Error> {
 
 /// Kills who lives in it and removes it.
 pub(super) fn remove(record: &Record) -> Result<(), Error> {
-    Ok(Cgroup::remove_in(&record.cgroup)?)
+    Cgroup::remove_in(&record.cgroup)?;
+    Ok(record.scope.as_deref().map_or(Ok(()), systemd::end)?)
 }

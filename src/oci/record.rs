@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::Id;
 use super::process::Process;
+use super::systemd::is_scope;
 use crate::cgroup::Places;
 
 /// What this version writes.
@@ -33,6 +34,9 @@ pub(super) struct Record {
     pub(super) hooks: bool,
     /// Its cgroup in each hierarchy.
     pub(super) cgroup: Places,
+    /// The unit whose cgroup that is, if systemd made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) scope: Option<String>,
     /// Its first process; none as long as it is being made.
     pub(super) process: Option<Process>,
 }
@@ -56,6 +60,7 @@ impl Record {
             annotations: spec.annotations().iter().flatten().map(own).collect(),
             hooks: spec.hooks().is_some(),
             cgroup,
+            scope: None,
             process: None,
         }
     }
@@ -70,6 +75,7 @@ impl Record {
             r if !r.cgroup.iter().all(|(_, path)| is_below(path)) => {
                 "names no cgroup below the root"
             }
+            r if r.scope.as_deref().is_some_and(|unit| !is_scope(unit)) => "names no scope",
             r if r.process.is_some_and(|process| process.pid < 2) => "names no process",
             _ => return Ok(record),
         };
@@ -109,6 +115,8 @@ mod tests {
             ("cgroup", r#"{"":"/"}"#),
             ("cgroup", r#"{"":"/a/../.."}"#),
             ("cgroup", r#"{"":"a"}"#),
+            ("scope", "\"a.service\""),
+            ("scope", "\"../a.scope\""),
             ("process", r#"{"pid":-1,"start":1}"#),
             ("process", r#"{"pid":1,"start":1}"#),
             ("process", r#"{"pid":2,"start":1,"more":1}"#),

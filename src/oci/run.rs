@@ -1,7 +1,7 @@
 //! `run`: a container from its bundle to its end, with this program's streams.
 
 use super::Error;
-use super::args::RunArgs;
+use super::args::{CgroupManager, RunArgs};
 use super::attend::{Signals, attend};
 use super::console::Relay;
 use super::delete::remove;
@@ -10,14 +10,20 @@ use super::making::{Made, When, make};
 use super::store::Store;
 
 /// Runs the container and gives its code; with `--detach`, returns when it has been started.
-pub(super) fn run(store: &Store, args: &RunArgs, log: &Log) -> Result<u8, Error> {
+pub(super) fn run(
+    store: &Store,
+    args: &RunArgs,
+    manager: CgroupManager,
+    log: &Log,
+) -> Result<u8, Error> {
     if args.detach {
-        return make(store, &args.make, When::Now, log).map(|_| 0);
+        return make(store, &args.make, manager, When::Now, log).map(|_| 0);
     }
     // From here on signals wait to be read.
     let signals = Signals::watch()?;
     // Other commands may act on it while it runs.
-    let Made { home, record, cell, terminal } = make(store, &args.make, When::Foreground, log)?;
+    let Made { home, record, cell, terminal } =
+        make(store, &args.make, manager, When::Foreground, log)?;
     let id = home.id().clone();
     drop(home);
     let ended = terminal

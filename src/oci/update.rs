@@ -28,7 +28,7 @@ pub(super) fn update(store: &Store, args: &UpdateArgs) -> Result<u8, Error> {
     let record = home.record()?;
     match Status::of(&home, &record)? {
         Status::Stopped | Status::Creating => Err(Error::NotRunning),
-        _ => Ok(place::open(&record)?.update(&resources).map(|()| 0)?),
+        _ => place::update(&record, &resources).map(|()| 0),
     }
 }
 

@@ -32,14 +32,31 @@ use super::members::is;
 use super::{Cgroup, Error};
 
 impl Cgroup {
-    /// Changes the limits of a container. What `resources` leaves out, or gives as zero, stays.
+    /// Changes the limits of a container; tells what was written. What `resources` leaves out, or
+    /// gives as zero, stays.
     ///
     /// # Errors
     /// As for [`create_at`](Cgroup::create_at), but for devices, which stay as they are. What was
     /// written before the failure stays written.
-    pub fn update(&self, resources: &LinuxResources) -> Result<(), Error> {
+    pub fn update(&self, resources: &LinuxResources) -> Result<Vec<Enforced>, Error> {
         check(resources)?;
-        apply(self, resources).map(drop)
+        apply(self, resources)
+    }
+
+    /// What a file of the v2 directory says.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn value(&self, file: &str) -> Result<String, Error> {
+        self.unified.read(file)
+    }
+
+    /// Writes limits into the v2 directory that have been written there before.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn write_again(&self, limits: &[Enforced]) -> Result<(), Error> {
+        limits.iter().try_for_each(|limit| self.unified.write(&limit.file, &limit.value))
     }
 }
 
