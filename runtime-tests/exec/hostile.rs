@@ -24,14 +24,18 @@ fn lurking(bed: &Bed, name: &str) -> CellConfig {
     for dir in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
         std::fs::create_dir_all(root.join(dir)).unwrap();
     }
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/runtime-tests/exec/lurker.c");
-    let mut cc = std::process::Command::new("cc");
-    let built = cc.args(["-O1", "-static", "-o"]).arg(root.join("bin/lurker")).arg(source).status();
-    assert!(built.unwrap().success(), "the lurker does not build");
+    build_lurker(&root.join("bin/lurker"));
     let mut config = CellConfig::new(root, ["/bin/lurker"]);
     config.init = false;
     config.upper = Upper::Tmpfs;
     config
+}
+
+pub fn build_lurker(program: &std::path::Path) {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/runtime-tests/exec/lurker.c");
+    let mut cc = std::process::Command::new("cc");
+    let built = cc.args(["-O1", "-static", "-o"]).arg(program).arg(source).status();
+    assert!(built.unwrap().success(), "the lurker does not build");
 }
 
 /// What the lurker says of those that came by: each a line, the last how many.
@@ -58,7 +62,7 @@ fn lurk(scene: &Scene, visits: usize) -> String {
 }
 
 /// What may be seen of a visitor: the cell's own, the sealed init, the streams it was given.
-fn of_the_cell(line: &str) -> bool {
+pub fn of_the_cell(line: &str) -> bool {
     let (what, target) = line.split_once(' ').unwrap();
     match what {
         "exe" => ["/bin/lurker", "/memfd:hotcell-init (deleted)"].contains(&target),

@@ -13,6 +13,8 @@ mod hostile;
 mod inside;
 mod scene;
 
+pub use hostile::{build_lurker, of_the_cell};
+
 use crate::Test;
 
 pub fn tests() -> Vec<Test> {

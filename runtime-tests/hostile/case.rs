@@ -3,9 +3,11 @@
 
 use serde_json::Value;
 
+use super::engine::Engine;
 use super::judge::Seen;
 use super::scene::Scene;
 use super::spoil::Spoil;
+use super::way::{By, Way};
 
 /// One row of the page: bundles that try the same thing in several forms, with one verdict.
 pub struct Case {
@@ -15,7 +17,12 @@ pub struct Case {
     pub base: Base,
     pub forms: Vec<Form>,
     pub modes: &'static [Mode],
+    /// What comes of it through the library.
     pub expect: Expect,
+    /// The same by each way in.
+    pub ways: [By; Way::ALL.len()],
+    /// Whether it is the system call filter that holds it: without one it is not played.
+    pub by_filter: bool,
     pub peers: Peers,
 }
 
@@ -44,6 +51,8 @@ pub enum Act {
     Command(Vec<String>),
     /// Something with more than one cell; only hotcell plays it.
     Play(fn(&Scene, Mode) -> Seen),
+    /// The same with an engine's containers.
+    Engine(fn(&Engine<'_>) -> Seen),
 }
 
 /// The root before it is spoiled.
@@ -55,12 +64,14 @@ pub enum Base {
 }
 
 /// What has to come of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expect {
     /// It runs, ends with this code and does nothing that it should not.
     Contained(i32),
     /// It does not run; the error holds this text.
     Refused(&'static str),
+    /// Some of its bundles run, some are refused with this text.
+    Either(&'static str),
 }
 
 /// Whether the peers are asked.
@@ -105,7 +116,7 @@ impl Expect {
     pub fn code(self) -> Option<i32> {
         match self {
             Expect::Contained(code) => Some(code),
-            Expect::Refused(_) => None,
+            Expect::Refused(_) | Expect::Either(_) => None,
         }
     }
 
@@ -113,6 +124,7 @@ impl Expect {
         match self {
             Expect::Contained(_) => "contained",
             Expect::Refused(_) => "refused",
+            Expect::Either(_) => "contained, refused",
         }
     }
 }
@@ -126,6 +138,8 @@ impl Case {
             forms: Vec::new(),
             modes: WRITABLE,
             expect: Expect::Contained(0),
+            ways: [By::Same; Way::ALL.len()],
+            by_filter: false,
             peers: Peers::Run,
         }
     }
@@ -154,6 +168,27 @@ impl Case {
 
     pub fn refused(mut self, text: &'static str) -> Case {
         self.expect = Expect::Refused(text);
+        self
+    }
+
+    /// What comes of it by one way in, if not the same as through the library.
+    pub fn by(mut self, way: Way, by: By) -> Case {
+        self.ways[way as usize] = by;
+        self
+    }
+
+    /// The same for all ways of engines.
+    pub fn by_engines(self, by: By) -> Case {
+        self.by(Way::Create, by).by(Way::Exec, by)
+    }
+
+    /// Where the container itself is refused there is nothing to enter.
+    pub fn no_entry(self) -> Case {
+        self.by(Way::Exec, By::NotRun("no container"))
+    }
+
+    pub fn by_filter(mut self) -> Case {
+        self.by_filter = true;
         self
     }
 
@@ -190,6 +225,10 @@ impl Form {
 
     pub fn play(body: fn(&Scene, Mode) -> Seen) -> Form {
         Form::new(Act::Play(body))
+    }
+
+    pub fn engine(body: fn(&Engine<'_>) -> Seen) -> Form {
+        Form::new(Act::Engine(body))
     }
 
     pub fn named(mut self, name: impl Into<String>) -> Form {

@@ -37,7 +37,7 @@ pub fn command(scene: &Scene, act: &Act) -> Vec<String> {
             ["python3".to_owned(), "-c".to_owned(), text].into()
         }
         Act::Command(words) => words.iter().map(|word| fill(word)).collect(),
-        Act::Play(_) => Vec::new(),
+        Act::Play(_) | Act::Engine(_) => Vec::new(),
     }
 }
 

@@ -8,6 +8,9 @@ use crate::bed::Ran;
 /// What every script says first, so that it is known to have run.
 pub const INSIDE: &str = "inside";
 
+/// The code of a program that was to enter a container which was refused itself.
+pub const NO_CONTAINER: i32 = 1;
+
 /// What is known after a run.
 #[derive(Debug)]
 pub struct Seen {
@@ -80,9 +83,12 @@ impl Verdict {
     /// the codes that stand for a refusal.
     pub fn is(&self, expect: Expect, seen: &Seen) -> bool {
         match (self, expect) {
-            (Verdict::Contained, Expect::Contained(_)) => true,
+            (Verdict::Contained, Expect::Contained(_) | Expect::Either(_)) => true,
             (Verdict::Refused(line), Expect::Refused(text)) => {
                 line.contains(text) && matches!(seen.code, Some(125..=127))
+            }
+            (Verdict::Refused(line), Expect::Either(text)) => {
+                line.contains(text) && matches!(seen.code, Some(NO_CONTAINER | 125..=127))
             }
             _ => false,
         }

@@ -5,6 +5,7 @@
 //! case    what a row is                   scene   root, canary, shared directory
 //! spoil   how a root is made hostile      watch   what an escape would show in
 //! cell    plays a form through hotcell    judge   what a run amounts to
+//! engine  the same through hotcell-oci    way     the ways in, and what they change
 //! peers   plays it through runc and crun  page    docs/hostile.md
 //! corpus  the cases
 //! ```
@@ -15,16 +16,20 @@
 mod case;
 mod cell;
 mod corpus;
+mod engine;
 mod judge;
 mod page;
 mod peers;
 mod scene;
 mod spoil;
 mod watch;
+mod way;
 
-use case::{Case, Form, Mode, Upper};
+use case::{Case, Expect, Form, Mode, Upper};
+use judge::{Seen, judge};
 use scene::Scene;
 use watch::Watch;
+use way::Way;
 
 use crate::bed::Bed;
 use crate::host::soak;
@@ -45,6 +50,9 @@ pub fn tests() -> Vec<Test> {
         test!(bombs_and_games, Cells, Busybox, Memory, Pids),
         test!(cells_against_cells, Cells, Busybox, Debian),
         test!(all_of_it_with_ids_of_their_own, Cells, Busybox, Debian, Memory, Pids),
+        test!(all_of_it_created_and_started_by_an_engine, Cells, Busybox, Debian, Memory, Pids),
+        test!(all_of_it_entering_an_engines_container, Cells, Busybox, Debian, Memory, Pids),
+        test!(through_an_engines_commands, Cells, Busybox, Debian, Compiler),
         test!(the_page_lists_exactly_this_corpus),
     ];
     // Not listed otherwise: it needs programs that no test may ask for.
@@ -120,6 +128,7 @@ fn all_of_it_with_ids_of_their_own(_: &Bed) {
     let slice = if soak() { usize::MAX } else { MOST_AGAIN };
     let all = corpus::all();
     let cases = all.iter().flat_map(|(_, cases)| cases);
+    let cases = cases.filter(|case| case.expected(Way::Library).is_some());
     let mut wrong = Vec::new();
     for case in cases.filter(|case| OTHERWISE.iter().all(|(name, _)| *name != case.name)) {
         for (at, form) in case.forms.iter().enumerate().take(slice) {
@@ -132,7 +141,71 @@ fn all_of_it_with_ids_of_their_own(_: &Bed) {
             wrong.extend(failure(case, form, mode, &scene, &before));
         }
     }
+    none(&wrong);
+}
+
+fn all_of_it_created_and_started_by_an_engine(_: &Bed) {
+    hold_by(Way::Create);
+}
+
+fn all_of_it_entering_an_engines_container(_: &Bed) {
+    hold_by(Way::Exec);
+}
+
+fn through_an_engines_commands(_: &Bed) {
+    let cases = corpus::engines::cases();
+    let wrong = Way::OF_ENGINES.into_iter().flat_map(|way| {
+        let forms = cases.iter().flat_map(|case| case.forms.iter().map(move |form| (case, form)));
+        let play = |(case, form)| failure_by(way, case, form, case::ONE[0], true);
+        forms.filter_map(play).collect::<Vec<_>>()
+    });
+    none(&wrong.collect::<Vec<_>>());
+}
+
+/// Plays the corpus as engines do, with a system call filter and without in turn.
+fn hold_by(way: Way) {
+    let slice = if soak() { usize::MAX } else { MOST_AGAIN };
+    let all = corpus::all();
+    let mut wrong = Vec::new();
+    for case in all.iter().flat_map(|(_, cases)| cases) {
+        for (at, form) in case.forms.iter().enumerate().take(slice) {
+            // These play by themselves.
+            if matches!(form.act, case::Act::Engine(_)) {
+                continue;
+            }
+            let mode = case.modes[at % case.modes.len()];
+            let filters: &[bool] = match (case.by_filter, soak()) {
+                (true, _) => &[true],
+                (false, true) => &[true, false],
+                (false, false) => &[[true, false][at % 2]],
+            };
+            wrong.extend(filters.iter().filter_map(|on| failure_by(way, case, form, mode, *on)));
+        }
+    }
+    none(&wrong);
+}
+
+fn none(wrong: &[String]) {
     assert!(wrong.is_empty(), "{} of the corpus:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What is wrong about one run through `hotcell-oci`, on a root of its own, which is the container's
+/// to write to.
+fn failure_by(way: Way, case: &Case, form: &Form, mode: Mode, filtered: bool) -> Option<String> {
+    let expect = case.expected(way)?;
+    let scene = Scene::set_up(case.base, form);
+    let (host, before) = (Snapshot::take(&scene.bed), Watch::take(&scene, false));
+    let Some(seen) = engine::play(&scene, form, mode, way, filtered) else {
+        let known = matches!(expect, Expect::Either(_));
+        return (!known).then(|| format!("{}, {}: there is no bundle", case.name, form.name));
+    };
+    let verdict = judge(&seen, &scene, &before, false, expect.code());
+    let left = host.compare(&scene.bed).err();
+    if verdict.is(expect, &seen) && left.is_none() {
+        return None;
+    }
+    let mode = format!("{:?}, {}", mode.upper, if filtered { "a filter" } else { "no filter" });
+    Some(told(case, form, &mode, &seen, &format!("{verdict:?}"), left))
 }
 
 fn the_page_lists_exactly_this_corpus(_: &Bed) {
@@ -148,12 +221,14 @@ const MOST_FORMS: usize = 8;
 
 /// Plays every form of every case in every mode, and fails with all that went wrong.
 fn hold(cases: Vec<Case>) {
-    let wrong: Vec<_> = cases.iter().flat_map(failures).collect();
-    assert!(wrong.is_empty(), "{} of the corpus:\n{}", wrong.len(), wrong.join("\n"));
+    none(&cases.iter().flat_map(failures).collect::<Vec<_>>());
 }
 
 fn failures(case: &Case) -> Vec<String> {
     let mut failures = Vec::new();
+    if case.expected(Way::Library).is_none() {
+        return failures;
+    }
     let slice = if soak() { case.forms.len() } else { MOST_FORMS };
     for (at, form) in case.forms.iter().enumerate().take(slice) {
         let scene = Scene::set_up(case.base, form);
@@ -176,15 +251,25 @@ fn failure(
     (host, before): &(Snapshot, Watch),
 ) -> Option<String> {
     let seen = cell::play(scene, form, mode);
-    let verdict = judge::judge(&seen, scene, before, true, case.expect.code());
+    let verdict = judge(&seen, scene, before, true, case.expect.code());
     let left = host.compare(&scene.bed).err();
     if verdict.is(case.expect, &seen) && left.is_none() {
         return None;
     }
+    Some(told(case, form, &format!("{mode:?}"), &seen, &format!("{verdict:?}"), left))
+}
+
+fn told(
+    case: &Case,
+    form: &Form,
+    mode: &str,
+    seen: &Seen,
+    verdict: &str,
+    left: Option<String>,
+) -> String {
     let left = left.unwrap_or_default();
     let brief = |text: &str| text.chars().take(300).collect::<String>();
-    let (out, err) = (brief(&seen.out), brief(&seen.err));
-    let verdict = brief(&format!("{verdict:?}"));
-    let what = format!("{}, {}, {mode:?}: {verdict} {left}", case.name, brief(&form.name));
-    Some(format!("{what}\n    {:?} {out:?} {err:?}", seen.code))
+    let (out, err, verdict) = (brief(&seen.out), brief(&seen.err), brief(verdict));
+    let what = format!("{}, {}, {mode}: {verdict} {left}", case.name, brief(&form.name));
+    format!("{what}\n    {:?} {out:?} {err:?}", seen.code)
 }

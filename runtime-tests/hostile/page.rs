@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::case::{Case, Form, Peers};
 use super::judge::Verdict;
 use super::peers::Peer;
+use super::way::Way;
 
 type Corpus = [(&'static str, Vec<Case>)];
 
@@ -14,11 +15,15 @@ fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/hostile.md")
 }
 
-/// The first columns of a row, which need no peer: name, what it stands for, forms, hotcell.
+/// The first columns of a row, which need no peer: name, what it stands for, forms, hotcell by each
+/// way in.
 fn ours(case: &Case) -> String {
-    let word = case.expect.word();
-    format!("| {} | {} | {} | {word} |", case.name, case.stands_for, case.forms.len())
+    let words = Way::ALL.map(|way| case.word(way)).join(" | ");
+    format!("| {} | {} | {} | {words} |", case.name, case.stands_for, case.forms.len())
 }
+
+/// How many columns that makes.
+const OURS: usize = 3 + Way::ALL.len();
 
 /// The page has exactly the corpus's rows, with hotcell's verdicts as the tests hold them.
 pub fn check(corpus: &Corpus) {
@@ -35,7 +40,7 @@ pub fn check(corpus: &Corpus) {
     let found: Vec<_> = rows
         .map(|row| match row.starts_with("## ") {
             true => row.to_owned(),
-            false => row.split_inclusive('|').take(5).collect(),
+            false => row.split_inclusive('|').take(OURS + 1).collect(),
         })
         .collect();
     for (found, wanted) in found.iter().zip(&wanted) {
@@ -45,6 +50,11 @@ pub fn check(corpus: &Corpus) {
     let forms: usize =
         corpus.iter().flat_map(|(_, cases)| cases).map(|case| case.forms.len()).sum();
     assert!(forms >= 60, "{forms} bundles");
+    assert!(
+        page.contains(&format!("*{}*", filtered(corpus))),
+        "the page names {}",
+        filtered(corpus)
+    );
     assert!(page.contains(&format!("**{forms} bundles**")), "the page counts {forms} bundles");
 }
 
@@ -55,9 +65,13 @@ pub fn write(corpus: &Corpus) {
     let peers = Peer::ALL.map(Peer::version);
     for (title, cases) in corpus {
         writeln!(tables, "\n## {title}\n").unwrap();
-        writeln!(tables, "| case | stands for | bundles | hotcell | {} |", peers.join(" | "))
-            .unwrap();
-        writeln!(tables, "|---|---|---|---|---|---|").unwrap();
+        writeln!(
+            tables,
+            "| case | stands for | bundles | hotcell | create, start | exec | {} |",
+            peers.join(" | ")
+        )
+        .unwrap();
+        writeln!(tables, "|---|---|---|---|---|---|---|---|").unwrap();
         for case in cases {
             let played = std::thread::scope(|scope| {
                 let ask = |peer: Peer| scope.spawn(move || (peer, verdicts(peer, case)));
@@ -75,6 +89,7 @@ pub fn write(corpus: &Corpus) {
     let page = include_str!("page.md")
         .replace("{cases}", &all.len().to_string())
         .replace("{bundles}", &count.to_string())
+        .replace("{filtered}", &filtered(corpus))
         .replace("{each}", &PEER_FORMS.to_string())
         .replace("{peers}", &peers.join(" and "))
         .replace("{date}", String::from_utf8_lossy(&date.stdout).trim())
@@ -84,6 +99,12 @@ pub fn write(corpus: &Corpus) {
         writeln!(page, "{number}. {note}").unwrap();
     }
     std::fs::write(path(), page).unwrap();
+}
+
+/// The cases that the system call filter holds.
+fn filtered(corpus: &Corpus) -> String {
+    let all = corpus.iter().flat_map(|(_, cases)| cases);
+    all.filter(|case| case.by_filter).map(|case| case.name).collect::<Vec<_>>().join("*, *")
 }
 
 /// How many bundles of a case the peers play.

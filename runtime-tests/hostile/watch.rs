@@ -30,6 +30,7 @@ impl Watch {
             one(Path::new(file).canonicalize().as_deref().unwrap_or(Path::new(file)), &mut seen);
         }
         one(Path::new(PROGRAM), &mut seen);
+        one(Path::new(super::engine::PROGRAM), &mut seen);
         names(Path::new("/"), &mut seen);
         names(Path::new("/etc"), &mut seen);
         Watch(seen)
@@ -108,7 +109,7 @@ fn names(dir: &Path, seen: &mut BTreeMap<String, String>) {
 
 /// What lies beside the canary, but for what is the driver's own.
 fn beside(scene: &Scene, seen: &mut BTreeMap<String, String>) {
-    let own: [PathBuf; 3] = ["state", "data", "peer"].map(|name| scene.bed.path(name));
+    let own: [PathBuf; 4] = ["state", "data", "peer", "engine"].map(|name| scene.bed.path(name));
     let mut found = BTreeMap::new();
     names(&scene.bed.path(""), &mut found);
     found.retain(|path, _| !own.iter().any(|own| Path::new(path) == own));

@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "cli")]
+use oci_spec::runtime::Process;
 use oci_spec::runtime::{LinuxSeccomp, Spec};
 
 use super::Error;
@@ -97,6 +99,13 @@ impl Bundle {
         let wrong = |Flaw { at, why }| Error::Json { path: dir.join(CONFIG), at, why };
         let spec = read::spec(text).map_err(wrong)?;
         Ok(Bundle { dir: Some(dir.to_owned()), spec, rules: None })
+    }
+
+    /// What a file of its own tells of a process, as `exec` of engines has it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn parse_process(path: &Path, text: &[u8]) -> Result<Process, Error> {
+        let wrong = |Flaw { at, why }| Error::Json { path: path.to_owned(), at, why };
+        read::process(text).map_err(wrong)
     }
 
     /// A bundle in memory from the text of a `config.json`.

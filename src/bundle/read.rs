@@ -3,7 +3,10 @@
 
 use std::fmt::Write;
 
+#[cfg(any(feature = "cli", test))]
+use oci_spec::runtime::Process;
 use oci_spec::runtime::{Capability, Spec};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -18,6 +21,16 @@ pub(super) struct Flaw {
 
 /// Reads a specification.
 pub(super) fn spec(text: &[u8]) -> Result<Spec, Flaw> {
+    read(text, |config| config.get_mut("process").map_or((), soften))
+}
+
+/// Reads the part of one that tells of a process.
+#[cfg(any(feature = "cli", test))]
+pub(super) fn process(text: &[u8]) -> Result<Process, Flaw> {
+    read(text, soften)
+}
+
+fn read<T: DeserializeOwned>(text: &[u8], soften: fn(&mut Value)) -> Result<T, Flaw> {
     // A list would do for the reader: its parts in the order of the fields.
     if text.trim_ascii_start().first() == Some(&b'[') {
         return Err(Flaw {
@@ -26,8 +39,8 @@ pub(super) fn spec(text: &[u8]) -> Result<Spec, Flaw> {
         });
     }
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let strict = typed(&mut reader).and_then(|spec| match reader.end() {
-        Ok(()) => Ok(spec),
+    let strict = typed(&mut reader).and_then(|value| match reader.end() {
+        Ok(()) => Ok(value),
         Err(error) => Err(flaw(".", &error)),
     });
     let Err(found) = strict else { return strict };
@@ -37,7 +50,11 @@ pub(super) fn spec(text: &[u8]) -> Result<Spec, Flaw> {
     typed(value)
 }
 
-fn typed<'de, D: Deserializer<'de, Error = serde_json::Error>>(text: D) -> Result<Spec, Flaw> {
+fn typed<'de, T, D>(text: D) -> Result<T, Flaw>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de, Error = serde_json::Error>,
+{
     let track = |error: serde_path_to_error::Error<serde_json::Error>| {
         flaw(&error.path().to_string(), error.inner())
     };
@@ -66,9 +83,9 @@ fn shown(text: &str) -> String {
     line
 }
 
-/// Changes what the reader of specifications is too strict about.
-fn soften(config: &mut Value) {
-    if let Some(Value::Object(sets)) = config.pointer_mut("/process/capabilities") {
+/// Changes what the reader is too strict about in a process.
+fn soften(process: &mut Value) {
+    if let Some(Value::Object(sets)) = process.get_mut("capabilities") {
         for (set, list) in sets {
             let Value::Array(list) = list else { continue };
             list.retain(|name| {
@@ -81,7 +98,7 @@ fn soften(config: &mut Value) {
             });
         }
     }
-    if let Some(Value::Array(flags)) = config.pointer_mut("/process/scheduler/flags") {
+    if let Some(Value::Array(flags)) = process.pointer_mut("/scheduler/flags") {
         for flag in flags {
             // The reader has names of its own for two of them.
             let name = match flag.as_str() {
@@ -154,6 +171,8 @@ mod tests {
         assert_eq!(sets.bounding(), &Some([Capability::Kill].into()));
         assert_eq!(sets.ambient(), &Some([].into()));
         let number = json!({"user": {}, "cwd": "/", "capabilities": {"bounding": [1]}});
+        let alone = super::process(number.to_string().as_bytes()).unwrap_err();
+        assert_eq!(alone.at, "capabilities.bounding[0]");
         let flaw = read(&json!({"process": number})).unwrap_err();
         assert_eq!(flaw.at, "process.capabilities.bounding[0]");
     }

@@ -124,19 +124,18 @@ pub(crate) struct Look {
 
 /// Looks at an open file, its mode and its owner.
 pub(crate) fn look(fd: &Fd) -> Outcome<Look> {
+    look_at(fd.slot(), EMPTY, AT_EMPTY_PATH)
+}
+
+/// The same at a path from `dir`.
+fn look_at(dir: usize, path: Text, flags: usize) -> Outcome<Look> {
     const STATX_TYPE_MODE_UID_GID: usize = 0x1b;
     const UID_AT: usize = 20;
     const GID_AT: usize = 24;
     const MODE_AT: usize = 28;
     const DEVICE_AT: usize = 128;
     let mut answer = [0u8; 256];
-    let args = [
-        fd.slot(),
-        EMPTY.slot(),
-        AT_EMPTY_PATH,
-        STATX_TYPE_MODE_UID_GID,
-        answer.as_mut_ptr() as usize,
-    ];
+    let args = [dir, path.slot(), flags, STATX_TYPE_MODE_UID_GID, answer.as_mut_ptr() as usize];
     // SAFETY: `struct statx` is 256 bytes.
     unsafe { call(nr::statx, args) }?;
     let word = |at: usize| {
@@ -147,15 +146,15 @@ pub(crate) fn look(fd: &Fd) -> Outcome<Look> {
     Ok(Look { kind, mode: mode & 0o7777, uid: word(UID_AT), gid: word(GID_AT) })
 }
 
-/// Sees that `path` leads to a file that this process may execute.
+/// Sees that `path` leads to a file that this process may execute. It opens none: its limit on
+/// descriptors may be the task's already.
 pub(crate) fn executable(path: Text) -> Outcome {
-    let file = open(path, O_PATH)?;
-    if kind(&file)?.bits == S_IFDIR {
-        return Err(Fault::new(nr::openat, Errno::EISDIR));
+    let here = AT_FDCWD as usize;
+    if look_at(here, path, 0)?.kind.bits == S_IFDIR {
+        return Err(Fault::new(nr::statx, Errno::EISDIR));
     }
-    let args = [file.slot(), EMPTY.slot(), X_OK, AT_EMPTY_PATH | AT_EACCESS];
     // SAFETY: a NUL-terminated string and numbers.
-    unsafe { call(nr::faccessat2, args) }.map(drop)
+    unsafe { call(nr::faccessat2, [here, path.slot(), X_OK, AT_EACCESS]) }.map(drop)
 }
 
 /// The magic number of the file system that an open file lies on.

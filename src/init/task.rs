@@ -33,7 +33,7 @@ impl Task {
 /// Looks for the command as its execution will, with the rights that it will have. Fails with "no
 /// such file" when no candidate exists, else with what is wrong with the first existing one.
 pub(crate) fn find(plan: &Plan) -> Outcome {
-    let mut reason = Fault::new(nr::openat, Errno::ENOENT);
+    let mut reason = Fault::new(nr::statx, Errno::ENOENT);
     for at in 0.. {
         let path = plan.list_entry(plan.header.paths, at)?;
         if path.bytes().is_empty() {

@@ -297,11 +297,16 @@ fn program_error(plan: &Plan, source: &std::io::Error) -> Error {
     let command = plan.argv.first().cloned().unwrap_or_default();
     let errno = Errno::from_io_error(source).unwrap_or(Errno::NOENT);
     let why = match errno {
-        _ if !command.contains('/') => "executable file not found in $PATH".to_owned(),
+        Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::ISDIR | Errno::LOOP
+            if !command.contains('/') =>
+        {
+            "executable file not found in $PATH".to_owned()
+        }
         Errno::NOENT => format!("stat {command}: no such file or directory"),
         Errno::NOTDIR => format!("stat {command}: not a directory"),
         Errno::ACCESS => "permission denied".to_owned(),
         Errno::ISDIR => "is a directory".to_owned(),
+        Errno::LOOP => "too many levels of symbolic links".to_owned(),
         _ => source.to_string(),
     };
     Error::NoProgram { command, why, errno: errno.raw_os_error() }

@@ -117,8 +117,7 @@ fn process(args: &ExecArgs, bundle: &Bundle) -> Result<Process, Error> {
 
 fn read(path: &Path) -> Result<Process, Error> {
     let text = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
-    serde_json::from_slice(&text)
-        .map_err(|error| Error::Record { path: path.to_owned(), why: error.to_string() })
+    Ok(Bundle::parse_process(path, &text)?)
 }
 
 /// `UID` or `UID:GID`.

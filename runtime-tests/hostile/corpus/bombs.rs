@@ -2,7 +2,8 @@
 
 use hotcell::cgroup::{Controller, Hierarchies};
 
-use super::super::case::{Case, EVERY, Form, ONE, WITH_INIT, WRITABLE};
+use super::super::case::{Case, EVERY, Expect, Form, ONE, WITH_INIT, WRITABLE};
+use super::super::way::{By, Way};
 
 const NO_LIMITS: &str = "they can't set the limit on this host's cgroups";
 
@@ -56,6 +57,7 @@ pub fn cases() -> Vec<Case> {
             .code(if killed_as_one() { 137 } else { 0 })
             .no_peers(NO_LIMITS),
         Case::new("limits that nothing can run in", "hostile rlimits")
+            .by_engines(By::Ends(Expect::Either("file")))
             .forms(
                 ["fsize=0", "nofile=3", "core=0", "memlock=0", "sigpending=0", "nproc=1", "cpu=1"]
                     .map(|limit| {
@@ -66,6 +68,7 @@ pub fn cases() -> Vec<Case> {
             .modes(ONE)
             .no_peers("limits that they need themselves"),
         Case::new("a cell without memory to start in", "memory.max")
+            .no_entry()
             .form(Form::script("").flags(["--memory=4096"]))
             .modes(WRITABLE)
             .no_peers(NO_LIMITS)
@@ -104,6 +107,7 @@ pub fn cases() -> Vec<Case> {
             .form(Form::script("kill -KILL 1; kill -STOP 1; sleep 0.05; true"))
             .modes(EVERY),
         Case::new("orphans by the hundred", "an init reaps")
+            .by(Way::Exec, By::NotRun("nobody reaps there"))
             .form(Form::script(
                 "n=0; while [ $n -lt 200 ]; do (true &) ; n=$((n + 1)); done
                 sleep 0.2

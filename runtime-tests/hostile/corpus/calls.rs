@@ -1,6 +1,7 @@
 //! What root in a cell tries with system calls that no shell makes.
 
 use super::super::case::{Case, Form, ONE, WITH_INIT, WRITABLE};
+use super::super::way::OWN_FIRST;
 
 /// `no(NUMBER, ERRNOS, ARGUMENTS...)` says so if a call works or fails in an unexpected way.
 const CALLS: &str = r"
@@ -29,6 +30,7 @@ fn python(text: &str) -> Form {
 pub fn cases() -> Vec<Case> {
     vec![
         Case::new("a user namespace", "CVE-2022-0492, CVE-2023-0386")
+            .by_filter()
             .form(python(
                 "
 no('unshare user', 272, 0x10000000)
@@ -72,6 +74,7 @@ for ino in range(1, 20):
             ))
             .modes(WRITABLE),
         Case::new("keyrings", "keyrings have no namespace")
+            .by_filter()
             .form(python(
                 "
 no('add_key', 248, b'user', b'x', b'y', 1, -4)
@@ -98,7 +101,7 @@ no('syslog', 103, 5, 0, 0)
 no('vhangup', 153)",
             ))
             .modes(WRITABLE),
-        Case::new("the way into PID 1", "ptrace, process_vm_readv, pidfd_getfd")
+        Case::new("the way into PID 1", "ptrace, process_vm_readv, pidfd_getfd").by_engines(OWN_FIRST)
             .form(python(
                 "
 no('ptrace attach', 101, 16, 1, 0, 0)
@@ -129,6 +132,7 @@ for family in (socket.AF_INET, socket.AF_INET6):
             ))
             .modes(WRITABLE),
         Case::new("new surfaces of the kernel", "io_uring, userfaultfd, AF_ALG (CVE-2026-31431), AF_VSOCK")
+            .by_filter()
             .form(python(
                 "
 no('io_uring_setup', 425, 8, buffer)

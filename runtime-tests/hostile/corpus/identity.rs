@@ -2,6 +2,7 @@
 
 use super::super::case::{Case, EVERY, Form, ONE};
 use super::super::spoil::{Spoil, dir, fifo, file, link};
+use super::super::way::{By, NO_BUNDLE};
 
 const PASSWD: &str = "root:x:0:0::/:/bin/sh\n1:x:0:0::/:/bin/sh\n1000:x:0:0::/:/bin/sh\n\
     4294967296:x:0:0::/:/bin/sh\n99999999999:x:0:0::/:/bin/sh\n0x0:x:0:0::/:/bin/sh\n";
@@ -25,6 +26,7 @@ pub fn cases() -> Vec<Case> {
     let is_1000 = "[ $(id -u):$(id -g) = 1000:1000 ] || id";
     vec![
         Case::new("users that are no number", "CVE-2026-30892, CVE-2024-40635, CVE-2026-46680")
+            .by_engines(NO_BUNDLE)
             .forms(
                 ["0x0", "-1", "+0", "a:b:c", "1:", ":1", "1:2:3", "1000:", " 0", "0 ", "../0"]
                     .map(|text| user(text, "id").spoil([file("/etc/passwd", PASSWD)])),
@@ -34,6 +36,7 @@ pub fn cases() -> Vec<Case> {
             .no_peers("the bundle is refused before it is written")
             .refused("user"),
         Case::new("users beyond 32 bits", "CVE-2024-40635")
+            .by_engines(NO_BUNDLE)
             .forms(
                 ["4294967295", "4294967296", "99999999999", "0:4294967295", "0:4294967296"]
                     .map(|text| user(text, "id").spoil([file("/etc/passwd", PASSWD)])),
@@ -49,18 +52,21 @@ pub fn cases() -> Vec<Case> {
                     .spoil([file("/etc/passwd", PASSWD)]),
             ),
         Case::new("a hostile /etc/passwd", "CVE-2026-47262, CVE-2024-9676")
+            .by_engines(NO_BUNDLE)
             .forms(
                 hostile_files("/etc/passwd")
                     .map(|(name, spoils)| user("1000:1000", is_1000).named(name).spoil(spoils)),
             )
             .refused("/etc/passwd"),
         Case::new("a hostile /etc/group", "CVE-2026-47262, CVE-2024-9676")
+            .by_engines(NO_BUNDLE)
             .forms(
                 hostile_files("/etc/group")
                     .map(|(name, spoils)| user("1000:1000", is_1000).named(name).spoil(spoils)),
             )
             .refused("/etc/group"),
         Case::new("user names from a hostile /etc/passwd", "CVE-2026-47262, CVE-2016-3697")
+            .by_engines(NO_BUNDLE)
             .forms(
                 hostile_files("/etc/passwd")
                     .map(|(name, spoils)| user("nobody", "id").named(name).spoil(spoils)),
@@ -96,6 +102,7 @@ pub fn cases() -> Vec<Case> {
             ))
             .modes(EVERY),
         Case::new("names that are paths or flags", "crun 1.28, GHSA-x7pf, moby 4f84bcb967")
+            .by_engines(By::NotRun("the name is no part of a bundle"))
             .forms(
                 ["..", ".", "a/b", "../a", "", "-rf", "--", "a\nb", "a b", "ü", "a\u{7f}"]
                     .map(|name| Form::script("").named(name).flags([format!("--name={name}")])),
@@ -107,6 +114,7 @@ pub fn cases() -> Vec<Case> {
             .no_peers("the name is no part of a bundle")
             .refused("cell name"),
         Case::new("host names that are none", "CVE-2021-43784")
+            .by_engines(NO_BUNDLE)
             .form(Form::script("").named("empty").flags(["--hostname="]))
             .form(
                 Form::script("")
@@ -117,6 +125,7 @@ pub fn cases() -> Vec<Case> {
             .no_peers("the bundle is refused before it is written")
             .refused("hostname"),
         Case::new("a host name that says more", "injection into files and prompts")
+            .by_engines(NO_BUNDLE)
             .form(Form::script("hostname").flags(["--hostname=a\n127.0.0.1 b $(touch {canary}/x)"]))
             .refused("hostname"),
     ]

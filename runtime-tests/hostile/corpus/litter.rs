@@ -1,7 +1,8 @@
 //! Files that an image leaves lying for the runtime, the kernel or the host to stumble over.
 
-use super::super::case::{Case, EVERY, Form, ONE};
+use super::super::case::{Case, EVERY, Expect, Form, ONE};
 use super::super::spoil::{Spoil, block, character, dir, file, gone, link, program};
+use super::super::way::By;
 
 fn xattr(at: &str, name: &'static str, value: &'static [u8]) -> Spoil {
     Spoil::Xattr(at.into(), name, value)
@@ -83,18 +84,23 @@ pub fn cases() -> Vec<Case> {
                 character("/var", 0, 0),
             ]),
         ),
-        Case::new("whiteouts of /proc, /sys and /dev", "char 0:0 where the runtime mounts").forms(
-            ["/proc", "/sys", "/dev"].map(|at| {
+        Case::new("whiteouts of /proc, /sys and /dev", "char 0:0 where the runtime mounts")
+            .by_engines(By::Ends(Expect::Refused("set-up step")))
+            .no_entry()
+            .forms(["/proc", "/sys", "/dev"].map(|at| {
                 let script = "grep -q '^proc /proc proc ' /proc/mounts || echo no procfs";
                 Form::script(script).named(at).spoil([character(at, 0, 0)])
-            }),
-        ),
-        Case::new("a whiteout as a mount point", "char 0:0 where a volume goes").form(
-            Form::script("[ \"$(cat /data/marker)\" = shared ] || echo not mounted")
-                .spoil([character("/data", 0, 0)])
-                .flags(["-v", "{share}:/data"]),
-        ),
+            })),
+        Case::new("a whiteout as a mount point", "char 0:0 where a volume goes")
+            .by_engines(By::Ends(Expect::Refused("/data")))
+            .no_entry()
+            .form(
+                Form::script("[ \"$(cat /data/marker)\" = shared ] || echo not mounted")
+                    .spoil([character("/data", 0, 0)])
+                    .flags(["-v", "{share}:/data"]),
+            ),
         Case::new("a host's file by a hard link", "hard link to outside")
+            .by_engines(By::NotRun("a plain root is the container's own"))
             .form(
                 Form::script(
                     "echo x >> /hard 2>/dev/null; chmod 777 /hard; chown 1:1 /hard; rm -f /hard

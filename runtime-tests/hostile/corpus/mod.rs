@@ -5,6 +5,7 @@
 pub mod bombs;
 pub mod calls;
 pub mod directories;
+pub mod engines;
 pub mod identity;
 pub mod inside;
 pub mod litter;
@@ -30,5 +31,6 @@ pub fn all() -> Vec<(&'static str, Vec<Case>)> {
         ("From inside, with system calls", calls::cases()),
         ("Bombs and games", bombs::cases()),
         ("Cells against cells", together::cases()),
+        ("Through an engine's commands", engines::cases()),
     ]
 }

@@ -1,7 +1,8 @@
 //! Volumes and tmpfs on targets that the image, or another cell, made hostile.
 
-use super::super::case::{Case, EVERY, Form, ONE};
+use super::super::case::{Case, EVERY, Expect, Form, ONE};
 use super::super::spoil::{Spoil, dir, fifo, file, link};
+use super::super::way::{By, NO_BUNDLE};
 use super::places::{each, links_inside, links_to_nowhere};
 
 fn with(
@@ -37,6 +38,7 @@ pub fn cases() -> Vec<Case> {
             .forms(with(links_inside("/data"), VOLUME, shared))
             .modes(EVERY),
         Case::new("a volume's target is a link to nowhere", "CVE-2021-30465")
+            .by_engines(By::Ends(Expect::Either("/data")))
             .forms(with(links_to_nowhere("/data"), VOLUME, ""))
             .modes(EVERY)
             .refused("/data"),
@@ -44,16 +46,19 @@ pub fn cases() -> Vec<Case> {
             .forms(with(links_inside("/data"), BELOW, below))
             .modes(EVERY),
         Case::new("a link to nowhere above a volume's target", "CVE-2024-45310")
+            .by_engines(By::Ends(Expect::Either("/data/made/here")))
             .forms(with(links_to_nowhere("/data"), BELOW, ""))
             .refused("/data/made/here"),
         Case::new("a tmpfs's target is a link", "CVE-2019-18837")
             .forms(with(links_inside("/data"), TMPFS, "touch /data/t/x || echo not writable"))
             .modes(EVERY),
         Case::new("a tmpfs's target is a link to nowhere", "CVE-2019-18837")
+            .by_engines(By::Ends(Expect::Either("/data/t")))
             .forms(with(links_to_nowhere("/data"), TMPFS, ""))
             .modes(EVERY)
             .refused("/data/t"),
         Case::new("a volume's target is no directory", "a file where a directory goes")
+            .no_entry()
             .forms(
                 [("file", file("/data", "")), ("FIFO", fifo("/data"))]
                     .map(|(name, spoil)| Form::script("").named(name).spoil([spoil]).flags(VOLUME)),
@@ -82,18 +87,21 @@ pub fn cases() -> Vec<Case> {
             }),
         ),
         Case::new("a file's target is a link to nowhere", "CVE-2019-18837")
+            .by_engines(By::Ends(Expect::Either("/data")))
             .forms(
                 ["{canary}/null", "{canary}/pwned", "/data", "/proc/self/fd/3"]
                     .map(|to| Form::script("").named(to).spoil([link("/data", to)]).flags(FILE)),
             )
             .refused("/data"),
         Case::new("a target that climbs", "Docker CVE-2014-9356")
+            .by_engines(NO_BUNDLE)
             .forms(["/../../tmp/x", "/data/../../..", "/..", "/", "relative", ""].map(|to| {
                 Form::script("").named(to).flags(["-v".to_owned(), format!("{{share}}:{to}")])
             }))
             .modes(ONE)
             .refused("volume"),
         Case::new("a volume over /proc, /sys or /dev", "CVE-2019-16884, CVE-2019-19921")
+            .by_engines(NO_BUNDLE)
             .forms(["/proc", "/sys", "/dev", "/proc/", "//dev", "/./sys"].map(|to| {
                 Form::script("").named(to).flags(["-v".to_owned(), format!("{{share}}:{to}")])
             }))
@@ -107,6 +115,7 @@ pub fn cases() -> Vec<Case> {
             }),
         ),
         Case::new("a target is a link to /dev", "CVE-2025-31133, CVE-2026-88265")
+            .no_entry()
             .forms(
                 [
                     ("empty", "true"),
@@ -132,6 +141,7 @@ pub fn cases() -> Vec<Case> {
             )
             .modes(EVERY),
         Case::new("unknown mount options", "CVE-2024-1753")
+            .by_engines(NO_BUNDLE)
             .forms(
                 [
                     "{share}:/data:bind-propagation=../..",

@@ -1,7 +1,8 @@
 //! Commands that are not what they seem, and privilege that a file would give.
 
-use super::super::case::{Case, EVERY, Form, ONE, WITH_INIT};
+use super::super::case::{Case, EVERY, Expect, Form, ONE, WITH_INIT};
 use super::super::spoil::{Spoil, block, character, dir, fifo, file, link, program};
+use super::super::way::{By, OWN_FIRST};
 
 /// A file capability: `CAP_SYS_ADMIN` and all others, effective.
 const ALL_CAPABILITIES: &[u8] =
@@ -59,6 +60,7 @@ pub fn cases() -> Vec<Case> {
             .modes(EVERY)
             .code(127),
         Case::new("the command is PID 1's program", "CVE-2019-5736")
+            .by_engines(OWN_FIRST)
             .form(Form::command(["/proc/1/exe", "run"]).named("itself"))
             .form(
                 Form::command(["/evil", "x"]).named("a link").spoil([link("/evil", "/proc/1/exe")]),
@@ -70,6 +72,7 @@ pub fn cases() -> Vec<Case> {
             .form(Form::script(OVERWRITE))
             .modes(EVERY),
         Case::new("the command leads out", "CVE-2019-18837")
+            .by_engines(By::Ends(Expect::Refused("exec: ")))
             .forms(
                 [
                     "{canary}/tool",
@@ -82,6 +85,7 @@ pub fn cases() -> Vec<Case> {
             .modes(EVERY)
             .refused("cannot execute"),
         Case::new("the command is no program", "exec of anything")
+            .by_engines(By::Ends(Expect::Refused("exec: ")))
             .forms(
                 [
                     ("FIFO", fifo("/evil")),
@@ -99,6 +103,7 @@ pub fn cases() -> Vec<Case> {
             )
             .refused("cannot execute"),
         Case::new("a hostile interpreter", "#! of anything")
+            .by_engines(By::Ends(Expect::Refused("exec: ")))
             .forms(
                 [
                     ("itself", vec![program("/evil", "#!/evil\n")]),
@@ -112,6 +117,7 @@ pub fn cases() -> Vec<Case> {
             )
             .refused("cannot execute"),
         Case::new("a forest of 300 links to a program", "ELOOP at 40")
+            .by_engines(By::Ends(Expect::Refused("exec: ")))
             .form(
                 Form::command(["/f/0"])
                     .spoil((0..300).map(|n| link(&format!("/f/{n}"), &format!("{}", n + 1))))
@@ -137,6 +143,7 @@ pub fn cases() -> Vec<Case> {
             .form(with_capabilities("Docker's", SOME_CAPABILITIES, "[ -n \"$got\" ] || echo blind"))
             .modes(EVERY),
         Case::new("a command of a megabyte", "containerd#4434, CVE-2021-43784")
+            .by_engines(By::Ends(Expect::Refused("exec: ")))
             .form(Form::command([format!("/{}", "x".repeat(100_000))]).named("100 000 bytes"))
             .form(
                 Form::command(
@@ -175,6 +182,7 @@ pub fn cases() -> Vec<Case> {
             ]))
             .modes(ONE),
         Case::new("a search path that leads out", "exec of anything")
+            .by_engines(By::Ends(Expect::Refused("exec: ")))
             .form(
                 Form::command(["tool"])
                     .spoil([link("/out", "{canary}")])

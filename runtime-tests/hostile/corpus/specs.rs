@@ -3,9 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::super::case::{Case, EVERY, Form, ONE, WRITABLE};
+use super::super::case::{Case, EVERY, Expect, Form, ONE, WRITABLE};
 use super::super::cell::field;
 use super::super::spoil::{Spoil, dir, fifo, file, link};
+use super::super::way::{By, Way};
 
 /// A form whose `path` in the specification becomes `value`.
 fn set(name: &str, path: &'static str, value: Value) -> Form {
@@ -62,10 +63,13 @@ pub fn cases() -> Vec<Case> {
                 ]
             }))
             .modes(EVERY),
-        Case::new("a hidden path leads to the root itself", "CVE-2025-31133").forms(
-            hidden.map(|list| masks(list, list, vec![link("/masked", "/var/../..")], "true")),
-        ),
+        Case::new("a hidden path leads to the root itself", "CVE-2025-31133")
+            .by(Way::Exec, By::Ends(Expect::Refused("exec: ")))
+            .forms(
+                hidden.map(|list| masks(list, list, vec![link("/masked", "/var/../..")], "true")),
+            ),
         Case::new("a hidden path leads to nowhere", "CVE-2025-31133")
+            .no_entry()
             .forms(hidden.into_iter().flat_map(|list| {
                 [
                     masks("loop", list, vec![link("/masked", "masked")], ""),
@@ -75,6 +79,7 @@ pub fn cases() -> Vec<Case> {
             }))
             .refused("/masked"),
         Case::new("no /dev of its own, and /dev/null leads elsewhere", "CVE-2025-31133")
+            .no_entry()
             .form(without_dev("to a file", vec![link("/dev/null", "{canary}/null")]))
             .form(without_dev("to /proc", vec![link("/dev/null", "/proc/self/comm")]))
             .form(without_dev("directory above", vec![link("/dev", "{canary}")]))
@@ -84,10 +89,12 @@ pub fn cases() -> Vec<Case> {
             .form(without_dev("FIFO", vec![fifo("/dev/null")]))
             .refused("set-up step"),
         Case::new("a bind mount on /proc", "CVE-2019-16884, CVE-2019-19921")
+            .no_entry()
             .form(bind_share("/proc"))
             .refused("/proc"),
         Case::new("a bind mount on /sys", "CVE-2019-16884").form(bind_share("/sys")),
         Case::new("mount targets that are none", "Docker CVE-2014-9356")
+            .no_entry()
             .forms(["/", "", "/a/../..", "..", "/data/..", "/a\u{0}b"].map(|to| {
                 let tmpfs = json!({ "destination": to, "type": "tmpfs", "source": "tmpfs" });
                 mount(to, tmpfs)
@@ -100,6 +107,7 @@ pub fn cases() -> Vec<Case> {
             .modes(ONE)
             .refused(""),
         Case::new("mount options that reach out", "CVE-2024-1753")
+            .no_entry()
             .forms(["bind-propagation=../..", "src=/etc", "idmap=x"].map(|option| {
                 let bind = json!({ "destination": "/data", "type": "bind", "source": "{share}",
                     "options": ["rbind", option] });
@@ -125,12 +133,14 @@ pub fn cases() -> Vec<Case> {
             }))
             .no_peers("a mount that they let out would reach the namespace of the test"),
         Case::new("devices in odd places", "CVE-2026-41579")
+            .no_entry()
             .form(device("climbing", "/dev/../../pwned"))
             .form(device("through a link", "/data/null").spoil([link("/data", "{canary}")]))
             .form(device("relative", "pwned"))
             .form(device("the root", "/"))
             .refused(""),
         Case::new("a device where the image has a file", "CVE-2026-41579")
+            .no_entry()
             .form(device("link out", "/dv/x").spoil([dir("/dv"), link("/dv/x", "{canary}/pwned")]))
             .form(device("file", "/dv/x").spoil([file("/dv/x", "")]))
             .refused("/dv"),
@@ -151,6 +161,7 @@ pub fn cases() -> Vec<Case> {
                 })
             }))
             .modes(ONE)
+            .by_engines(By::NotRun("they run, as they should"))
             .no_peers("they run hooks, as they should")
             .refused("hooks"),
         Case::new("namespaces of others", "no isolation by path")
@@ -168,6 +179,7 @@ pub fn cases() -> Vec<Case> {
             }))
             .form(set("none at all", "linux.namespaces", json!([])))
             .modes(ONE)
+            .by_engines(By::NotRun("they are joined, as they should"))
             .no_peers("they join them, as they should")
             .refused("linux.namespaces"),
         Case::new("a place in somebody's cgroup", "runc 1.5.2: sub-cgroup prefix")
@@ -175,8 +187,10 @@ pub fn cases() -> Vec<Case> {
                 ["../../..", "/../../other", "/", "a/../../b"]
                     .map(|path| set(path, "linux.cgroupsPath", json!(path))),
             )
+            .by_engines(By::NotRun("the place is an engine's to choose"))
             .no_peers("they would make cgroups outside the test's"),
         Case::new("a host name of 70 000 bytes", "CVE-2021-43784")
+            .no_entry()
             .form(set("70 000 bytes", "hostname", json!("h".repeat(70_000))))
             .form(set("65 bytes", "hostname", json!("h".repeat(65))))
             .refused(""),
@@ -186,6 +200,7 @@ pub fn cases() -> Vec<Case> {
             .form(set("further group", "process.user.additionalGids", json!([u32::MAX])))
             .refused("4294967295"),
         Case::new("numbers beyond a user's", "CVE-2026-30892, CVE-2024-40635")
+            .by(Way::Exec, By::Ends(Expect::Refused("user.uid")))
             .forms(["4294967296", "99999999999", "-1"].map(|id| {
                 let value: Value = serde_json::from_str(id).unwrap();
                 set(id, "process.user.uid", value)
@@ -204,9 +219,11 @@ pub fn cases() -> Vec<Case> {
             .form(set("missing", "root.path", json!("{canary}/nothing")))
             .form(set("a file", "root.path", json!("{canary}/secret")))
             .modes(ONE)
+            .by_engines(By::NotRun("a root is relative to the bundle"))
             .no_peers("their root is relative to the bundle")
             .refused(""),
         Case::new("what hotcell does not do", "a field that is ignored")
+            .no_entry()
             .form(set("devices of a net", "linux.netDevices", json!({ "../x": {} })))
             .form(set(
                 "personality",

@@ -6,6 +6,7 @@ use std::process::Stdio as Pipes;
 use super::super::case::{Case, Form, Mode, ONE, WRITABLE};
 use super::super::judge::{INSIDE, Seen};
 use super::super::scene::Scene;
+use super::super::way::DRIVERS;
 use crate::bed::Ran;
 use crate::host::{fixture, soak};
 
@@ -14,18 +15,22 @@ const ONLY_OURS: &str = "needs several cells at once";
 pub fn cases() -> Vec<Case> {
     vec![
         Case::new("directory and link change places", "CVE-2021-30465: renameat2(EXCHANGE)")
+            .by_engines(DRIVERS)
             .form(Form::play(exchange))
             .modes(ONE)
             .no_peers(ONLY_OURS),
         Case::new("a link left in a shared volume", "CVE-2021-30465, CVE-2015-3629")
+            .by_engines(DRIVERS)
             .form(Form::play(left_link))
             .modes(WRITABLE)
             .no_peers(ONLY_OURS),
         Case::new("an abstract socket of the host", "CVE-2020-15257")
+            .by_engines(DRIVERS)
             .form(Form::play(abstract_socket))
             .modes(ONE)
             .no_peers(ONLY_OURS),
         Case::new("killed while it starts", "a driver's death at every moment")
+            .by_engines(DRIVERS)
             .form(Form::play(killed_early))
             .modes(ONE)
             .no_peers(ONLY_OURS),
@@ -45,9 +50,22 @@ fn said(what: String) -> Seen {
     Seen { code: Some(0), out: format!("{INSIDE}\n{what}"), err: String::new() }
 }
 
-/// One cell swaps a directory of a volume with a link to the canary as fast as it can, while others
-/// start that mount below it.
+/// Others mount below what a cell swaps.
 fn exchange(scene: &Scene, mode: Mode) -> Seen {
+    let volume = scene.fill("{share}:/data");
+    let more = ["--timeout=20", "-v", &volume, "--tmpfs", "/data/sub/mnt"];
+    let words = flags(scene, mode, &more);
+    let start = || match scene.bed.run(&words) {
+        Ran { code: Some(0), .. } => None,
+        Ran { code: Some(125), err, .. } if err.contains("/data/sub") => None,
+        other => Some(format!("{other:?}")),
+    };
+    swapping(scene, start).map_or_else(fine, said)
+}
+
+/// One cell swaps the directory `sub` of the shared one with a link to the canary as fast as it can,
+/// while others `start`, which says what is wrong about it.
+pub fn swapping(scene: &Scene, start: impl Fn() -> Option<String>) -> Option<String> {
     std::fs::create_dir_all(scene.share().join("sub/mnt")).unwrap();
     symlink(scene.canary(), scene.share().join("link")).unwrap();
     let swap = "
@@ -64,16 +82,10 @@ while True: libc.syscall(renameat2, -100, b'/data/sub', -100, b'/data/link', 2)"
     let mut attacker = attacker.stdout(Pipes::piped()).spawn().unwrap();
     let mut first = [0; 8];
     std::io::Read::read_exact(attacker.stdout.as_mut().unwrap(), &mut first).unwrap();
-    let more = ["--timeout=20", "-v", &volume, "--tmpfs", "/data/sub/mnt"];
-    let words = flags(scene, mode, &more);
     let mut wrong = None;
     let mut faces = [0; 2];
     for _ in 0..if soak() { 1000 } else { 30 } {
-        match scene.bed.run(&words) {
-            Ran { code: Some(0), .. } => {}
-            Ran { code: Some(125), err, .. } if err.contains("/data/sub") => {}
-            other => wrong = Some(format!("{other:?}")),
-        }
+        wrong = start().or(wrong);
         // How often the place was the one and the other: proof that the race was on.
         for _ in 0..20 {
             let is_link = scene.share().join("sub").is_symlink();
@@ -85,7 +97,7 @@ while True: libc.syscall(renameat2, -100, b'/data/sub', -100, b'/data/link', 2)"
     attacker.wait().unwrap();
     restore(scene);
     assert!(faces.iter().all(|seen| *seen > 0), "nobody swapped: {faces:?}");
-    wrong.map_or_else(fine, said)
+    wrong
 }
 
 /// Puts the share back as the watch saw it.

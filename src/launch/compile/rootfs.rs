@@ -2,7 +2,7 @@
 //! writable layer.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use oci_spec::runtime::Spec;
@@ -60,6 +60,7 @@ pub(super) fn compile(
             detail: String::new(),
         }),
         None => {
+            own(&rootfs)?;
             let target = if in_place { path.clone() } else { stage.dir.to_owned() };
             steps.push(stage.bind(path, target, 0, propagation.0, true));
             Ok(root(read_only))
@@ -102,6 +103,20 @@ pub(super) fn compile(
             let field = format!("annotation {}", annotation::ROOTFS);
             Err(Error::Unsupported { field, detail: format!(": {other:?}") })
         }
+    }
+}
+
+/// Refuses a root that is a link: mount points are made in a directory of the cell's own, and where
+/// the link leads nobody said that it is.
+fn own(rootfs: &Path) -> Result<(), Error> {
+    // Without what makes a path lead through a link at its end.
+    let path: PathBuf = rootfs.components().collect();
+    match path.is_symlink() {
+        true => Err(Error::Invalid {
+            field: "root.path".into(),
+            why: format!("{} is a symbolic link", path.display()),
+        }),
+        false => Ok(()),
     }
 }
 
