@@ -14,6 +14,7 @@ use crate::{Test, test};
 
 mod malformed;
 mod mounts;
+mod mutations;
 
 pub fn tests() -> Vec<Test> {
     let here = vec![
@@ -25,7 +26,11 @@ pub fn tests() -> Vec<Test> {
         test!(a_limit_twice_is_refused, Cells, Busybox),
         test!(labels_of_a_module_that_is_not_there_are_refused, Cells, Busybox),
     ];
-    here.into_iter().chain(mounts::tests()).chain(malformed::tests()).collect()
+    here.into_iter()
+        .chain(mounts::tests())
+        .chain(malformed::tests())
+        .chain(mutations::tests())
+        .collect()
 }
 
 /// The specification of a shell script as any runtime takes it: the root is the test's own, for
