@@ -17,6 +17,9 @@ pub fn tests() -> Vec<Test> {
     vec![
         test!(what_a_killed_creation_leaves_is_deleted_by_force, Cells, Busybox),
         test!(a_killed_deletion_is_done_again, Cells, Busybox),
+        test!(what_a_killed_start_leaves_is_deleted_by_force, Cells, Busybox),
+        test!(what_a_killed_run_leaves_is_deleted_by_force, Cells, Busybox),
+        test!(a_killed_entry_leaves_the_container_as_it_was, Cells, Busybox),
     ]
 }
 
@@ -73,4 +76,34 @@ fn a_killed_deletion_is_done_again(bed: &Bed) {
     };
     let kills = at_every_point(delete, || gone(&oci));
     assert!(kills > 3, "{kills}");
+}
+
+fn what_a_killed_start_leaves_is_deleted_by_force(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let start = || {
+        oci.create("c1", "sleep 30");
+        oci.command(&["start", "c1"])
+    };
+    let kills = at_every_point(start, || gone(&oci));
+    assert!(kills > 0, "{kills}");
+}
+
+fn what_a_killed_run_leaves_is_deleted_by_force(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let bundle = oci.bundle("c1", oci.config("sleep 30"));
+    let run = || oci.command(&["run", "--detach", "-b", bundle.to_str().unwrap(), "c1"]);
+    let kills = at_every_point(run, || gone(&oci));
+    assert!(kills > 30, "{kills}");
+}
+
+fn a_killed_entry_leaves_the_container_as_it_was(bed: &Bed) {
+    let oci = Scene::new(bed);
+    oci.start("c1", "sleep 30");
+    let exec = || oci.command(&["exec", "c1", "true"]);
+    let kills = at_every_point(exec, || {
+        assert_eq!(oci.status("c1"), "running");
+        oci.call(&["exec", "c1", "true"]).ok();
+    });
+    assert!(kills > 3, "{kills}");
+    gone(&oci);
 }

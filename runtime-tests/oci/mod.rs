@@ -5,12 +5,14 @@
 //! shapes  JSON against schemas and runc   answers  command lines, errors, the log
 //! limits  pause, update, ps, events       killed   commands killed at every point
 //! terminal  terminals                     hooks    programs run at points of the life
+//! together  two commands at once          instants  commands killed at any instant
 //! hooks_inside  those in the container
 //! ```
 
 mod answers;
 mod hooks;
 mod hooks_inside;
+mod instants;
 #[cfg(feature = "fault-injection")]
 mod killed;
 mod life;
@@ -18,6 +20,7 @@ mod limits;
 pub mod scene;
 mod shapes;
 mod terminal;
+mod together;
 
 use crate::Test;
 
@@ -30,6 +33,8 @@ pub fn tests() -> Vec<Test> {
         terminal::tests(),
         hooks::tests(),
         hooks_inside::tests(),
+        together::tests(),
+        instants::tests(),
         #[cfg(feature = "fault-injection")]
         killed::tests(),
     ];
