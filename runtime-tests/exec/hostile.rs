@@ -3,17 +3,19 @@
 use std::io::{Read, pipe};
 use std::time::{Duration, Instant};
 
-use hotcell::bundle::{CellConfig, Upper};
-use hotcell::launch::{Exit, Stdio, Stream};
+use hotcell::bundle::{CellConfig, Upper, spec};
+use hotcell::launch::{Cell, Exit, Place, Stdio, Stream};
 use hotcell::oci_spec::runtime::Capability;
 
 use super::scene::{Scene, idle, proc};
 use crate::bed::Bed;
+use crate::life::Made;
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
         test!(what_lies_in_wait_gets_nothing_of_the_host, Cells, Compiler),
+        test!(what_lies_in_wait_gets_nothing_of_a_cell_that_joins, Cells, Compiler),
         test!(a_command_that_is_the_init_itself_is_harmless, Cells, Busybox),
     ]
 }
@@ -39,7 +41,7 @@ pub fn build_lurker(program: &std::path::Path) {
 }
 
 /// What the lurker says of those that came by: each a line, the last how many.
-fn lurk(scene: &Scene, visits: usize) -> String {
+fn lurk(scene: &Scene, visits: usize, visit: impl Fn() -> Option<Cell>) -> String {
     let (mut out, out_end) = pipe().unwrap();
     let stdio = Stdio { stdout: Stream::Fd(out_end.into()), ..Stdio::default() };
     let lurker = scene.start(scene.process(&["/bin/lurker", "lurk"]), stdio).unwrap();
@@ -48,9 +50,8 @@ fn lurk(scene: &Scene, visits: usize) -> String {
     // Where there are many CPUs few are seen: then more have to come by.
     let until = Instant::now() + Duration::from_secs(2);
     for _ in (0..).take_while(|done| *done < visits || Instant::now() < until) {
-        let visitor = scene.start(scene.process(&["/bin/lurker", "visit"]), Stdio::default());
         // Whoever is stopped or killed on the way harms itself alone.
-        if let Ok(visitor) = visitor {
+        if let Some(visitor) = visit() {
             visitor.wait(None).unwrap();
         }
     }
@@ -93,7 +94,8 @@ fn what_lies_in_wait_gets_nothing_of_the_host(bed: &Bed) {
         }
         let scene = Scene::new(&driver, &config);
         let own = permitted(&scene);
-        let said = lurk(&scene, visits);
+        let visit = || scene.start(scene.process(&["/bin/lurker", "visit"]), Stdio::default()).ok();
+        let said = lurk(&scene, visits, visit);
         let number = |word: &str| -> usize {
             let mut found = said.lines().filter_map(|line| line.strip_prefix(word));
             found.next().unwrap().trim().parse().unwrap()
@@ -111,6 +113,53 @@ fn what_lies_in_wait_gets_nothing_of_the_host(bed: &Bed) {
         };
         let bad: Vec<_> = said.lines().filter(|line| !fine(line)).collect();
         assert!(bad.is_empty(), "{name}: {bad:#?}");
+        scene.close();
+    }
+}
+
+/// What may be seen of the process that begins a proc file system: one right in a user namespace of its
+/// own, in which nothing is.
+fn of_the_helper(line: &str) -> bool {
+    const SYS_ADMIN: &str = "permitted 0000000000200000";
+    ["root empty", "cwd empty", "fd anon_inode:[fscontext]", SYS_ADMIN].contains(&line)
+}
+
+/// Another cell that joins the lurker's PID namespace is built out of its sight: what appears there has
+/// the command's rights, and the cell's own root.
+fn what_lies_in_wait_gets_nothing_of_a_cell_that_joins(bed: &Bed) {
+    let driver = bed.driver();
+    let visits = if crate::host::soak() { 2000 } else { 40 };
+    for (name, gains) in [("joined", false), ("joined-gains", true)] {
+        let mut config = lurking(bed, name);
+        config.capabilities.push(Capability::SysPtrace);
+        let scene = Scene::new(&driver, &config);
+        let own = permitted(&scene);
+        config.no_new_privileges = !gains;
+        config.args = ["/bin/lurker", "visit"].map(str::to_owned).to_vec();
+        let mut json = serde_json::to_value(spec(&config).unwrap()).unwrap();
+        let all = json["linux"]["namespaces"].as_array_mut().unwrap();
+        all.retain(|namespace| namespace["type"] != "pid");
+        let path = format!("/proc/{}/ns/pid", scene.running.cell().pid());
+        all.push(serde_json::json!({"type": "pid", "path": path}));
+        let made = Made::of(&driver, serde_json::from_value(json).unwrap());
+        let visit = || made.launch(Place::default()).ok().map(|(launched, _)| launched.cell);
+        let said = lurk(&scene, visits, visit);
+        assert!(!said.contains("seen 0\n"), "{name}: {said}");
+        let less = |set: &str| u64::from_str_radix(set, 16).is_ok_and(|set| set & !own == 0);
+        let fine = |line: &&str| {
+            let counted = line.starts_with("seen ") || line.starts_with("caught ");
+            let stream = line.starts_with("fd pipe:[") || line.starts_with("opened pipe:[");
+            let own = ["root alike", "cwd alike"].contains(line);
+            counted
+                || stream
+                || own
+                || of_the_cell(line)
+                || of_the_helper(line)
+                || line.strip_prefix("permitted ").is_some_and(less)
+        };
+        let bad: Vec<_> = said.lines().filter(|line| !fine(line)).collect();
+        assert!(bad.is_empty(), "{name}: {bad:#?}");
+        made.close();
         scene.close();
     }
 }

@@ -52,16 +52,32 @@ static int look(pid_t pid, const char *name) {
     return strstr(target, "hotcell-init") != NULL;
 }
 
+/* What a directory is that is not below our root: another cell's, made like ours, or one with nothing
+ * in it but the place that cells are built on. */
+static const char *content(const char *path) {
+    DIR *open_one = opendir(path);
+    if (!open_one) return "closed";
+    const char *what = "empty";
+    struct dirent *entry;
+    while ((entry = readdir(open_one))) {
+        if (entry->d_name[0] == '.' || !strcmp(entry->d_name, "scratch")) continue;
+        what = strstr(" bin dev etc proc sys tmp ", entry->d_name) ? "alike" : "elsewhere";
+        if (*what == 'e') break;
+    }
+    closedir(open_one);
+    return what;
+}
+
 /* A directory that is not below our root, or a program that can be written to. */
 static void reach(pid_t pid) {
     char path[300];
     struct stat found;
     snprintf(path, sizeof path, "/proc/%d/root", pid);
     if (!stat(path, &found) && (found.st_dev != root.st_dev || found.st_ino != root.st_ino))
-        say("root", "elsewhere");
+        say("root", content(path));
     snprintf(path, sizeof path, "/proc/%d/cwd/..", pid);
     if (!stat(path, &found) && (found.st_dev != root.st_dev || found.st_ino != root.st_ino))
-        say("cwd", "elsewhere");
+        say("cwd", content(path));
     snprintf(path, sizeof path, "/proc/%d/exe", pid);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd >= 0) {

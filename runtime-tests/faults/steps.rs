@@ -38,8 +38,19 @@ const FIELDS: [&str; 7] = [
 ];
 
 /// What the driver never asks for; `life` has tests for these.
-const LIFE: [&str; 6] =
-    ["EnterNamespace", "FindProgram", "Latch", "Pause", "Terminal", "TimeNamespace"];
+const LIFE: [&str; 11] = [
+    "BeginProc",
+    "Birth",
+    "EnterNamespace",
+    "Filter",
+    "FindProgram",
+    "Hook",
+    "Latch",
+    "Pause",
+    "Terminal",
+    "TimeNamespace",
+    "Unshare",
+];
 
 fn a_step_that_fails_is_named_and_leaves_nothing(bed: &Bed) {
     let driver = bed.driver();

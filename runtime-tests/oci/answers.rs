@@ -9,6 +9,7 @@ use crate::{Test, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test!(the_version_is_told_as_engines_read_it),
+        test!(a_link_named_as_another_runtime_serves, Cells, Busybox),
         test!(bad_command_lines_are_refused_in_one_line),
         test!(a_failure_is_in_the_log_too),
         test!(every_global_flag_of_engines_is_taken),
@@ -25,6 +26,25 @@ fn the_version_is_told_as_engines_read_it(_: &Bed) {
         assert_eq!(lines.next(), Some(concat!("hotcell-oci version ", env!("CARGO_PKG_VERSION"))));
         assert_eq!(lines.next(), Some("spec: 1.2.0"));
     }
+}
+
+/// Engines may find their runtime by a link that has a name of theirs.
+fn a_link_named_as_another_runtime_serves(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let link = bed.path("runc");
+    std::os::unix::fs::symlink(PROGRAM, &link).unwrap();
+    let call = |args: &[&str]| {
+        let mut command = std::process::Command::new(&link);
+        Ran::from(command.arg("--root").arg(oci.root()).args(args).output().unwrap())
+    };
+    assert!(call(&["--version"]).ok().starts_with("hotcell-oci version "));
+    oci.start("c1", "sleep 1000");
+    assert_eq!(
+        serde_json::from_str::<Value>(&call(&["state", "c1"]).ok()).unwrap(),
+        oci.state("c1")
+    );
+    assert!(complaint(&call(&["state", "c2"])).contains("container does not exist"));
+    call(&["delete", "--force", "c1"]).ok();
 }
 
 fn bad_command_lines_are_refused_in_one_line(bed: &Bed) {

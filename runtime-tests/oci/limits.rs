@@ -1,13 +1,14 @@
 //! What is done to a container that runs: frozen, limited anew, measured, signalled as a whole.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::scene::{PATIENCE, Scene, complaint};
-use crate::bed::Bed;
+use crate::bed::{Bed, every_cgroup_dir};
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
@@ -18,7 +19,64 @@ pub fn tests() -> Vec<Test> {
         test!(events_are_measurements_until_the_container_ends, Cells, Busybox),
         test!(a_signal_for_all_reaches_every_process, Cells, Busybox),
         test!(a_paused_container_is_deleted_by_force, Cells, Busybox),
+        test!(a_process_enters_a_cgroup_inside_the_containers, Cells, Busybox),
     ]
+}
+
+/// The cgroup directories of the container of this name.
+fn dirs(name: &str) -> Vec<PathBuf> {
+    let own = format!("oci-{name}");
+    every_cgroup_dir().into_iter().map(|dir| dir.join(&own)).filter(|dir| dir.exists()).collect()
+}
+
+fn a_process_enters_a_cgroup_inside_the_containers(bed: &Bed) {
+    let oci = Scene::new(bed);
+    oci.start("c1", "sleep 1000");
+    let seen = |flags: &[&str]| {
+        let pid = bed.path("pid");
+        let args = [&["exec", "--detach", "--pid-file", pid.to_str().unwrap()], flags].concat();
+        let mut command = oci.command(&[&args[..], &["c1", "sleep", "1000"]].concat());
+        assert!(command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+        let pid = std::fs::read_to_string(pid).unwrap();
+        std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap()
+    };
+    let plain = seen(&[]);
+    let all = dirs("c1");
+    for dir in &all {
+        let made = dir.join("a/b");
+        std::fs::create_dir_all(&made).unwrap();
+        // A cpuset of v1 takes nobody before it has CPUs and memory nodes.
+        if made.join("cgroup.clone_children").exists() {
+            for (file, inner) in ["cpuset.cpus", "cpuset.mems"].iter().zip([dir; 2]) {
+                if let Ok(value) = std::fs::read(inner.join(file)) {
+                    std::fs::write(dir.join("a").join(file), &value).unwrap();
+                    std::fs::write(made.join(file), &value).unwrap();
+                }
+            }
+        }
+    }
+    let inside = |line: &str| format!("{line}/a/b\n");
+    assert_eq!(seen(&["--cgroup", "a/b"]), plain.lines().map(inside).collect::<String>());
+    assert_eq!(seen(&["--cgroup", "/./a//b/"]), plain.lines().map(inside).collect::<String>());
+    let refused = |place: &[&str], why: &str| {
+        let args = [&["exec"], place, &["c1", "true"]].concat();
+        let ran = oci.call(&args);
+        assert_eq!(ran.code, Some(255), "{ran:?}");
+        assert!(complaint(&ran).contains(why), "{ran:?}");
+    };
+    refused(&["--cgroup", "a/none"], "a/none");
+    refused(&["--cgroup", "../c1/a"], "must not hold \"..\"");
+    refused(&["--cgroup", "bogus:a"], "no hierarchy of this controller");
+    refused(&["--cgroup", "a", "--cgroup", "b"], "names no controller");
+    if plain.lines().any(|line| line.contains(":pids:")) {
+        let one = |line: &str| match line.contains(":pids:") {
+            true => inside(line),
+            false => format!("{line}\n"),
+        };
+        assert_eq!(seen(&["--cgroup", "pids:a/b"]), plain.lines().map(one).collect::<String>());
+    }
+    oci.delete("c1");
+    assert!(all.iter().all(|dir| !dir.exists()));
 }
 
 fn a_paused_container_stands_still_and_goes_on(bed: &Bed) {

@@ -68,6 +68,14 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// There is no such place inside a container's cgroup.
+    #[error("the cgroup {} inside the container's: {why}", path.display())]
+    Inner {
+        /// The path, or the controller, as it was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// A rule of the device list makes no sense.
     #[error("linux.resources.devices: {rule}: {why}")]
     DeviceRule {

@@ -23,6 +23,8 @@ pub(crate) struct Cell {
     pub(crate) tray: Option<Fd>,
     /// The proc file system that nobody else sees.
     pub(crate) proc: Option<Fd>,
+    /// The proc file system of a PID namespace that this process is not in, begun and not yet mounted.
+    pub(crate) begun_proc: Option<Fd>,
     /// Whether the streams are a terminal of the task's.
     pub(crate) terminal: bool,
 }
@@ -37,6 +39,7 @@ impl Cell {
             null_stream: None,
             tray: None,
             proc: None,
+            begun_proc: None,
             terminal: false,
         }
     }

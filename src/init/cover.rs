@@ -24,9 +24,7 @@ pub(crate) fn mount(covered: &Fd, plan: &Plan, step: &Step) -> Outcome {
         let mode = Text::within(&digits).ok_or(Fault::new(nr::fsconfig, Errno::EINVAL))?;
         files::configure(&context, Text::literal(c"mode"), mode)?;
     }
-    for option in plan.text(step.text[3])?.bytes().split(|byte| *byte == b',') {
-        configure(&context, option)?;
-    }
+    configure_all(&context, plan.text(step.text[3])?)?;
     let read_only = step.number[1] & MOUNT_ATTR_RDONLY;
     let made = files::create(&context, step.number[1] & !MOUNT_ATTR_RDONLY)?;
     if step.flags & COPY_UP != 0 {
@@ -38,6 +36,11 @@ pub(crate) fn mount(covered: &Fd, plan: &Plan, step: &Step) -> Outcome {
         files::set_attributes(&made, &attr, false)?;
     }
     kernel::move_mount(&made, covered)
+}
+
+/// Gives the options, which stand between commas.
+pub(crate) fn configure_all(context: &Fd, options: Text) -> Outcome {
+    options.bytes().split(|byte| *byte == b',').try_for_each(|option| configure(context, option))
 }
 
 /// The four digits of a mode, and a NUL.

@@ -1,27 +1,30 @@
-//! Entering a cell that runs: its namespaces, and a birth among its processes.
+//! Entering namespaces of others, and a birth among their processes.
 //!
 //! ```text
-//! init, child of the parent, seen by no process of the cell
+//! init, child of the parent, seen by nobody in there
 //!   steps: cgroups, namespaces, directory, limits, capabilities, user
-//!   clone(CLONE_PARENT) ──► the task's process, seen by the cell from here on: says who it is, exec
+//!   clone(CLONE_PARENT) ──► the task's process, seen in there from here on: says who it is, exec
 //!   exit
 //! ```
 //!
-//! What gives up privilege comes before the birth. Whatever a process of the cell may do to one that
-//! appears beside it, there is nothing to gain: it has the task's rights and the task's descriptors,
-//! and its memory holds this program and the plan.
+//! Where others are, what gives up privilege comes before the birth. Whatever one of them may do to a
+//! process that appears beside it, there is nothing to gain: it has the task's rights and the task's
+//! descriptors, and its memory holds this program and the plan. In a PID namespace of the cell's own
+//! nobody is there yet, and the birth comes first.
 
-use super::kernel::{self, Fault, Fd, Outcome};
+use super::cell::Cell;
+use super::kernel::{self, Fd, Outcome};
 use super::line::Line;
-use super::task::{Task, become_task};
+use super::plan::Plan;
 use super::terminal;
 use super::wire::{BOUND_EARLY, Kind, Report};
 use crate::sys::abi::*;
 use crate::sys::raw::nr;
 
-/// Enters the namespaces (`CLONE_NEW*`) of the process behind the pidfd, all or none.
-pub(crate) fn enter(process: Fd, namespaces: u64) -> Outcome {
-    kernel::enter_namespace(&process, namespaces)?;
+/// Enters the namespace that is open, or the namespaces (`CLONE_NEW*`) of the process behind the
+/// pidfd, all or none.
+pub(crate) fn enter(namespace: Fd, kinds: u64) -> Outcome {
+    kernel::enter_namespace(&namespace, kinds)?;
     // A change of user namespace makes the process dumpable by the host's policy again.
     kernel::prctl(PR_SET_DUMPABLE, 0, 0)
 }
@@ -35,37 +38,28 @@ fn tell(control: &Fd) -> Outcome {
     kernel::send_with(control, &record.encode(), &kernel::own_pidfd()?)
 }
 
-/// Has the task's process born where this one's children are born, as the parent's own child, and
-/// ends. Comes back only when that failed.
-pub(crate) fn be_born(line: &Line, task: &mut Task) -> Fault {
-    if let Err(fault) = bind_early(task) {
-        return fault;
+/// Goes on as a new process where this one's children are born, the parent's own child. This one ends.
+pub(crate) fn be_born(line: &Line, plan: &mut Plan, cell: &mut Cell) -> Outcome {
+    let terminal = cell.terminal;
+    *cell = Cell::new();
+    if plan.header.birth & BOUND_EARLY != 0 {
+        bind(plan)?;
     }
     // Without CLONE_VM the child goes on in a copy of this memory, its stack included.
     // SAFETY: numbers only; nothing else runs in this memory.
-    match unsafe { kernel::call(nr::clone, [CLONE_PARENT as usize, 0, 0, 0, 0]) } {
-        Ok(0) => {}
-        Ok(_) => kernel::exit(0),
-        Err(fault) => return fault,
+    if unsafe { kernel::call(nr::clone, [CLONE_PARENT as usize, 0, 0, 0, 0]) }? != 0 {
+        kernel::exit(0);
     }
-    match tell(line.fd()).and_then(|()| settle(task)) {
-        Ok(()) => become_task(task, line.closed_from),
-        Err(fault) => fault,
-    }
-}
-
-/// A session of its own, at the terminal if there is one.
-fn settle(task: &Task) -> Outcome {
+    tell(line.fd())?;
+    // A session of its own, at the terminal if there is one.
     kernel::set_session()?;
-    if task.terminal { terminal::control() } else { Ok(()) }
+    if terminal { terminal::control() } else { Ok(()) }
 }
 
-/// Loads the filter before the birth where the right to do so must not be born into the cell.
-fn bind_early(task: &mut Task) -> Outcome {
-    if task.birth & BOUND_EARLY == 0 {
-        return Ok(());
-    }
-    kernel::set_filter(&task.filter, task.filter_flags)?;
-    task.filter.length = 0;
-    kernel::give_up(task.borrowed)
+/// Binds this process to the filter now, and gives up what only loading it took: programs of the cell
+/// come next, and could gain by a process that is not bound.
+pub(crate) fn bind(plan: &mut Plan) -> Outcome {
+    kernel::set_filter(&plan.filter()?, plan.header.filter_flags)?;
+    plan.header.filter_length = 0;
+    kernel::give_up(core::mem::take(&mut plan.header.borrowed))
 }

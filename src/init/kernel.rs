@@ -164,10 +164,10 @@ plain_calls! {
     fn set_uids(uid: u64) = setresuid [uid, uid, uid];
     fn prctl(option: usize, first: usize, second: usize) = prctl [option, first, second, 0, 0];
     fn close_on_exec_from(first: usize) = close_range [first, u32::MAX, CLOSE_RANGE_CLOEXEC];
-    fn close_from(first: usize) = close_range [first, u32::MAX, 0usize];
     fn duplicate_onto(fd: &Fd, number: usize) = dup3 [fd, number, 0];
     fn duplicate_number(from: usize, to: usize) = dup3 [from, to, 0];
     fn close_number(number: usize) = close [number];
+    fn close_from(first: usize) = close_range [first, u32::MAX, 0usize];
     fn chown_open(fd: &Fd, uid: u32, gid: u32) = fchownat [fd, EMPTY, uid, gid, AT_EMPTY_PATH];
     /// Gives this session, which has no terminal, this one to be controlled by.
     fn control_terminal(terminal: &Fd) = ioctl [terminal, TIOCSCTTY, 0usize];
@@ -405,6 +405,27 @@ pub(crate) fn poll(fds: &mut [PollFd; 2]) -> Outcome {
     let args = [fds.as_mut_ptr() as usize, fds.len(), 0, 0, 0];
     // SAFETY: two `struct pollfd`; neither a time-out nor a signal mask.
     unsafe { call(nr::ppoll, args) }.map(drop)
+}
+
+/// A new process in a copy of this memory, a child of this one's: its number, and 0 in itself.
+pub(crate) fn fork() -> Outcome<i32> {
+    // SAFETY: numbers only; without CLONE_VM nothing is shared, and nothing else runs in this memory.
+    unsafe { call(nr::clone, [SIGCHLD as usize, 0, 0, 0, 0]) }.map(|pid| pid as i32)
+}
+
+/// Waits until the child has ended.
+pub(crate) fn wait_for(pid: i32) -> Outcome {
+    // SAFETY: nothing is written back.
+    unsafe { call(nr::wait4, [pid as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// Two sockets that are connected.
+pub(crate) fn socket_pair() -> Outcome<(Fd, Fd)> {
+    let mut pair = [-1i32; 2];
+    let args = [AF_UNIX, SOCK_SEQPACKET_CLOEXEC, 0, pair.as_mut_ptr() as usize];
+    // SAFETY: the kernel writes two ints.
+    unsafe { call(nr::socketpair, args) }?;
+    Ok((Fd(pair[0]), Fd(pair[1])))
 }
 
 /// One child that has ended, `(pid, status)`; `None` while none has.

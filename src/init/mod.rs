@@ -30,6 +30,7 @@ mod links;
 mod mounts;
 mod plan;
 mod privilege;
+mod proc;
 pub mod run;
 mod standing;
 mod supervise;

@@ -111,6 +111,13 @@ pub(crate) fn mount(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
         }
     }
     let (source, kind) = (plan.text(step.text[1])?, plan.text(step.text[2])?);
+    if kind.bytes() == b"proc"
+        && let Some(begun) = &cell.begun_proc
+    {
+        cover::configure_all(begun, plan.text(step.text[3])?)?;
+        let made = files::create(begun, step.number[1])?;
+        return kernel::move_mount(&made, &target(cell, plan, step)?);
+    }
     kernel::fchdir(&target(cell, plan, step)?)?;
     let flags = step.number[0] as usize;
     kernel::mount(source, Text::literal(HERE), kind, flags, plan.text(step.text[3])?)

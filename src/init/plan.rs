@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use super::kernel::{Fault, Fd, Outcome, Text, allocate, read, receive};
+use super::kernel::{Fault, Fd, Filter, Outcome, Text, allocate, read, receive};
 use super::wire::{Header, LARGEST, MAGIC, MOST_TREES, Step};
 use crate::sys::raw::{Errno, nr};
 
@@ -95,6 +95,13 @@ impl Plan {
     pub(crate) fn raw(&self, offset: u32, size: usize) -> Outcome<&[u8]> {
         let start = offset as usize;
         self.bytes.get(start..start.saturating_add(size)).ok_or(malformed())
+    }
+
+    /// The task's system call filter.
+    pub(crate) fn filter(&self) -> Outcome<Filter> {
+        let length = self.header.filter_length;
+        let code = self.raw(self.header.filter, length as usize * 8)?;
+        Ok(Filter { length: length as u16, code: code.as_ptr() })
     }
 
     /// The string that entry `at` of the array of offsets at `offset` names, or none at its end.

@@ -1,12 +1,12 @@
 //! The child's story: receive the plan, do its steps in order, become the task.
 
 use super::cell::Cell;
-use super::kernel::{self, Fault, Fd, Filter, Outcome};
+use super::kernel::{self, Fault, Fd, Outcome};
 use super::line::Line;
 use super::plan::{self, Plan};
 use super::task::{Task, become_task};
-use super::wire::{BEFORE_STEPS, BORN_INSIDE, Kind, MAKE_DIR, ON_CONSOLE, Op, Step};
-use super::{enter, files, hook, mounts, privilege, standing, supervise, task, terminal};
+use super::wire::{BEFORE_STEPS, BORN_LATER, Kind, MAKE_DIR, ON_CONSOLE, Op, Step};
+use super::{enter, files, hook, mounts, privilege, proc, standing, supervise, task, terminal};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
@@ -18,10 +18,9 @@ pub fn run() -> ! {
     let mut line = Line::new();
     let mut index = BEFORE_STEPS;
     match prepare(&mut line, &mut index) {
-        Ok(mut task) => {
+        Ok(task) => {
             let fault = match task.stay {
                 true => supervise::supervise(&line, &task),
-                false if task.birth & BORN_INSIDE != 0 => enter::be_born(&line, &mut task),
                 false => become_task(&task, line.closed_from),
             };
             line.report(Kind::Failed, index, fault);
@@ -62,34 +61,17 @@ fn prepare(line: &mut Line, index: &mut u32) -> Outcome<Task> {
         *index += 1;
     }
     // What the cell was built with is closed now, and does not get in the way.
-    let terminal = cell.terminal;
     drop(cell);
     line.make_room(plan.header.kept_at as usize, plan.header.kept as usize)?;
     Ok(Task {
-        terminal,
-        filter: filter(&plan)?,
+        filter: plan.filter()?,
         filter_flags: plan.header.filter_flags,
         borrowed: plan.header.borrowed,
         stay: plan.header.stay != 0,
-        birth: plan.header.birth,
         paths: plan.pointers(plan.header.paths)?,
         argv: plan.pointers(plan.header.argv)?,
         envp: plan.pointers(plan.header.envp)?,
     })
-}
-
-/// What a plan binds its task to.
-fn filter(plan: &Plan) -> Outcome<Filter> {
-    let code = plan.raw(plan.header.filter, plan.header.filter_length as usize * 8)?;
-    Ok(Filter { length: plan.header.filter_length as u16, code: code.as_ptr() })
-}
-
-/// Binds this process to the filter now, and gives up what only loading it took: programs of the cell
-/// come next, and could gain by a process that is not bound.
-fn bind(plan: &mut Plan) -> Outcome {
-    kernel::set_filter(&filter(plan)?, plan.header.filter_flags)?;
-    plan.header.filter_length = 0;
-    kernel::give_up(core::mem::take(&mut plan.header.borrowed))
 }
 
 /// Does one step. Every operation is one line here and one function elsewhere.
@@ -99,7 +81,10 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
     match Op::from_number(step.op).ok_or(Fault::new(nr::read, Errno::EINVAL))? {
         Op::JoinTasks => kernel::write(&Fd(a as i32), b"0").map(drop),
         Op::UnshareCgroup => kernel::unshare(CLONE_NEWCGROUP),
-        Op::EnterNamespace => kernel::enter_namespace(&Fd(a as i32), b),
+        Op::EnterNamespace => enter::enter(Fd(a as i32), b),
+        Op::Unshare => kernel::unshare(a),
+        Op::BeginProc => proc::begin(cell, a as i32, Fd(b as i32), c != 0),
+        Op::Birth => enter::be_born(line, plan, cell),
         Op::TimeNamespace => standing::enter_own_time(plan.raw(step.text[0], a as usize)?),
         Op::Cradle => mounts::enter_cradle(Fd(a as i32)),
         Op::Propagation => mounts::set_propagation(c"/", a),
@@ -143,7 +128,7 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
             terminal::open(cell, &Fd(a as i32), b as u32, size, console)?;
             cell.terminal = true;
             // One that is born later has a session of its own.
-            if plan.header.birth & BORN_INSIDE == 0 { terminal::control() } else { Ok(()) }
+            if plan.header.birth & BORN_LATER == 0 { terminal::control() } else { Ok(()) }
         }
         Op::FindProgram => task::find(plan),
         Op::WriteProc => mounts::write_proc(cell, text(0)?, text(1)?),
@@ -157,7 +142,7 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
             Ok(())
         }
         Op::Hook => hook::run(line, plan, cell, step),
-        Op::Filter => bind(plan),
+        Op::Filter => enter::bind(plan),
         Op::Latch => line.wait_at_latch(Fd(a as i32), Fd(b as i32)),
     }
 }

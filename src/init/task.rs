@@ -8,11 +8,7 @@ use crate::sys::raw::{Errno, nr};
 /// What is left to do when every step is done.
 #[derive(Debug)]
 pub(crate) struct Task {
-    /// Whether the streams are a terminal of the task's.
-    pub(crate) terminal: bool,
     pub(crate) stay: bool,
-    /// How it comes to be inside a cell that was entered.
-    pub(crate) birth: u32,
     pub(crate) filter: Filter,
     pub(crate) filter_flags: u32,
     /// What the init gives up once the task runs, low half and high half; the task's exec ends it.

@@ -21,10 +21,10 @@ pub const CONTROL_FD: usize = 3;
 /// The number of the mount namespace that a cell builds its own in ([`Op::Cradle`]).
 pub const CRADLE_FD: usize = 4;
 
-/// In [`Header::birth`]: the task is a new process in the PID namespace that was entered.
-pub const BORN_INSIDE: u32 = 1;
+/// In [`Header::birth`]: the task is born later, by [`Op::Birth`]: its session is not the init's.
+pub const BORN_LATER: u32 = 1;
 
-/// In [`Header::birth`]: its filter binds it from its birth on, and the init before.
+/// In [`Header::birth`]: the filter binds it from then on, and the init before.
 pub const BOUND_EARLY: u32 = 2;
 
 /// The most mounts that can come along with a plan: what one message carries.
@@ -58,7 +58,7 @@ pub struct Header {
     pub borrowed: [u32; 2],
     /// `CLONE_NEW*` flags: namespaces to make while the parent still works at the rest.
     pub unshare: u32,
-    /// [`BORN_INSIDE`], [`BOUND_EARLY`]; 0: the task is this process.
+    /// [`BORN_LATER`], [`BOUND_EARLY`].
     pub birth: u32,
     /// Descriptors that the task gets behind its streams: how many, and the number of the first of
     /// them in the init.
@@ -139,7 +139,7 @@ ops! {
     Overlay = 7,
     /// Takes the directory `text[0]` for the root that later steps resolve in.
     EnterRoot = 8,
-    /// Becomes root of the user namespace this process was born in; its ids are mapped by now.
+    /// Becomes root of the user namespace this process is in; its ids are mapped by now.
     BecomeRoot = 9,
     /// Makes the directory `text[0]` below the current one and attaches the mount `number[0]` that
     /// came along there.
@@ -239,7 +239,7 @@ ops! {
     /// Makes a time namespace, whose clocks are offset by what the `number[0]` bytes at `text[0]` say
     /// in the kernel's words, and enters it.
     TimeNamespace = 49,
-    /// Says that the cell's file system is there, and waits for a byte from the parent.
+    /// Says that the parent has something to do, and waits for a byte from it.
     Pause = 50,
     /// Runs the program `text[0]` with the arguments at `text[1]` and the environment at `text[2]`, both
     /// arrays as in the [`Header`], and waits for its end, `number[1]` seconds at most if that is not 0.
@@ -248,6 +248,16 @@ ops! {
     Hook = 51,
     /// Binds this process to the task's system call filter from here on.
     Filter = 52,
+    /// Makes the namespaces `number[0]` (`CLONE_NEW*`) and enters them; a PID namespace is one for
+    /// those born later.
+    Unshare = 53,
+    /// Begins a proc file system that shows the PID namespace open as descriptor `number[0]`, for
+    /// [`Op::Mount`] to take. What is seen in there of how that is done sees the mount namespace open
+    /// as descriptor `number[1]`, which is closed then unless `number[2]` is 1.
+    BeginProc = 54,
+    /// Goes on as a new process, the parent's own child, where this one's children are born, and with
+    /// nothing open that the file system was built with.
+    Birth = 55,
 }
 
 /// What a record on the control socket tells the parent.
@@ -264,7 +274,7 @@ pub enum Kind {
     Exited = 4,
     /// The task's process exists inside; a pidfd of it comes along.
     Born = 5,
-    /// The cell's file system is there; the init waits for a byte.
+    /// The init waits for a byte.
     Paused = 6,
     /// A hook ended with wait status `value`. Behind this record and the next two stand three strings,
     /// NUL between them: the hook's name, its program, the beginning of what it wrote.

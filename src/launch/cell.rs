@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::report::{A_MOMENT, timespec};
-use super::{Error, Exit, exit};
+use super::{Error, Exit, exit, target};
 use crate::fault::{self, Point};
 use crate::sys::pidfd::{self, WaitStatus, Waited};
 
@@ -93,6 +93,16 @@ impl Cell {
         }
     }
 
+    /// The cell whose init has nothing left to do but to end, for another process goes on as it.
+    pub(super) fn gone_over_to(self, born: Option<OwnedFd>) -> Cell {
+        let Some(born) = born else {
+            return self;
+        };
+        let _ = self.wait_briefly();
+        let pid = target::number(born.as_fd()).unwrap_or(0);
+        self.succeeded_by(born, pid)
+    }
+
     /// What goes on as this cell: another process, which talks over the same socket.
     pub(super) fn succeeded_by(self, pidfd: OwnedFd, pid: i32) -> Cell {
         Cell { pidfd, pid, ..self }
@@ -100,24 +110,12 @@ impl Cell {
 
     /// The status word of a child that is about to end by itself.
     pub(super) fn wait_briefly(&self) -> Option<i32> {
-        self.status_soon(pidfd::try_wait)
+        status_of(&self.pidfd, pidfd::try_wait)
     }
 
     /// The same, and it stays to be taken.
     pub(super) fn peek_briefly(&self) -> Option<i32> {
-        self.status_soon(pidfd::peek)
-    }
-
-    fn status_soon(&self, ask: fn(&OwnedFd) -> Result<Waited, Errno>) -> Option<i32> {
-        let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        match poll(&mut watched, Some(&timespec(A_MOMENT))) {
-            Ok(1) => match ask(&self.pidfd) {
-                Ok(Waited::Ended(WaitStatus(status))) => Some(status),
-                Ok(Waited::Lost) => pidfd::exit_info(&self.pidfd).map(|status| status.0),
-                _ => None,
-            },
-            _ => None,
-        }
+        status_soon(&self.pidfd)
     }
 
     /// Kills and reaps a child whose launch has failed.
@@ -126,5 +124,22 @@ impl Cell {
         let _ = self.kill();
         // Not for ever: a child stuck in the kernel dies when that lets go of it.
         let _ = self.wait_briefly();
+    }
+}
+
+/// The status word of a child that is about to end by itself, which stays to be taken.
+pub(super) fn status_soon(pidfd: &OwnedFd) -> Option<i32> {
+    status_of(pidfd, pidfd::peek)
+}
+
+fn status_of(pidfd: &OwnedFd, ask: fn(&OwnedFd) -> Result<Waited, Errno>) -> Option<i32> {
+    let mut watched = [PollFd::new(pidfd, PollFlags::IN)];
+    match poll(&mut watched, Some(&timespec(A_MOMENT))) {
+        Ok(1) => match ask(pidfd) {
+            Ok(Waited::Ended(WaitStatus(status))) => Some(status),
+            Ok(Waited::Lost) => pidfd::exit_info(pidfd).map(|status| status.0),
+            _ => None,
+        },
+        _ => None,
     }
 }

@@ -63,7 +63,7 @@ impl Plan {
 
 fn birth(plan: &Plan) -> u32 {
     let bit = |set: bool, bit| if set { bit } else { 0 };
-    bit(plan.born_inside, wire::BORN_INSIDE) | bit(plan.bound_early, wire::BOUND_EARLY)
+    bit(plan.born_late, wire::BORN_LATER) | bit(plan.bound_early, wire::BOUND_EARLY)
 }
 
 fn word(number: usize) -> Result<u32, Error> {
@@ -156,6 +156,11 @@ fn encode_step<'a>(
         }
         Step::JoinTasks { descriptor, .. } => (Op::JoinTasks, [""; 4], [*descriptor as u64, 0, 0]),
         Step::UnshareCgroup => (Op::UnshareCgroup, [""; 4], [0; 3]),
+        Step::Unshare(flags) => (Op::Unshare, [""; 4], [*flags, 0, 0]),
+        Step::BeginProc { descriptor, mounts, keep } => {
+            (Op::BeginProc, [""; 4], [*descriptor as u64, *mounts as u64, u64::from(*keep)])
+        }
+        Step::Birth => (Op::Birth, [""; 4], [0; 3]),
         Step::EnterNamespace { flag, descriptor, .. } => {
             (Op::EnterNamespace, [""; 4], [*descriptor as u64, *flag, 0])
         }

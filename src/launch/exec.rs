@@ -71,6 +71,12 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     let tasks = cgroup.tasks_files()?;
     let traced = traces(bundle.spec());
     let mut bundle = bundle.clone();
+    let own_ids = namespaces & CLONE_NEWUSER != 0;
+    if own_ids {
+        // One that was joined has others than the specification says.
+        let ids = user_namespace::maps_of(&target::in_proc(init)?)?;
+        user_namespace::set_maps(bundle.spec_mut(), &ids)?;
+    }
     let mut process = process;
     if process.exec_cpu_affinity().is_none() {
         // The cell's own process says it for those that don't.
@@ -98,7 +104,6 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     let sources = Sources::entering(init, console.as_ref(), &tasks, &kept);
     sources.add(&plan, &mut descriptors)?;
     // Without a limit to raise first, as much as fits lies ready for the child.
-    let own_ids = namespaces & CLONE_NEWUSER != 0;
     let ready = match own_ids {
         true => 0,
         false => send_with(&control, &bytes, &[], SendFlags::DONTWAIT)?,
@@ -120,24 +125,23 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     let settled = send_all(entering.control(), &bytes[ready..], Point::PlanWithMounts)
         .and_then(|()| settle(&entering, &plan, executed, &mut born, cgroup));
     match (settled, born) {
-        (Ok(()), None) => Ok(entering),
-        (Ok(()), Some(born)) => {
-            // It has nothing left to do but to end.
-            let _ = entering.wait_briefly();
-            let pid = target::number(born.as_fd()).unwrap_or(0);
-            Ok(entering.succeeded_by(born, pid))
-        }
-        (Err(error), mut born) => {
-            put_down_group(&entering);
-            // Who has left the group has told before.
-            let mut told = || report::next_with(entering.control(), Instant::now(), &mut born);
-            while matches!(told(), Ok(Some(_))) {}
-            if let Some(born) = born {
-                entering.succeeded_by(born, 0).put_down();
-            }
+        (Ok(()), born) => Ok(entering.gone_over_to(born)),
+        (Err(error), born) => {
+            put_down_all(entering, born);
             // The cell's end explains whatever went wrong.
             Err(if target::has_ended(init) { Error::Ended } else { error })
         }
+    }
+}
+
+/// Kills and reaps the init and whom it has brought into the world, `born` if that has told.
+pub(super) fn put_down_all(init: Cell, mut born: Option<OwnedFd>) {
+    put_down_group(&init);
+    // Who has left the group has told before.
+    let mut told = || report::next_with(init.control(), Instant::now(), &mut born);
+    while matches!(told(), Ok(Some(_))) {}
+    if let Some(born) = born {
+        init.succeeded_by(born, 0).put_down();
     }
 }
 
@@ -157,7 +161,7 @@ fn settle(
             Some(Report { kind: Kind::Born, .. }) if born.is_some() => {}
             Some(report) if report.kind == Kind::Failed => return Err(failed(plan, &report)),
             // Both have let go of the socket.
-            None if all_clear && born.is_some() == plan.born_inside => return Ok(()),
+            None if all_clear && born.is_some() == plan.has_birth() => return Ok(()),
             Some(_) | None => return Err(died(entering.peek_briefly(), cgroup)),
         }
     }

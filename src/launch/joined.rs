@@ -6,7 +6,7 @@ use rustix::fs::{Mode, OFlags, open};
 
 use super::plan::{Joined, Plan};
 use super::{Error, Given};
-use crate::sys::abi::{CLONE_NEWCGROUP, CLONE_NEWTIME};
+use crate::sys::abi::{CLONE_NEWCGROUP, CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER};
 use crate::sys::namespace;
 
 /// The open files of a plan's joined namespaces.
@@ -14,21 +14,24 @@ use crate::sys::namespace;
 pub(super) struct Files {
     /// The cell is born in these.
     born: Vec<OwnedFd>,
-    /// Its init enters these: it is in its cgroup by then, and the only thread of its process.
+    /// Its init enters these: it is in its cgroup by then, the only thread of its process, and in
+    /// memory of its own.
     given: Vec<(u64, OwnedFd)>,
 }
 
 /// Whether the init enters such a namespace by itself.
 pub(super) fn entered_by_init(flag: u64) -> bool {
-    matches!(flag, CLONE_NEWCGROUP | CLONE_NEWTIME)
+    matches!(flag, CLONE_NEWCGROUP | CLONE_NEWTIME | CLONE_NEWPID | CLONE_NEWUSER)
 }
 
 impl Files {
-    /// Opens them all. Nothing looks at the paths again.
-    pub(super) fn open(plan: &Plan) -> Result<Files, Error> {
+    /// Opens them all but the `user` namespace, which has been opened. Nothing looks at the paths
+    /// again.
+    pub(super) fn open(plan: &Plan, mut user: Option<OwnedFd>) -> Result<Files, Error> {
         let mut files = Files { born: Vec::new(), given: Vec::new() };
         for joined in &plan.joined {
-            let file = open_one(joined)?;
+            let of_ids = (joined.flag == CLONE_NEWUSER).then(|| user.take()).flatten();
+            let file = of_ids.map_or_else(|| open_one(joined), Ok)?;
             match entered_by_init(joined.flag) {
                 true => files.given.push((joined.flag, file)),
                 false => files.born.push(file),
@@ -47,11 +50,16 @@ impl Files {
         let Given::Namespace(flag) = given else {
             return None;
         };
-        self.given.iter().find(|(known, _)| known == flag).map(|(_, file)| file.as_fd())
+        self.of(*flag)
+    }
+
+    /// The one of this kind, if the init enters it.
+    pub(super) fn of(&self, flag: u64) -> Option<BorrowedFd<'_>> {
+        self.given.iter().find(|(known, _)| *known == flag).map(|(_, file)| file.as_fd())
     }
 }
 
-fn open_one(joined: &Joined) -> Result<OwnedFd, Error> {
+pub(super) fn open_one(joined: &Joined) -> Result<OwnedFd, Error> {
     let missing = |source: std::io::Error| Error::Missing {
         what: "namespace",
         path: joined.path.to_string_lossy().into_owned(),

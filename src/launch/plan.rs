@@ -20,6 +20,9 @@ pub enum Step {
     OomScore { adjust: i32, required: bool },
     JoinTasks { hierarchy: Cow<'static, str>, descriptor: usize },
     UnshareCgroup,
+    Unshare(u64),
+    BeginProc { descriptor: usize, mounts: usize, keep: bool },
+    Birth,
     EnterNamespace { name: &'static str, flag: u64, descriptor: usize },
     TimeNamespace(String),
     Cradle,
@@ -136,6 +139,9 @@ impl fmt::Display for Step {
             }
             Step::JoinTasks { hierarchy, .. } => write!(f, "join the {hierarchy} cgroup"),
             Step::UnshareCgroup => f.write_str("unshare the cgroup namespace"),
+            Step::Unshare(flags) => write!(f, "make the namespaces {flags:#x}"),
+            Step::BeginProc { .. } => f.write_str("begin a proc file system in the pid namespace"),
+            Step::Birth => f.write_str("be born in the pid namespace"),
             Step::EnterNamespace { name, .. } => write!(f, "enter the {name} namespace"),
             Step::TimeNamespace(offsets) => {
                 write!(f, "make a time namespace with offsets {offsets:?}")
@@ -248,8 +254,8 @@ pub struct Plan {
     pub stay: bool,
     /// Namespaces (`CLONE_NEW*`) that the init makes while the parent sees to the rest.
     pub unshare: u64,
-    /// Whether the task is a new process in the PID namespace that was entered.
-    pub born_inside: bool,
+    /// Whether the task is a process that is born when all but what others may see is done.
+    pub born_late: bool,
     /// Whether its filter binds it from its birth on, which then must let pass what comes after.
     pub bound_early: bool,
     /// The maps of the cell's own user namespace, if it has one.
@@ -274,6 +280,16 @@ impl Plan {
     pub(super) fn kept(&self) -> (usize, usize) {
         let count = self.given.iter().filter(|given| matches!(given, Given::Kept(_))).count();
         (count, CONTROL_FD + 1 + self.given.len() - count)
+    }
+
+    /// Whether another process than the init goes on as the cell's first one, or as the task.
+    pub(super) fn has_birth(&self) -> bool {
+        self.steps.contains(&Step::Birth)
+    }
+
+    /// Whether the cell joins a namespace of this kind (`CLONE_NEW*`).
+    pub(super) fn joins(&self, flag: u64) -> bool {
+        self.joined.iter().any(|joined| joined.flag == flag)
     }
 
     /// What has to be sent along, in the order of the steps that take it.

@@ -15,15 +15,20 @@ use rustix::net::{
 
 use super::compile::{Place, check_held, compile};
 use super::error::missing_call;
+use super::exec::put_down_all;
 use super::given::Sources;
 use super::hooks::WhileMade;
 use super::program::init_program;
-use super::{Cell, Error, Plan, Step, exit, given, inside, joined, report, trees, user_namespace};
+use super::{
+    Cell, Error, Plan, Step, cell, exit, given, inside, joined, report, target, trees,
+    user_namespace,
+};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::fault::{self, Point};
 use crate::init::wire::{BEFORE_STEPS, Header, Kind, MOST_TREES, Report};
-use crate::sys::spawn::{Spawn, SpawnError, spawn};
+use crate::sys::abi::CLONE_NEWUSER;
+use crate::sys::spawn::{Spawn, SpawnError, Spawned, spawn};
 use crate::sys::{namespace, raw};
 
 /// One standard stream of a cell.
@@ -87,7 +92,7 @@ pub struct Launched {
 /// Whatever failed, with its arguments. Then no process is left; the directories and the cgroup
 /// are the caller's.
 pub fn launch(
-    bundle: Bundle,
+    mut bundle: Bundle,
     cgroup: &Cgroup,
     stdio: Stdio,
     mut place: Place,
@@ -98,6 +103,7 @@ pub fn launch(
     place.joins = tasks.iter().map(|(hierarchy, _)| hierarchy.clone()).collect();
     place.views = cgroup.views();
     place.null_streams = stdio.each().map(|stream| matches!(stream, Stream::Null));
+    let user = user_namespace::joined(bundle.spec_mut(), cgroup)?;
     let (plan, namespaces) = compile(&bundle, &place)?;
     check_held(&plan, namespaces)?;
     let bytes = plan.encode()?;
@@ -108,7 +114,7 @@ pub fn launch(
     let mut descriptors = stdio.descriptors()?;
     descriptors.push(childs_end.as_fd());
     let kept = given::kept(&plan)?;
-    let joined = joined::Files::open(&plan)?;
+    let joined = joined::Files::open(&plan, user)?;
     let files = inside::Files::of(&plan)?;
     Sources::of(&place, &tasks, &kept, &joined, &files).add(&plan, &mut descriptors)?;
     let (header, body) = bytes.split_at(size_of::<Header>());
@@ -119,7 +125,8 @@ pub fn launch(
     // A child that has a namespace to make first gets the rest meanwhile. Any other would have to
     // wait, and it is there before this thread is awake again: as much as fits lies ready for it.
     // What hooks inside read is not written yet.
-    let ready = match plan.ids.is_none() && plan.unshare == 0 && files.is_empty() {
+    let at_once = plan.ids.is_none() && plan.unshare == 0 && files.is_empty();
+    let ready = match at_once && !plan.joins(CLONE_NEWUSER) {
         true => send_with(
             &control,
             body,
@@ -128,48 +135,65 @@ pub fn launch(
         )?,
         false => 0,
     };
-    let (program, directory) = (init_program()?, cgroup.birthplace());
-    let spawned = namespace::inside(&joined.born(), || {
-        spawn(&Spawn { program, descriptors: &descriptors, namespaces, cgroup: directory })
-    });
-    let entered = spawned.map_err(|(call, source)| Error::system(call, source))?;
-    let spawned = entered.map_err(spawn_error)?;
+    let spawned = spawn_inside(&joined, &descriptors, namespaces, cgroup)?;
     let executed = Instant::now();
-    // Only the child holds its end and its streams now: their end is the cell's end.
-    let id = place.id.take();
-    drop((childs_end, stdio, tasks, kept, joined, place));
     let cell = Cell::new(spawned.pidfd, spawned.pid, control, plan.stay);
+    let id = place.id.take();
     let filled = files.fill(&plan, &bundle, id.as_deref(), cell.pid());
     let trees = filled.and_then(|()| match &plan.ids {
         _ if ready > 0 => Ok(Vec::new()),
-        None => trees::detach_all(&plan, None, &others),
+        None => user_namespace::enter(&cell, &plan, joined.of(CLONE_NEWUSER), &others),
         Some(maps) => user_namespace::settle(&cell, maps, &plan, &others)
             .and_then(|trees| send_all(cell.control(), header, Point::PlanHeader).map(|()| trees)),
     });
+    // Only the child holds its end and its streams now: their end is the cell's end.
+    drop((childs_end, stdio, tasks, kept, joined, place));
     let begun = trees.and_then(|trees| match ready {
         0 => send_with(cell.control(), body, &trees, SendFlags::empty()),
         ready => Ok(ready),
     });
+    let mut born = None;
     let settled = begun
         .and_then(|sent| send_all(cell.control(), &body[sent..], Point::PlanWithMounts))
         .and_then(|()| {
             // A specification is a thousand small pieces of memory: mostly it ends here.
             let hooks = WhileMade::of(bundle, id);
             meanwhile();
-            settle(&cell, &plan, executed, cgroup, &hooks)
+            settle(&cell, &plan, executed, &mut born, cgroup, &hooks)
         });
     match settled {
         Ok(()) => Ok(Launched {
-            cell,
+            cell: cell.gone_over_to(born),
             compile: compiled - started,
             spawn: executed - compiled,
             set_up: executed.elapsed(),
         }),
         Err(error) => {
-            cell.put_down();
+            put_down(cell, &plan, born);
             Err(error)
         }
     }
+}
+
+fn put_down(cell: Cell, plan: &Plan, born: Option<OwnedFd>) {
+    match plan.has_birth() {
+        true => put_down_all(cell, born),
+        false => cell.put_down(),
+    }
+}
+
+/// Starts the init in the namespaces that it is born in, others' and its own.
+fn spawn_inside(
+    joined: &joined::Files,
+    descriptors: &[BorrowedFd<'_>],
+    namespaces: u64,
+    cgroup: &Cgroup,
+) -> Result<Spawned, Error> {
+    let (program, cgroup) = (init_program()?, cgroup.birthplace());
+    let spawned = namespace::inside(&joined.born(), || {
+        spawn(&Spawn { program, descriptors, namespaces, cgroup })
+    });
+    spawned.map_err(|(call, source)| Error::system(call, source))?.map_err(spawn_error)
 }
 
 pub(super) fn control_socket() -> Result<(OwnedFd, OwnedFd), Error> {
@@ -236,18 +260,26 @@ fn settle(
     cell: &Cell,
     plan: &Plan,
     since: Instant,
+    born: &mut Option<OwnedFd>,
     cgroup: &Cgroup,
     hooks: &WhileMade,
 ) -> Result<(), Error> {
+    let birth = plan.has_birth();
     let patience = report::PATIENCE + inside::time(plan);
     let mut deadline = since + patience;
     let mut all_clear = false;
     loop {
-        match report::next(cell.control(), deadline)? {
+        let report = match birth {
+            true => report::next_with(cell.control(), deadline, born)?,
+            false => report::next(cell.control(), deadline)?,
+        };
+        match report {
             Some(Report { kind: Kind::AllClear, .. }) => all_clear = true,
             Some(Report { kind: Kind::Started, .. }) if all_clear => return Ok(()),
+            Some(Report { kind: Kind::Born, .. }) if birth && born.is_some() => {}
             Some(Report { kind: Kind::Paused, .. }) => {
-                hooks.run(cell.pid())?;
+                let born = born.as_ref().and_then(|born| target::number(born.as_fd()).ok());
+                hooks.run(born.unwrap_or(cell.pid()))?;
                 send_all(cell.control(), b"1", Point::PlanWithMounts)?;
                 // What hooks take is not the init's time.
                 deadline = Instant::now() + patience;
@@ -258,8 +290,15 @@ fn settle(
                 return Err(why.unwrap_or_else(|| died(cell.wait_briefly(), cgroup)));
             }
             // The socket closed on exec, or at the latch.
-            None if all_clear && !plan.stay => return Ok(()),
-            Some(_) | None => return Err(died(cell.wait_briefly(), cgroup)),
+            None if all_clear && !plan.stay && born.is_some() == birth => return Ok(()),
+            Some(_) | None => {
+                let status = match born {
+                    Some(born) => cell::status_soon(born),
+                    None if birth => cell.peek_briefly(),
+                    None => cell.wait_briefly(),
+                };
+                return Err(died(status, cgroup));
+            }
         }
     }
 }

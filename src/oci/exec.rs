@@ -12,6 +12,7 @@ use super::status::Status;
 use super::store::Store;
 use super::{Error, place};
 use crate::bundle::{Bundle, CapabilityName};
+use crate::cgroup::Inner;
 use crate::launch::{self, Exec};
 
 /// Starts the process and gives its code; with `--detach`, returns when it has been started.
@@ -28,11 +29,12 @@ pub(super) fn exec(store: &Store, args: &ExecArgs) -> Result<u8, Error> {
         }
         _ => {}
     }
+    let inner = inner(&args.cgroup)?;
     let bundle = Bundle::parse(&record.bundle, &home.config()?)?;
     let process = process(args, &bundle)?;
     let init = record.process.map_or(Ok(None), |process| process.open())?;
     let init = init.ok_or(Error::State("cannot exec in a stopped container"))?;
-    let cgroup = place::open(&record)?;
+    let cgroup = place::open(&record)?.at_inner(&inner)?;
     let Console { theirs, ours } =
         Console::of(Some(&process), args.console_socket.as_deref(), !args.detach)?;
     // From here on signals wait to be read.
@@ -62,11 +64,36 @@ pub(super) fn exec(store: &Store, args: &ExecArgs) -> Result<u8, Error> {
     }
 }
 
+/// Where inside the container's cgroup it goes: one path for all hierarchies, or some for controllers.
+fn inner(given: &[String]) -> Result<Vec<Inner>, Error> {
+    let refuse = |text: &str, why: &str| Err(Error::Usage(format!("--cgroup {text:?} {why}")));
+    let mut places: Vec<Inner> = Vec::new();
+    for text in given {
+        let Some((controllers, path)) = text.split_once(':') else {
+            if given.len() > 1 {
+                return refuse(text, "names no controller, and stands beside others");
+            }
+            return Ok(vec![Inner { controller: None, path: text.into() }]);
+        };
+        if path.contains(':') {
+            return refuse(text, "must be [CONTROLLER[,CONTROLLER]:]PATH");
+        }
+        for controller in controllers.split(',') {
+            if controller.is_empty() {
+                return refuse(text, "must be [CONTROLLER[,CONTROLLER]:]PATH");
+            }
+            let controller = Some(controller.to_owned());
+            if places.iter().any(|place| place.controller == controller) {
+                return refuse(text, "names a controller for the second time");
+            }
+            places.push(Inner { controller, path: path.into() });
+        }
+    }
+    Ok(places)
+}
+
 /// The process that is asked for: a file's, or the container's own with other arguments.
 fn process(args: &ExecArgs, bundle: &Bundle) -> Result<Process, Error> {
-    if args.cgroup.is_some() {
-        return Err(Error::NotSupported { what: "--cgroup" });
-    }
     if let Some(path) = &args.process {
         return read(path);
     }
@@ -173,6 +200,26 @@ mod tests {
         assert_eq!(ids("5:6").unwrap(), (5, Some(6)));
         for bad in ["", "root", "5:", ":6", "-1", "5:6:7", "4294967296"] {
             assert!(ids(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_place_in_the_cgroup_is_for_all_or_for_controllers() {
+        let of = |given: &[&str]| {
+            let given: Vec<_> = given.iter().map(|text| (*text).to_owned()).collect();
+            inner(&given).map(|places| {
+                let text = |place: Inner| {
+                    let path = place.path.display().to_string();
+                    format!("{}={path}", place.controller.unwrap_or_default())
+                };
+                places.into_iter().map(text).collect::<Vec<_>>().join(" ")
+            })
+        };
+        assert_eq!(of(&[]).unwrap(), "");
+        assert_eq!(of(&["/a/b"]).unwrap(), "=/a/b");
+        assert_eq!(of(&["cpu,memory:a", "pids:b"]).unwrap(), "cpu=a memory=a pids=b");
+        for bad in [&["a", "b"][..], &["cpu:a", "b"], &["cpu:a", "cpu:b"], &["a:b:c"], &[":a"]] {
+            assert!(of(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -271,6 +271,9 @@ pub const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 /// `AF_INET`, `SOCK_DGRAM | SOCK_CLOEXEC` and the two interface requests that bring a link up.
 pub const AF_INET: usize = 2;
 pub const SOCK_DGRAM_CLOEXEC: usize = 2 | 0o2_000_000;
+/// `AF_UNIX` and `SOCK_SEQPACKET | SOCK_CLOEXEC`.
+pub const AF_UNIX: usize = 1;
+pub const SOCK_SEQPACKET_CLOEXEC: usize = 5 | 0o2_000_000;
 pub const SIOCGIFFLAGS: usize = 0x8913;
 pub const SIOCSIFFLAGS: usize = 0x8914;
 pub const IFF_UP: u16 = 1;

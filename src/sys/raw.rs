@@ -14,11 +14,11 @@ pub struct Errno(pub i32);
 
 impl Errno {
     pub const EPERM: Errno = Errno(1);
+    pub const ECHILD: Errno = Errno(10);
     pub const ENOENT: Errno = Errno(2);
     pub const ESRCH: Errno = Errno(3);
     pub const EINTR: Errno = Errno(4);
     pub const EBADF: Errno = Errno(9);
-    pub const ECHILD: Errno = Errno(10);
     pub const EAGAIN: Errno = Errno(11);
     pub const EBUSY: Errno = Errno(16);
     pub const ENXIO: Errno = Errno(6);
@@ -72,6 +72,7 @@ syscalls! {
     pread64 = 17 / 67,
     sendfile = 40 / 71,
     socket = 41 / 198,
+    socketpair = 53 / 199,
     recvfrom = 45 / 207,
     getpid = 39 / 172,
     sendmsg = 46 / 211,

@@ -12,6 +12,7 @@ pub fn tests() -> Vec<Test> {
         test!(ids_of_its_own, Cells, Busybox, Podman),
         test!(namespaces_of_the_host, Cells, Busybox, Podman),
         test!(namespaces_of_another_container, Cells, Busybox, Podman),
+        test!(ids_of_another_container, Cells, Busybox, Podman),
         test!(its_place_in_the_cgroup_tree, Cells, Busybox, Podman),
         test!(what_is_hidden_of_the_kernel, Cells, Busybox, Podman),
     ]
@@ -138,6 +139,24 @@ fn namespaces_of_another_container(bed: &Bed) {
         }
         let seen = good(podman.run(&["--pid", "container:first"], "ps"));
         assert!(seen.contains("sleep 1000"), "{seen}");
+    });
+}
+
+fn ids_of_another_container(bed: &Bed) {
+    Podman::with(bed, |podman| {
+        let map = ["--uidmap", "0:100000:1000", "--gidmap", "0:200000:1000", "--ipc", "shareable"];
+        podman.start("first", &map, "sleep 1000");
+        let told = "readlink /proc/self/ns/user; id -u; cat /proc/self/uid_map /proc/self/gid_map
+            touch /made && stat -c %u:%g /made";
+        let first = good(podman.exec("first", &[], told));
+        let join =
+            [&["--userns", "container:first"][..], &["--network", "container:first"]].concat();
+        assert_eq!(good(podman.run(&["--userns", "container:first"], told)), first);
+        let others = ["--ipc", "container:first", "--pid", "container:first"];
+        let seen = good(podman.run(&[&join[..], &others].concat(), &format!("{told}; ps")));
+        assert!(seen.starts_with(&first) && seen.contains("sleep 1000"), "{seen}");
+        podman.start("second", &["--userns", "container:first"], "sleep 1000");
+        assert_eq!(good(podman.exec("second", &["-u", "7:8"], "id -u; id -g")), "7\n8");
     });
 }
 

@@ -120,7 +120,7 @@ pub(super) fn may_trace(spec: &Spec) -> bool {
 /// Refuses the first capability in the plan that this thread does not hold: nobody gives what he has
 /// not. In a user namespace of its own a cell has all of them, over what belongs to that namespace.
 pub(in super::super) fn check_held(plan: &Plan, namespaces: u64) -> Result<(), Error> {
-    if namespaces & CLONE_NEWUSER != 0 {
+    if namespaces & CLONE_NEWUSER != 0 || plan.joins(CLONE_NEWUSER) {
         return Ok(());
     }
     let asked = plan.steps.iter().fold(0, |asked, step| match step {

@@ -77,24 +77,34 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
         }
     }
     plan.steps.push(Step::AllClear);
+    if entry.namespaces & CLONE_NEWPID != 0 {
+        bear_late(&mut plan, entry.traced)?;
+        plan.steps.push(Step::Birth);
+    }
     given.extend((0..entry.preserved).map(|number| Given::Kept(CONTROL_FD as u32 + number)));
     plan.given = given;
-    plan.born_inside = entry.namespaces & CLONE_NEWPID != 0;
-    if let Some(program) = plan.filter.as_ref().filter(|_| plan.born_inside && plan.borrowed != 0) {
-        // Loading it takes a right that the task does not have: better not to be born with that.
-        match filter::in_the_way_of_birth(program) {
-            None => plan.bound_early = true,
-            Some(call) if entry.traced => {
-                let why = format!(
-                    "refuses {call} to a process that enters, and processes of the cell may trace \
-                     one that loads it later; set process.noNewPrivileges"
-                );
-                return Err(Error::Invalid { field: "linux.seccomp".to_owned(), why });
-            }
-            Some(_) => {}
-        }
-    }
     Ok(plan)
+}
+
+/// Sees to what a birth among others takes, some of whom may have `traced` who is born.
+pub(super) fn bear_late(plan: &mut Plan, traced: bool) -> Result<(), Error> {
+    plan.born_late = true;
+    let Some(program) = plan.filter.as_ref().filter(|_| plan.borrowed != 0) else {
+        return Ok(());
+    };
+    // Loading it takes a right that the task does not have: better not to be born with that.
+    match filter::in_the_way_of_birth(program) {
+        None => plan.bound_early = true,
+        Some(call) if traced => {
+            let why = format!(
+                "refuses {call} to a process that enters, and processes of the cell may trace one \
+                 that loads it later; set process.noNewPrivileges"
+            );
+            return Err(Error::Invalid { field: "linux.seccomp".to_owned(), why });
+        }
+        Some(_) => {}
+    }
+    Ok(())
 }
 
 /// Whether a process of the cell may trace what appears beside it, and gain by that.
@@ -127,8 +137,8 @@ mod tests {
     #[test]
     fn privilege_goes_before_the_process_is_seen_inside() {
         let (inside, host) = (plan(CLONE_NEWNS | CLONE_NEWPID), plan(CLONE_NEWNS));
-        assert!(inside.born_inside && !host.born_inside);
-        assert_eq!(inside.steps.last(), Some(&Step::AllClear));
+        assert!(inside.born_late && !host.born_late);
+        assert!(inside.steps.ends_with(&[Step::AllClear, Step::Birth]));
         assert!(inside.steps.iter().any(|step| matches!(step, Step::Capabilities { .. })));
     }
 

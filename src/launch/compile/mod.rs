@@ -28,7 +28,7 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
-use self::namespaces::Namespaces;
+use self::namespaces::{Namespaces, Proc};
 use super::inside::{self, InsideHook, InsidePoint};
 use super::plan::Given;
 use super::{Error, Latch, Plan, Step, filter, hooks};
@@ -81,14 +81,16 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     let paused = hooks::any_while_made(spec);
     let hooked = paused || !before_root.is_empty();
     let found = Namespaces::of(spec)?;
+    refuse_hooks_inside(spec, &found, !before_root.is_empty())?;
     let namespaces = found.new;
-    let own_ids = namespaces & CLONE_NEWUSER != 0;
+    let own_ids = found.has(CLONE_NEWUSER);
     // Born with a copy of the host's mounts: an init with ids of its own may not enter the cradle,
     // hooks look for the root where it is, and for one cell a cradle costs more than the copy. Nothing
     // mounted here reaches the host.
     let apart = own_ids || hooked || place.only;
     let ids = match own_ids {
-        true => Some(own_ids::maps(spec)?),
+        // A namespace that is joined has them; they stand in the specification by now.
+        true => Some(own_ids::maps(spec)?).filter(|_| !found.joins(CLONE_NEWUSER)),
         false => own_ids::refuse_maps(spec).map(|()| None)?,
     };
     let mut given = Vec::with_capacity(16);
@@ -133,7 +135,7 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     }
     let mut plan = process::compile(bundle, steps)?;
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
-    ending(spec, place, &mut given, &mut plan)?;
+    ending(spec, place, &found, &mut given, &mut plan)?;
     plan.ids = ids;
     plan.given = given;
     limit_trees(&plan)?;
@@ -141,9 +143,19 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         capabilities::keep_from_init(spec)?;
         found.refuse_init()?;
     }
-    // The cgroup namespace is unshared by the init, from inside the cgroup.
-    let mut born = namespaces & !(CLONE_NEWCGROUP | CLONE_NEWTIME);
     plan.joined = found.joined;
+    let born = born_in(namespaces, own_ids, apart, &mut plan);
+    Ok((plan, born))
+}
+
+/// The namespaces that the cell is born in; the others its init makes.
+fn born_in(new: u64, own_ids: bool, apart: bool, plan: &mut Plan) -> u64 {
+    if plan.joins(CLONE_NEWUSER) {
+        // They are to belong to that one: the init makes them in there.
+        return 0;
+    }
+    // The cgroup namespace is unshared by the init, from inside the cgroup.
+    let mut born = new & !(CLONE_NEWCGROUP | CLONE_NEWTIME);
     if !own_ids {
         // It takes longest to make.
         plan.unshare = born & CLONE_NEWNET;
@@ -153,7 +165,18 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         // Its mounts come from the cradle.
         born &= !CLONE_NEWNS;
     }
-    Ok((plan, born))
+    born
+}
+
+/// Refuses hooks inside that would be told of a process that is not the cell's.
+fn refuse_hooks_inside(spec: &Spec, namespaces: &Namespaces, making: bool) -> Result<(), Error> {
+    let born_later = namespaces.joins(CLONE_NEWUSER) || namespaces.joins(CLONE_NEWPID);
+    if born_later && (making || !inside::steps(spec, InsidePoint::StartContainer)?.is_empty()) {
+        let field = "hooks.createContainer and hooks.startContainer".to_owned();
+        let detail = " beside a user or pid namespace with a path to join".to_owned();
+        return Err(Error::Unsupported { field, detail });
+    }
+    Ok(())
 }
 
 /// What comes before the file system.
@@ -166,20 +189,22 @@ fn beginning(
 ) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::with_capacity(64);
     steps.push(process::oom_score(spec)?);
-    steps.extend(namespaces.time(spec)?);
-    if !apart {
+    let proc = Proc::of(spec, namespaces, apart)?;
+    if !apart || proc != Proc::None {
         Given::Cradle.to(given);
     }
     for hierarchy in &place.joins {
         let descriptor = Given::Tasks(hierarchy.clone()).to(given);
         steps.push(Step::JoinTasks { hierarchy: hierarchy.clone(), descriptor });
     }
+    steps.extend(namespaces.enter(given, proc)?);
+    steps.extend(namespaces.time(spec)?);
     if namespaces.new & CLONE_NEWCGROUP != 0 {
         // Only now: the namespace's root is where the process is when it is made.
         steps.push(Step::UnshareCgroup);
     }
-    steps.extend(namespaces.enter(given)?);
-    if namespaces.new & CLONE_NEWUSER != 0 {
+    steps.extend(namespaces.make_inside());
+    if namespaces.has(CLONE_NEWUSER) {
         steps.push(Step::BecomeRoot);
     }
     steps.push(match apart {
@@ -212,10 +237,16 @@ fn names(spec: &Spec, namespaces: &Namespaces, steps: &mut Vec<Step>) -> Result<
 fn ending(
     spec: &Spec,
     place: &Place,
+    namespaces: &Namespaces,
     given: &mut Vec<Given>,
     plan: &mut Plan,
 ) -> Result<(), Error> {
     let hooks = inside::steps(spec, InsidePoint::StartContainer)?;
+    let joins_pid = namespaces.joins(CLONE_NEWPID);
+    if joins_pid {
+        // Whoever is in there may be one that traces.
+        enter::bear_late(plan, true)?;
+    }
     if place.latch.is_some() {
         if plan.stay {
             let field = format!("annotation {}", annotation::INIT);
@@ -224,9 +255,14 @@ fn ending(
         }
         let wait = Given::LatchWait.to(given);
         let tell = Given::LatchTell.to(given);
-        plan.steps.extend([Step::FindProgram, Step::AllClear, Step::Latch { wait, tell }]);
-    } else if !hooks.is_empty() {
         plan.steps.push(Step::FindProgram);
+        plan.steps.extend(joins_pid.then_some(Step::Birth));
+        plan.steps.extend([Step::AllClear, Step::Latch { wait, tell }]);
+    } else {
+        if !hooks.is_empty() {
+            plan.steps.push(Step::FindProgram);
+        }
+        plan.steps.extend(joins_pid.then_some(Step::Birth));
     }
     if !hooks.is_empty() {
         start_hooks(hooks, given, plan)?;

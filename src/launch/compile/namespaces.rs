@@ -6,6 +6,7 @@ use super::super::joined::entered_by_init;
 use super::super::plan::{Given, Joined};
 use super::super::{Error, Step};
 use crate::bundle::annotation;
+use crate::init::wire::CRADLE_FD;
 use crate::sys::abi::*;
 
 /// What a specification says of namespaces.
@@ -15,6 +16,35 @@ pub(super) struct Namespaces {
     pub(super) new: u64,
     /// Those that are joined.
     pub(super) joined: Vec<Joined>,
+}
+
+/// How a cell gets a proc file system of a PID namespace that it joins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Proc {
+    /// It gets none.
+    None,
+    /// Its init has the cradle at hand for that alone.
+    Apart,
+    /// Its init builds on the cradle, later.
+    OnCradle,
+}
+
+impl Proc {
+    /// What the specification's mounts say.
+    pub(super) fn of(spec: &Spec, namespaces: &Namespaces, apart: bool) -> Result<Proc, Error> {
+        let mounts = spec.mounts().as_deref().unwrap_or_default();
+        let count = mounts.iter().filter(|mount| mount.typ().as_deref() == Some("proc")).count();
+        match (namespaces.joins(CLONE_NEWPID), count) {
+            (false, _) | (_, 0) => Ok(Proc::None),
+            (true, 1) if apart => Ok(Proc::Apart),
+            (true, 1) => Ok(Proc::OnCradle),
+            (true, _) => {
+                let field = "mounts: more than one of type proc".to_owned();
+                let detail = " beside a pid namespace with a path to join".to_owned();
+                Err(Error::Unsupported { field, detail })
+            }
+        }
+    }
 }
 
 impl Namespaces {
@@ -31,7 +61,7 @@ impl Namespaces {
             }
             let path = namespace.path().as_ref().filter(|path| !path.as_os_str().is_empty());
             match (kind, path) {
-                (LinuxNamespaceType::Mount | LinuxNamespaceType::User, Some(_)) => {
+                (LinuxNamespaceType::Mount, Some(_)) => {
                     let detail = " with a path to join".to_owned();
                     return Err(Error::Unsupported { field: field(), detail });
                 }
@@ -55,22 +85,45 @@ impl Namespaces {
 
     /// Whether it is not the host's.
     pub(super) fn has(&self, flag: u64) -> bool {
-        self.new & flag != 0 || self.joined.iter().any(|joined| joined.flag == flag)
+        self.new & flag != 0 || self.joins(flag)
     }
 
-    /// The steps for those that the init enters by itself, once it is in its cgroup.
-    pub(super) fn enter(&self, given: &mut Vec<Given>) -> Result<Vec<Step>, Error> {
-        let step = |joined: &Joined| {
+    /// Whether it is another's.
+    pub(super) fn joins(&self, flag: u64) -> bool {
+        self.joined.iter().any(|joined| joined.flag == flag)
+    }
+
+    /// The steps for those that the init enters by itself, once it is in its cgroup: with the rights
+    /// that it starts with, so the user namespace, in which it has others, comes last.
+    pub(super) fn enter(&self, given: &mut Vec<Given>, proc: Proc) -> Result<Vec<Step>, Error> {
+        let mut steps = Vec::new();
+        let mut entered: Vec<&Joined> = self.joined.iter().collect();
+        entered.retain(|joined| entered_by_init(joined.flag));
+        entered.sort_by_key(|joined| joined.flag == CLONE_NEWUSER);
+        for Joined { flag, name, .. } in entered {
             if self.new & CLONE_NEWUSER != 0 {
-                let field = format!("linux.namespaces: {} with a path to join", joined.name);
+                let field = format!("linux.namespaces: {name} with a path to join");
                 let detail = " beside a user namespace of the cell's own".to_owned();
                 return Err(Error::Unsupported { field, detail });
             }
-            let descriptor = Given::Namespace(joined.flag).to(given);
-            let (name, flag) = (joined.name, joined.flag);
-            Ok(Step::EnterNamespace { name, flag, descriptor })
-        };
-        self.joined.iter().filter(|joined| entered_by_init(joined.flag)).map(step).collect()
+            let descriptor = Given::Namespace(*flag).to(given);
+            if *flag == CLONE_NEWPID && proc != Proc::None {
+                let keep = proc == Proc::OnCradle;
+                steps.push(Step::BeginProc { descriptor, mounts: CRADLE_FD, keep });
+            }
+            steps.push(Step::EnterNamespace { name, flag: *flag, descriptor });
+        }
+        Ok(steps)
+    }
+
+    /// The steps for those that the init makes inside a user namespace that it has entered.
+    pub(super) fn make_inside(&self) -> Vec<Step> {
+        if !self.joins(CLONE_NEWUSER) {
+            return Vec::new();
+        }
+        let made = self.new & !(CLONE_NEWCGROUP | CLONE_NEWTIME);
+        let birth = (made & CLONE_NEWPID != 0).then_some(Step::Birth);
+        [Step::Unshare(made)].into_iter().chain(birth).collect()
     }
 
     /// The step for a new time namespace with its offsets.
@@ -156,7 +209,6 @@ mod tests {
             ("", "linux.namespaces: a mount namespace is required"),
             (r#"{"type": "pid"}"#, "linux.namespaces: a mount namespace is required"),
             (r#"{"type": "mount", "path": "/x"}"#, "mount is not supported with a path to join"),
-            (r#"{"type": "user", "path": "/x"}"#, "user is not supported with a path to join"),
             (r#"{"type": "network", "path": "x"}"#, "network: x is not an absolute path"),
             (r#"{"type": "ipc"}, {"type": "ipc", "path": "/x"}"#, "ipc: is there twice"),
         ] {

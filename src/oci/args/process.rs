@@ -48,9 +48,10 @@ pub(in super::super) struct ExecArgs {
     /// Hand on this many descriptors behind the three streams
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     pub(in super::super) preserve_fds: u32,
-    /// Not supported
+    /// A cgroup inside the container's that it joins, [CONTROLLER[,CONTROLLER]:]PATH; more than once
+    /// with controllers
     #[arg(long, value_name = "CGROUP")]
-    pub(in super::super) cgroup: Option<String>,
+    pub(in super::super) cgroup: Vec<String>,
     /// Enter a container that is paused, too
     #[arg(long)]
     pub(in super::super) ignore_paused: bool,
