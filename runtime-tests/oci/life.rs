@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Test> {
         test!(a_kept_container_is_there_when_it_has_ended, Cells, Busybox),
         test!(a_failed_creation_leaves_nothing, Cells, Busybox),
         test!(a_number_that_is_used_again_is_never_touched, Cells, Busybox),
+        test!(who_lives_in_a_cgroup_that_was_never_claimed_is_left_alone, Cells, Busybox),
         test!(a_process_enters_a_container_and_gives_its_code, Cells, Busybox),
         test!(a_command_that_is_not_there_has_codes_that_engines_know, Cells, Busybox),
     ]
@@ -178,6 +179,26 @@ fn a_number_that_is_used_again_is_never_touched(bed: &Bed) {
     assert!(bystander.try_wait().unwrap().is_none());
     bystander.kill().unwrap();
     bystander.wait().unwrap();
+}
+
+fn who_lives_in_a_cgroup_that_was_never_claimed_is_left_alone(bed: &Bed) {
+    let oci = Scene::new(bed);
+    oci.create("c1", "sleep 30");
+    let pid = oci.state("c1")["pid"].clone();
+    let (home, kept) = (oci.root().join("c1"), bed.path("kept"));
+    let copy = std::process::Command::new("cp").arg("-a").args([&home, &kept]).status().unwrap();
+    assert!(copy.success());
+    // As if the command had been killed when it had written the record.
+    std::fs::remove_file(home.join("claimed")).unwrap();
+    let path = home.join("state.json");
+    let mut record: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    record["process"] = json!(null);
+    std::fs::write(&path, record.to_string()).unwrap();
+    oci.delete("c1");
+    std::fs::rename(&kept, &home).unwrap();
+    assert_eq!(oci.state("c1")["pid"], pid, "it lives");
+    oci.delete("c1");
 }
 
 fn a_process_enters_a_container_and_gives_its_code(bed: &Bed) {

@@ -41,6 +41,14 @@ impl Cgroup {
         // What is gone needs no killing, whatever kept it from being killed.
         removed.map_err(|error| killed.err().unwrap_or(error))
     }
+
+    /// Removes a cgroup in which nobody was born yet. Who lives at its places is somebody else's, and is
+    /// left alone.
+    pub fn remove_empty_in(places: &Places) {
+        for path in everywhere(places) {
+            let _ = rmdir(path);
+        }
+    }
 }
 
 /// The v2 directory goes last: as long as it is there, a removal can be tried again.

@@ -52,7 +52,10 @@ fn end(record: &Record) -> Result<(), Error> {
 /// Removes what is left of a container whose process has ended.
 pub(super) fn remove(home: Home, record: &Record, log: &Log) -> Result<(), Error> {
     let config = record.hooks.then(|| home.config());
-    place::remove(record)?;
+    match home.is_claimed() {
+        true => place::remove(record)?,
+        false => place::remove_empty(record),
+    }
     home.remove()?;
     match config {
         Some(Ok(config)) => hooks::run(record, &config, HookPoint::Poststop, log),

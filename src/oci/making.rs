@@ -112,6 +112,7 @@ fn build(
     log: &Log,
 ) -> Result<(Cell, Option<OwnedFd>), Error> {
     let Birthplace { cgroup, placeholder } = birthplace;
+    home.claim()?;
     let latch = match when {
         When::Now | When::Foreground => None,
         When::Started => Some(Latch::create(home.path())?),

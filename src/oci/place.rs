@@ -99,6 +99,11 @@ pub(super) fn find(record: &Record) -> Result<Option<Cgroup>, Error> {
     }
 }
 
+/// Removes it as far as nobody lives in it: a command was killed before it had made it.
+pub(super) fn remove_empty(record: &Record) {
+    Cgroup::remove_empty_in(&record.cgroup);
+}
+
 /// Kills who lives in it and removes it.
 pub(super) fn remove(record: &Record) -> Result<(), Error> {
     Cgroup::remove_in(&record.cgroup)?;

@@ -6,6 +6,7 @@
 //!   ID/             0700; locked by whoever changes the container
 //!     state.json    see `record`
 //!     config.json   the specification as it was when the container was made
+//!     claimed       there since the cgroup is the container's own
 //!     start, started   FIFOs: the container's process waits, and answers
 //! ```
 //!
@@ -20,7 +21,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, open, openat, renameat, unlinkat,
+    Access, AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, open, openat, renameat,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -32,6 +34,8 @@ use crate::fault::{self, Point};
 const RECORD: &str = "state.json";
 const DRAFT: &str = "state.json.new";
 const CONFIG: &str = "config.json";
+/// Says that the container's cgroup is its own.
+const CLAIM: &str = "claimed";
 /// Made by [`Latch`](crate::launch::Latch).
 const START: &str = "start";
 
@@ -249,6 +253,15 @@ impl Home {
     /// Keeps the specification: the bundle's may be changed or gone when it is needed again.
     pub(super) fn keep_config(&self, text: &[u8]) -> Result<(), Error> {
         self.put(CONFIG, text)
+    }
+
+    /// Notes that the container's cgroup has been made: who lives there from now on is of it.
+    pub(super) fn claim(&self) -> Result<(), Error> {
+        self.put(CLAIM, b"")
+    }
+
+    pub(super) fn is_claimed(&self) -> bool {
+        rustix::fs::accessat(&self.dir, CLAIM, Access::EXISTS, AtFlags::empty()).is_ok()
     }
 
     fn put(&self, name: &str, text: &[u8]) -> Result<(), Error> {
