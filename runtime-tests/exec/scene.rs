@@ -57,6 +57,7 @@ impl Scene {
             cgroup: self.running.cgroup(),
             stdio,
             console: None,
+            id: None,
             ignore_frozen: false,
             preserved: 0,
         }

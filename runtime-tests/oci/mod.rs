@@ -6,7 +6,7 @@
 //! limits  pause, update, ps, events       killed   commands killed at every point
 //! terminal  terminals                     hooks    programs run at points of the life
 //! together  two commands at once          instants  commands killed at any instant
-//! hooks_inside  those in the container
+//! hooks_inside  those in the container   notify   calls that an agent decides about
 //! ```
 
 mod answers;
@@ -17,6 +17,7 @@ mod instants;
 mod killed;
 mod life;
 mod limits;
+mod notify;
 pub mod scene;
 mod shapes;
 mod terminal;
@@ -35,6 +36,7 @@ pub fn tests() -> Vec<Test> {
         hooks_inside::tests(),
         together::tests(),
         instants::tests(),
+        notify::tests(),
         #[cfg(feature = "fault-injection")]
         killed::tests(),
     ];

@@ -30,16 +30,20 @@ fn with_terminal(oci: &Scene, script: &str) -> Value {
 }
 
 fn received(socket: &UnixStream) -> OwnedFd {
-    let mut name = [0; 256];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    received_with(socket, &mut [0; 256]).1.remove(0)
+}
+
+/// What one message brings: so many bytes, and the descriptors along.
+pub fn received_with(socket: &UnixStream, bytes: &mut [u8]) -> (usize, Vec<OwnedFd>) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut along = RecvAncillaryBuffer::new(&mut space);
-    let into = &mut [IoSliceMut::new(&mut name)];
-    recvmsg(socket, into, &mut along, RecvFlags::CMSG_CLOEXEC).unwrap();
-    let files = along.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+    let into = &mut [IoSliceMut::new(bytes)];
+    let message = recvmsg(socket, into, &mut along, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let files = along.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => Some(files),
         _ => None,
     });
-    files.unwrap()
+    (message.bytes, files.flatten().collect())
 }
 
 fn an_engine_gets_the_terminal_at_its_socket(bed: &Bed) {

@@ -13,11 +13,11 @@
 //! nobody is there yet, and the birth comes first.
 
 use super::cell::Cell;
-use super::kernel::{self, Fd, Outcome};
+use super::kernel::{self, Fd, Filter, Outcome};
 use super::line::Line;
 use super::plan::Plan;
 use super::terminal;
-use super::wire::{BOUND_EARLY, Kind, Report};
+use super::wire::{BOUND_EARLY, Kind, LISTENED, Report};
 use crate::sys::abi::*;
 use crate::sys::raw::nr;
 
@@ -43,7 +43,7 @@ pub(crate) fn be_born(line: &Line, plan: &mut Plan, cell: &mut Cell) -> Outcome 
     let terminal = cell.terminal;
     *cell = Cell::new();
     if plan.header.birth & BOUND_EARLY != 0 {
-        bind(plan)?;
+        bind(line, plan)?;
     }
     // Without CLONE_VM the child goes on in a copy of this memory, its stack included.
     // SAFETY: numbers only; nothing else runs in this memory.
@@ -58,8 +58,33 @@ pub(crate) fn be_born(line: &Line, plan: &mut Plan, cell: &mut Cell) -> Outcome 
 
 /// Binds this process to the filter now, and gives up what only loading it took: programs of the cell
 /// come next, and could gain by a process that is not bound.
-pub(crate) fn bind(plan: &mut Plan) -> Outcome {
-    kernel::set_filter(&plan.filter()?, plan.header.filter_flags)?;
-    plan.header.filter_length = 0;
+pub(crate) fn bind(line: &Line, plan: &mut Plan) -> Outcome {
+    load(line, plan)?;
     kernel::give_up(core::mem::take(&mut plan.header.borrowed))
+}
+
+/// Binds this process to the filter, unless it is bound already.
+pub(crate) fn load(line: &Line, plan: &mut Plan) -> Outcome {
+    let (filter, flags) = (plan.filter()?, plan.header.filter_flags);
+    match plan.header.birth & LISTENED {
+        0 => kernel::set_filter(&filter, flags)?,
+        _ => listen(line, &filter, flags)?,
+    }
+    plan.header.filter_length = 0;
+    Ok(())
+}
+
+/// Loads the filter and has the parent take its listener.
+///
+/// Calls from here on may be left to whoever gets it, who may say that what he did not do is done. So
+/// what must not outlive the exec is closed by it already, the listener included.
+fn listen(line: &Line, filter: &Filter, flags: u32) -> Outcome {
+    if filter.length == 0 {
+        return Ok(());
+    }
+    kernel::close_on_exec_from(line.closed_from)?;
+    let listener = kernel::set_listened_filter(filter, flags)?;
+    // By its number: a filter may well leave the sending of messages to the agent that has still to
+    // get this.
+    line.ask(Kind::Listening, listener.0)
 }

@@ -165,6 +165,8 @@ plain_calls! {
     fn prctl(option: usize, first: usize, second: usize) = prctl [option, first, second, 0, 0];
     fn close_on_exec_from(first: usize) = close_range [first, u32::MAX, CLOSE_RANGE_CLOEXEC];
     fn duplicate_onto(fd: &Fd, number: usize) = dup3 [fd, number, 0];
+    /// Makes the number of one descriptor stand for another, closed on exec.
+    fn replace(old: &Fd, new: &Fd) = dup3 [new, old, O_CLOEXEC];
     fn duplicate_number(from: usize, to: usize) = dup3 [from, to, 0];
     fn close_number(number: usize) = close [number];
     fn close_from(first: usize) = close_range [first, u32::MAX, 0usize];
@@ -376,6 +378,16 @@ pub(crate) fn set_filter(filter: &Filter, flags: u32) -> Outcome {
     let args = [SET_MODE_FILTER, flags as usize, core::ptr::from_ref(filter) as usize];
     // SAFETY: `struct sock_fprog`, whose instructions lie in the plan.
     unsafe { call(nr::seccomp, args) }.map(drop)
+}
+
+/// The same, and answers with the filter's listener, which is closed on exec.
+pub(crate) fn set_listened_filter(filter: &Filter, flags: u32) -> Outcome<Fd> {
+    const SET_MODE_FILTER: usize = 1;
+    const NEW_LISTENER: u32 = 8;
+    let flags = (flags | NEW_LISTENER) as usize;
+    let args = [SET_MODE_FILTER, flags, core::ptr::from_ref(filter) as usize];
+    // SAFETY: `struct sock_fprog`, whose instructions lie in the plan.
+    unsafe { call(nr::seccomp, args) }.map(|fd| Fd(fd as i32))
 }
 
 /// Puts every signal back to its default action. `CLONE_CLEAR_SIGHAND` did so for those with a

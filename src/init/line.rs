@@ -52,7 +52,12 @@ impl Line {
     /// Tells the parent that it is its turn, and waits until it is done. A parent that ends instead
     /// is an error.
     pub(crate) fn pause(&self) -> Outcome {
-        self.report_good(Kind::Paused);
+        self.ask(Kind::Paused, 0)
+    }
+
+    /// The same about something that has a number.
+    pub(crate) fn ask(&self, kind: Kind, number: i32) -> Outcome {
+        self.report(kind, 0, Fault { call: 0, errno: Errno(number) });
         match kernel::read(&self.fd, &mut [0])? {
             1 => Ok(()),
             _ => Err(Fault::new(nr::read, Errno::EPIPE)),
@@ -64,7 +69,7 @@ impl Line {
     /// Both FIFOs were opened for reading and writing: there is never an end of the stream, whoever
     /// comes and goes at the other end.
     pub(crate) fn wait_at_latch(&mut self, wait: Fd, tell: Fd) -> Outcome {
-        kernel::duplicate_onto(&tell, self.fd.0 as usize)?;
+        kernel::replace(&self.fd, &tell)?;
         self.latched = true;
         match kernel::read(&wait, &mut [0])? {
             1 => Ok(()),

@@ -142,7 +142,8 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
             Ok(())
         }
         Op::Hook => hook::run(line, plan, cell, step),
-        Op::Filter => enter::bind(plan),
+        Op::Filter => enter::bind(line, plan),
+        Op::Listen => enter::load(line, plan),
         Op::Latch => line.wait_at_latch(Fd(a as i32), Fd(b as i32)),
     }
 }

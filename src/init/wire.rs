@@ -27,6 +27,9 @@ pub const BORN_LATER: u32 = 1;
 /// In [`Header::birth`]: the filter binds it from then on, and the init before.
 pub const BOUND_EARLY: u32 = 2;
 
+/// In [`Header::birth`]: the task's filter has a listener, which the parent takes ([`Kind::Listening`]).
+pub const LISTENED: u32 = 4;
+
 /// The most mounts that can come along with a plan: what one message carries.
 pub const MOST_TREES: usize = 250;
 
@@ -58,7 +61,7 @@ pub struct Header {
     pub borrowed: [u32; 2],
     /// `CLONE_NEW*` flags: namespaces to make while the parent still works at the rest.
     pub unshare: u32,
-    /// [`BORN_LATER`], [`BOUND_EARLY`].
+    /// [`BORN_LATER`], [`BOUND_EARLY`], [`LISTENED`].
     pub birth: u32,
     /// Descriptors that the task gets behind its streams: how many, and the number of the first of
     /// them in the init.
@@ -258,6 +261,8 @@ ops! {
     /// Goes on as a new process, the parent's own child, where this one's children are born, and with
     /// nothing open that the file system was built with.
     Birth = 55,
+    /// Loads the task's filter, which has a listener, and has the parent take that.
+    Listen = 56,
 }
 
 /// What a record on the control socket tells the parent.
@@ -283,6 +288,8 @@ pub enum Kind {
     HookLate = 8,
     /// A hook could not be run: system call `call` with `value` as errno.
     HookBroken = 9,
+    /// The filter is in force, and its listener is descriptor `value`; the init waits for a byte.
+    Listening = 10,
 }
 
 impl Kind {
@@ -305,6 +312,7 @@ impl Kind {
             7 => Some(Kind::HookEnded),
             8 => Some(Kind::HookLate),
             9 => Some(Kind::HookBroken),
+            10 => Some(Kind::Listening),
             _ => None,
         }
     }

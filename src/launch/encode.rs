@@ -63,7 +63,9 @@ impl Plan {
 
 fn birth(plan: &Plan) -> u32 {
     let bit = |set: bool, bit| if set { bit } else { 0 };
-    bit(plan.born_late, wire::BORN_LATER) | bit(plan.bound_early, wire::BOUND_EARLY)
+    bit(plan.born_late, wire::BORN_LATER)
+        | bit(plan.bound_early, wire::BOUND_EARLY)
+        | bit(plan.listener.is_some(), wire::LISTENED)
 }
 
 fn word(number: usize) -> Result<u32, Error> {
@@ -267,6 +269,7 @@ fn encode_step<'a>(
             (Op::Enter, [""; 4], [*target as u64, *namespaces, 0])
         }
         Step::FindProgram => (Op::FindProgram, [""; 4], [0; 3]),
+        Step::Listen => (Op::Listen, [""; 4], [0; 3]),
         Step::AllClear => (Op::AllClear, [""; 4], [0; 3]),
         Step::Latch { wait, tell } => (Op::Latch, [""; 4], [*wait as u64, *tell as u64, 0]),
     };

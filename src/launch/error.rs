@@ -127,6 +127,17 @@ pub enum Error {
         /// The beginning of what it wrote.
         output: String,
     },
+    /// The listener of a filter did not get to the agent.
+    #[error("seccomp agent at {path:?}: {what}")]
+    Agent {
+        /// Its socket.
+        path: PathBuf,
+        /// What can't be done.
+        what: &'static str,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
     /// Nobody waits to be started there.
     #[error("no cell waits for its start in {dir:?}")]
     NotWaiting {

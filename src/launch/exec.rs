@@ -19,11 +19,12 @@ use oci_spec::runtime::Process;
 use rustix::net::SendFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::compile::{Entry, check_held, enter, traces};
+use super::compile::{Entry, check_held, enter, may_trace_at_all, traces};
 use super::given::{self, Sources};
+use super::listener::Handover;
 use super::program::init_program;
 use super::start::{control_socket, died, failed, send_all, send_with, spawn_error};
-use super::{Cell, Error, Plan, Stdio, Stream, report, target, user_namespace};
+use super::{Cell, Error, Listener, Plan, Stdio, Stream, listener, report, target, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::fault::Point;
@@ -47,6 +48,8 @@ pub struct Exec<'a> {
     /// A connected unix socket, through which the master of the process's terminal goes to whoever
     /// will show it. For a `process.terminal`, whose streams are the terminal.
     pub console: Option<OwnedFd>,
+    /// The cell's name, for the agent at `linux.seccomp.listenerPath`; without one there is none.
+    pub id: Option<&'a str>,
     /// Whether a frozen cell is entered too. Then this waits until somebody thaws it.
     pub ignore_frozen: bool,
     /// How many descriptors of this process, from 3 on, the new one gets under the same numbers. Only
@@ -63,13 +66,14 @@ pub struct Exec<'a> {
 /// [`Error::Ended`] when the cell's first process has ended, [`Error::Frozen`] when the cell is
 /// frozen, else whatever failed, with its arguments. Then no process is left.
 pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
-    let Exec { bundle, process, init, cgroup, stdio, console, ignore_frozen, preserved } = exec;
+    let Exec { bundle, process, init, cgroup, stdio, console, id, ignore_frozen, preserved } = exec;
     if !ignore_frozen && cgroup.is_frozen()? {
         return Err(Error::Frozen);
     }
     let namespaces = target::namespaces(init)?;
     let tasks = cgroup.tasks_files()?;
     let traced = traces(bundle.spec());
+    let may_trace = may_trace_at_all(bundle.spec());
     let mut bundle = bundle.clone();
     let own_ids = namespaces & CLONE_NEWUSER != 0;
     if own_ids {
@@ -88,12 +92,16 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     let entry = Entry {
         namespaces,
         traced: traced || traces(bundle.spec()),
+        may_trace: may_trace || may_trace_at_all(bundle.spec()),
         joins: tasks.iter().map(|(hierarchy, _)| hierarchy.clone()).collect(),
         null_streams: stdio.each().map(|stream| matches!(stream, Stream::Null)),
         console: console.is_some(),
         preserved,
     };
     let plan = enter(&bundle, &entry)?;
+    Listener::needs_name(&plan, id.is_some())?;
+    let first = plan.listener.as_ref().map(|_| listener::number(init)).transpose()?;
+    let mut agent = Handover::of(&plan, &bundle, id, "running", first);
     check_held(&plan, namespaces)?;
     let bytes = plan.encode()?;
 
@@ -123,7 +131,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     }
     let mut born = None;
     let settled = send_all(entering.control(), &bytes[ready..], Point::PlanWithMounts)
-        .and_then(|()| settle(&entering, &plan, executed, &mut born, cgroup));
+        .and_then(|()| settle(&entering, &plan, executed, &mut born, cgroup, &mut agent));
     match (settled, born) {
         (Ok(()), born) => Ok(entering.gone_over_to(born)),
         (Err(error), born) => {
@@ -152,13 +160,21 @@ fn settle(
     since: Instant,
     born: &mut Option<OwnedFd>,
     cgroup: &Cgroup,
+    agent: &mut Option<Handover<'_>>,
 ) -> Result<(), Error> {
-    let deadline = since + report::PATIENCE;
+    let mut deadline = since + report::PATIENCE;
     let mut all_clear = false;
     loop {
         match report::next_with(entering.control(), deadline, born)? {
             Some(Report { kind: Kind::AllClear, .. }) => all_clear = true,
-            Some(Report { kind: Kind::Born, .. }) if born.is_some() => {}
+            Some(Report { kind: Kind::Born, .. }) if born.is_some() => {
+                listener::born(agent, born.as_ref())?;
+            }
+            Some(Report { kind: Kind::Listening, value, .. }) => {
+                listener::listening(agent, entering, born.as_ref(), plan, value)?;
+                // What the agent takes is not the init's time.
+                deadline = Instant::now() + report::PATIENCE;
+            }
             Some(report) if report.kind == Kind::Failed => return Err(failed(plan, &report)),
             // Both have let go of the socket.
             None if all_clear && born.is_some() == plan.has_birth() => return Ok(()),

@@ -32,12 +32,27 @@ fn check(program: &Program) -> Result<(), Error> {
         None => Answer::ENOSYS,
     };
     let pass = |answer| matches!(answer, Answer::Allow | Answer::Log);
+    let refused = |why| Err(Error::Invalid { field: "linux.seccomp".to_owned(), why });
     let exec = answer("execve", [SOMEWHERE, SOMEWHERE, SOMEWHERE, 0, 0, 0]);
-    if !pass(exec) {
-        return Err(Error::Invalid {
-            field: "linux.seccomp".to_owned(),
-            why: format!("execve, which starts the command, is {exec}"),
-        });
+    // The agent has the listener by then.
+    if !pass(exec) && exec != Answer::Notify {
+        return refused(format!("execve, which starts the command, is {exec}"));
+    }
+    if program.notifies() {
+        let write = answer("write", [3, SOMEWHERE, 16, 0, 0, 0]);
+        if !pass(write) {
+            return refused(format!("write, without which no agent gets to listen, is {write}"));
+        }
+        // Made with the filter in force. The agent may let them pass.
+        let calls = ["read", "close", "close_range", "dup3", "fcntl", "rt_sigprocmask"];
+        for name in calls {
+            let answer = answer(name, [3, 0, 0, 0, 0, 0]);
+            if !pass(answer) && answer != Answer::Notify {
+                let why =
+                    format!("{name}, which comes between listening and the command, is {answer}");
+                return refused(why);
+            }
+        }
     }
     let told = [("write", [3, SOMEWHERE, 16, 0, 0, 0]), ("exit_group", [127, 0, 0, 0, 0, 0])];
     for (name, arguments) in told {
@@ -146,11 +161,49 @@ mod tests {
     fn what_is_wrong_is_named_as_a_field_of_the_specification() {
         let json = r#"{"ociVersion": "1.0.2", "linux": {"seccomp": {
             "defaultAction": "SCMP_ACT_ALLOW",
-            "syscalls": [{"names": ["read"], "action": "SCMP_ACT_NOTIFY"}]}}}"#;
+            "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 3}]}}}"#;
         let error = of(&serde_json::from_str(json).unwrap()).unwrap_err();
-        assert!(matches!(error, Error::Unsupported { .. }));
-        let expected = "linux.seccomp.syscalls[0].action: SCMP_ACT_NOTIFY is not supported";
+        let expected = "linux.seccomp.syscalls[0].action: SCMP_ACT_ALLOW takes no errno";
         assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    fn notifying(name: &str, others: &str) -> Result<Option<Arc<Program>>, Error> {
+        let json = format!(
+            r#"{{"ociVersion": "1.0.2", "linux": {{"seccomp": {{
+            "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {{"names": ["{name}"], "action": "SCMP_ACT_NOTIFY"}}{others}]}}}}}}"#
+        );
+        of(&serde_json::from_str(&json).unwrap())
+    }
+
+    #[test]
+    fn a_flag_for_listeners_goes_where_there_is_one() {
+        let flags = |action: &str| {
+            let json = format!(
+                r#"{{"ociVersion": "1.0.2", "linux": {{"seccomp": {{
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "SECCOMP_FILTER_FLAG_TSYNC"],
+                "syscalls": [{{"names": ["mkdir"], "action": "{action}"}}]}}}}}}"#
+            );
+            of(&serde_json::from_str(&json).unwrap()).unwrap().unwrap().flags()
+        };
+        assert_eq!((flags("SCMP_ACT_NOTIFY"), flags("SCMP_ACT_ERRNO")), (32, 0));
+    }
+
+    #[test]
+    fn an_agent_decides_about_no_call_that_it_needs_to_get_its_listener() {
+        for name in ["mkdir", "sendmsg", "read", "close", "execve"] {
+            assert!(notifying(name, "").unwrap().unwrap().notifies(), "{name}");
+        }
+        let error = notifying("write", "").unwrap_err().to_string();
+        assert!(error.contains("linux.seccomp: write, without which"), "{error}");
+        let others = r#", {"names": ["dup3"], "action": "SCMP_ACT_ERRNO"}"#;
+        let error = notifying("mkdir", others).unwrap_err().to_string();
+        assert!(error.contains("dup3, which comes between"), "{error}");
+        let json = r#"{"ociVersion": "1.0.2", "linux": {"seccomp": {
+            "defaultAction": "SCMP_ACT_NOTIFY"}}}"#;
+        let error = of(&serde_json::from_str(json).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("linux.seccomp.defaultAction: SCMP_ACT_NOTIFY"), "{error}");
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod hooks;
 mod inside;
 mod joined;
 mod latch;
+mod listener;
 mod mount_plan;
 mod options;
 mod plan;
@@ -44,6 +45,7 @@ pub use exit::Exit;
 pub use hooks::{HookPoint, hook_state, run_all_hooks, run_hooks};
 pub use inside::{InsideHook, InsidePoint};
 pub use latch::Latch;
+pub use listener::Listener;
 pub use mount_plan::{Mapped, Mount, Tree};
 #[cfg(feature = "cli")]
 pub(crate) use options::MOUNT_OPTIONS;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::inside::InsideHook;
+use super::listener::Listener;
 use super::mount_plan::{Mount, Tree};
 use crate::init::wire::{CONTROL_FD, IN_TRAY};
 use crate::seccomp::Program;
@@ -69,6 +70,7 @@ pub enum Step {
     NoNewPrivileges,
     Enter { target: usize, namespaces: u64 },
     FindProgram,
+    Listen,
     AllClear,
     Latch { wait: usize, tell: usize },
     Filter,
@@ -213,6 +215,7 @@ impl fmt::Display for Step {
                 write!(f, "enter the cell (namespaces {namespaces:#x})")
             }
             Step::FindProgram => f.write_str("look for the command"),
+            Step::Listen => f.write_str("load the system call filter and hand over its listener"),
             Step::AllClear => f.write_str("report all clear"),
             Step::Latch { .. } => f.write_str("wait for the start"),
             Step::Filter => f.write_str("load the system call filter"),
@@ -262,6 +265,8 @@ pub struct Plan {
     pub ids: Option<IdMaps>,
     /// The task's system call filter.
     pub filter: Option<Arc<Program>>,
+    /// Who decides about the calls that the filter leaves to an agent.
+    pub listener: Option<Listener>,
     /// Capabilities that only loading the filter needs: a staying init gives them up after that, and
     /// the command never has them.
     pub borrowed: u64,

@@ -18,9 +18,10 @@ use super::error::missing_call;
 use super::exec::put_down_all;
 use super::given::Sources;
 use super::hooks::WhileMade;
+use super::listener::Handover;
 use super::program::init_program;
 use super::{
-    Cell, Error, Plan, Step, cell, exit, given, inside, joined, report, target, trees,
+    Cell, Error, Plan, Step, cell, exit, given, inside, joined, listener, report, target, trees,
     user_namespace,
 };
 use crate::bundle::Bundle;
@@ -157,9 +158,10 @@ pub fn launch(
         .and_then(|sent| send_all(cell.control(), &body[sent..], Point::PlanWithMounts))
         .and_then(|()| {
             // A specification is a thousand small pieces of memory: mostly it ends here.
+            let mut agent = Handover::of(&plan, &bundle, id.as_deref(), "creating", None);
             let hooks = WhileMade::of(bundle, id);
             meanwhile();
-            settle(&cell, &plan, executed, &mut born, cgroup, &hooks)
+            settle(&cell, &plan, executed, &mut born, cgroup, &hooks, &mut agent)
         });
     match settled {
         Ok(()) => Ok(Launched {
@@ -263,6 +265,7 @@ fn settle(
     born: &mut Option<OwnedFd>,
     cgroup: &Cgroup,
     hooks: &WhileMade,
+    agent: &mut Option<Handover<'_>>,
 ) -> Result<(), Error> {
     let birth = plan.has_birth();
     let patience = report::PATIENCE + inside::time(plan);
@@ -276,12 +279,19 @@ fn settle(
         match report {
             Some(Report { kind: Kind::AllClear, .. }) => all_clear = true,
             Some(Report { kind: Kind::Started, .. }) if all_clear => return Ok(()),
-            Some(Report { kind: Kind::Born, .. }) if birth && born.is_some() => {}
+            Some(Report { kind: Kind::Born, .. }) if birth && born.is_some() => {
+                listener::born(agent, born.as_ref())?;
+            }
             Some(Report { kind: Kind::Paused, .. }) => {
                 let born = born.as_ref().and_then(|born| target::number(born.as_fd()).ok());
                 hooks.run(born.unwrap_or(cell.pid()))?;
                 send_all(cell.control(), b"1", Point::PlanWithMounts)?;
                 // What hooks take is not the init's time.
+                deadline = Instant::now() + patience;
+            }
+            Some(Report { kind: Kind::Listening, value, .. }) => {
+                listener::listening(agent, cell, born.as_ref(), plan, value)?;
+                // What the agent takes is not the init's time.
                 deadline = Instant::now() + patience;
             }
             Some(report) if report.kind == Kind::Failed => return Err(failed(plan, &report)),
@@ -323,7 +333,11 @@ pub(super) fn failed(plan: &Plan, report: &Report) -> Error {
             Error::Step {
                 index: if before { 0 } else { plan.steps.len().min(report.step as usize + 1) },
                 count: plan.steps.len(),
-                step: format!("{text}{}{}", step.map_or("", step_hint), missing_call(&source)),
+                step: format!(
+                    "{text}{}{}",
+                    step.map_or("", |step| step_hint(step, Errno::from_io_error(&source))),
+                    missing_call(&source)
+                ),
                 call,
                 source,
             }
@@ -352,9 +366,12 @@ fn program_error(plan: &Plan, source: &std::io::Error) -> Error {
 }
 
 /// What a step's failure mostly means.
-fn step_hint(step: &Step) -> &'static str {
+fn step_hint(step: &Step, errno: Option<Errno>) -> &'static str {
     match step {
         Step::OomScore { .. } => " (less than this process's own takes CAP_SYS_RESOURCE)",
+        Step::Listen if errno == Some(Errno::INVAL) => {
+            " (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV takes Linux 5.19)"
+        }
         _ => "",
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn exec(store: &Store, args: &ExecArgs) -> Result<u8, Error> {
         cgroup: &cgroup,
         stdio: own_streams()?,
         console: theirs,
+        id: Some(&record.id),
         ignore_frozen: args.ignore_paused,
         preserved: args.preserve_fds,
     })?;

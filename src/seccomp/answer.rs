@@ -18,6 +18,8 @@ pub enum Answer {
     Log,
     /// A tracer decides; without one the call fails with `ENOSYS`.
     Trace(u16),
+    /// Whoever holds the filter's listener decides; when nobody does, the call fails with `ENOSYS`.
+    Notify,
     /// The call fails with this errno.
     Errno(u16),
     /// The process gets `SIGSYS`.
@@ -39,6 +41,7 @@ impl Answer {
             Answer::Allow => 0x7fff_0000,
             Answer::Log => 0x7ffc_0000,
             Answer::Trace(message) => 0x7ff0_0000 | u32::from(message),
+            Answer::Notify => 0x7fc0_0000,
             Answer::Errno(errno) => 0x0005_0000 | u32::from(errno),
             Answer::Trap => 0x0003_0000,
             Answer::KillThread => 0,
@@ -54,6 +57,7 @@ impl Answer {
             0x7fff_0000 => Answer::Allow,
             0x7ffc_0000 => Answer::Log,
             0x7ff0_0000 => Answer::Trace(data),
+            0x7fc0_0000 => Answer::Notify,
             0x0005_0000 => Answer::Errno(data),
             0x0003_0000 => Answer::Trap,
             0 => Answer::KillThread,
@@ -88,9 +92,7 @@ impl Answer {
             Action::ScmpActTrap => Answer::Trap,
             Action::ScmpActKill | Action::ScmpActKillThread => Answer::KillThread,
             Action::ScmpActKillProcess => Answer::KillProcess,
-            Action::ScmpActNotify => {
-                return Err(Error::Unsupported { place: format!("{place}: {action}") });
-            }
+            Action::ScmpActNotify => Answer::Notify,
         })
     }
 
@@ -107,6 +109,7 @@ impl fmt::Display for Answer {
             Answer::Allow => f.write_str("allowed"),
             Answer::Log => f.write_str("allowed and logged"),
             Answer::Trace(_) => f.write_str("left to a tracer"),
+            Answer::Notify => f.write_str("left to the agent at listenerPath"),
             Answer::Errno(errno) => write!(f, "refused with errno {errno}"),
             Answer::Trap => f.write_str("answered with SIGSYS"),
             Answer::KillThread => f.write_str("answered by killing the thread"),
@@ -122,7 +125,8 @@ mod tests {
     #[test]
     fn a_word_is_read_as_it_was_written() {
         let all = [Answer::Allow, Answer::Log, Answer::Trace(7), Answer::Errno(4095), Answer::Trap];
-        for answer in all.into_iter().chain([Answer::KillThread, Answer::KillProcess]) {
+        let more = [Answer::Notify, Answer::KillThread, Answer::KillProcess];
+        for answer in all.into_iter().chain(more) {
             assert_eq!(Answer::from_word(answer.to_word()), answer);
         }
         assert_eq!(Answer::from_word(0x1234_0000), Answer::KillProcess);
@@ -135,6 +139,6 @@ mod tests {
         assert_eq!(of(Action::ScmpActErrno, Some(4095)).unwrap(), Answer::Errno(4095));
         assert!(of(Action::ScmpActErrno, Some(4096)).unwrap_err().to_string().contains("4096"));
         assert!(of(Action::ScmpActAllow, Some(1)).unwrap_err().to_string().contains("here"));
-        assert!(matches!(of(Action::ScmpActNotify, None), Err(Error::Unsupported { .. })));
+        assert_eq!(of(Action::ScmpActNotify, None).unwrap(), Answer::Notify);
     }
 }

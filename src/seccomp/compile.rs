@@ -39,7 +39,7 @@ pub(super) fn compile(policy: &Policy) -> Result<Program, Error> {
     let code = out.finish();
     match code.len() {
         instructions if instructions > LONGEST => Err(Error::TooLong { instructions }),
-        _ => Ok(Program::new(code, policy.flags)),
+        _ => Ok(Program::new(code, policy.flags).without_idle_flags()),
     }
 }
 

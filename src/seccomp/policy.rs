@@ -67,20 +67,18 @@ pub(super) enum Comparison {
 const FLAG_LOG: u32 = 2;
 /// Leave the task the processor's speculation past stores.
 const FLAG_SPEC_ALLOW: u32 = 4;
+/// Only a fatal signal interrupts a call that the listener has heard of.
+pub(super) const FLAG_WAIT_KILLABLE_RECV: u32 = 32;
 
 impl Policy {
     /// Reads what the specification asks for.
     pub(super) fn of(seccomp: &LinuxSeccomp, native: Architecture) -> Result<Policy, Error> {
-        for (field, set) in [
-            ("listenerPath", seccomp.listener_path().is_some()),
-            ("listenerMetadata", seccomp.listener_metadata().is_some()),
-        ] {
-            if set {
-                return Err(Error::Unsupported { place: field.to_owned() });
-            }
-        }
         let (action, ret) = (seccomp.default_action(), seccomp.default_errno_ret());
         let default = Answer::of("defaultAction", action, ret)?;
+        if default == Answer::Notify {
+            // The process that is to hand over the listener could make no call.
+            return Err(Error::invalid("defaultAction", format!("{action} is for single calls")));
+        }
         let listed = seccomp.architectures().iter().flatten();
         // What can't run here can't call either.
         let known = listed.filter_map(|arch| Architecture::from_oci(*arch, native));
@@ -208,8 +206,8 @@ fn flag_bit(flag: LinuxSeccompFilterFlag) -> u32 {
     match flag {
         LinuxSeccompFilterFlag::SeccompFilterFlagLog => FLAG_LOG,
         LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => FLAG_SPEC_ALLOW,
-        // The process has one thread when the filter is loaded, and nobody is notified.
-        LinuxSeccompFilterFlag::SeccompFilterFlagTsync
-        | LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => FLAG_WAIT_KILLABLE_RECV,
+        // The process has one thread when the filter is loaded.
+        LinuxSeccompFilterFlag::SeccompFilterFlagTsync => 0,
     }
 }

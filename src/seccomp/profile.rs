@@ -179,7 +179,13 @@ fn parse<T: FromStr>(place: &str, text: &str) -> Result<T, Error> {
 }
 
 fn action(place: &str, text: &str) -> Result<LinuxSeccompAction, Error> {
-    parse(place, text)
+    match parse(place, text)? {
+        // A profile says nothing of who would listen.
+        LinuxSeccompAction::ScmpActNotify => {
+            Err(Error::Unsupported { place: format!("{place}: {text}") })
+        }
+        action => Ok(action),
+    }
 }
 
 /// Podman's profiles give an errno by name as well; the number is what counts.

@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::architecture::Architecture;
+use super::policy::FLAG_WAIT_KILLABLE_RECV;
 
 /// Operations of classic BPF, as far as filters use them.
 pub(super) mod op {
@@ -56,6 +57,21 @@ impl Program {
     #[must_use]
     pub fn flags(&self) -> u32 {
         self.flags
+    }
+
+    /// Whether any call is left to whoever holds the filter's listener.
+    #[must_use]
+    pub fn notifies(&self) -> bool {
+        let notify = instruction(op::RETURN, 0, 0, Answer::Notify.to_word());
+        self.code.contains(&notify)
+    }
+
+    /// Leaves out what the kernel takes only where somebody is notified.
+    pub(super) fn without_idle_flags(mut self) -> Program {
+        if !self.notifies() {
+            self.flags &= !FLAG_WAIT_KILLABLE_RECV;
+        }
+        self
     }
 
     /// What the kernel would answer to the call `number` of `architecture` with these arguments;

@@ -111,10 +111,18 @@ pub(super) fn keep_from_init(spec: &Spec) -> Result<(), Error> {
 
 /// Whether the process can reach into others for a right that it does not have.
 pub(super) fn may_trace(spec: &Spec) -> bool {
+    has_ptrace(spec) && !is_bounded_by(spec, Capability::SysAdmin)
+}
+
+/// Whether the process can reach into others at all.
+pub(super) fn has_ptrace(spec: &Spec) -> bool {
+    is_bounded_by(spec, Capability::SysPtrace)
+}
+
+fn is_bounded_by(spec: &Spec, capability: Capability) -> bool {
     let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().as_ref());
     let bounding = capabilities.and_then(|sets| sets.bounding().as_ref());
-    let has = |capability| bounding.is_some_and(|set| set.contains(&capability));
-    has(Capability::SysPtrace) && !has(Capability::SysAdmin)
+    bounding.is_some_and(|set| set.contains(&capability))
 }
 
 /// Refuses the first capability in the plan that this thread does not hold: nobody gives what he has

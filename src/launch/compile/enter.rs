@@ -18,6 +18,8 @@ pub(in super::super) struct Entry {
     pub(in super::super) namespaces: u64,
     /// Whether a process of the cell's may trace others.
     pub(in super::super) traced: bool,
+    /// Whether it may for a filter's listener, which is worth more than any right of the cell's.
+    pub(in super::super) may_trace: bool,
     /// The cgroups the child joins by itself.
     pub(in super::super) joins: Vec<Cow<'static, str>>,
     /// Which standard streams are the null device.
@@ -78,8 +80,12 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
     }
     plan.steps.push(Step::AllClear);
     if entry.namespaces & CLONE_NEWPID != 0 {
-        bear_late(&mut plan, entry.traced)?;
+        let traced = entry.traced || plan.listener.is_some() && entry.may_trace;
+        bear_late(&mut plan, traced)?;
         plan.steps.push(Step::Birth);
+    }
+    if plan.listener.is_some() && !plan.bound_early {
+        plan.steps.push(Step::Listen);
     }
     given.extend((0..entry.preserved).map(|number| Given::Kept(CONTROL_FD as u32 + number)));
     plan.given = given;
@@ -89,16 +95,19 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
 /// Sees to what a birth among others takes, some of whom may have `traced` who is born.
 pub(super) fn bear_late(plan: &mut Plan, traced: bool) -> Result<(), Error> {
     plan.born_late = true;
-    let Some(program) = plan.filter.as_ref().filter(|_| plan.borrowed != 0) else {
+    let apart = plan.borrowed != 0 || plan.listener.is_some();
+    let Some(program) = plan.filter.as_ref().filter(|_| apart) else {
         return Ok(());
     };
-    // Loading it takes a right that the task does not have: better not to be born with that.
+    // Loading it takes a right that the task does not have, or gives a listener that it must not have:
+    // better not to be born with that.
     match filter::in_the_way_of_birth(program) {
         None => plan.bound_early = true,
         Some(call) if traced => {
+            let hint = if plan.listener.is_some() { "" } else { "; set process.noNewPrivileges" };
             let why = format!(
-                "refuses {call} to a process that enters, and processes of the cell may trace one \
-                 that loads it later; set process.noNewPrivileges"
+                "does not let pass {call} to a process that enters, and processes of the cell may \
+                 trace one that loads it later{hint}"
             );
             return Err(Error::Invalid { field: "linux.seccomp".to_owned(), why });
         }
@@ -112,6 +121,11 @@ pub(in super::super) fn traces(spec: &Spec) -> bool {
     capabilities::may_trace(spec)
 }
 
+/// Whether a process of the cell may trace what appears beside it.
+pub(in super::super) fn may_trace_at_all(spec: &Spec) -> bool {
+    capabilities::has_ptrace(spec)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,7 +133,8 @@ mod tests {
 
     fn entry(namespaces: u64) -> Entry {
         let (joins, null_streams) = (vec!["pids".into()], [true, false, false]);
-        Entry { namespaces, traced: false, joins, null_streams, console: false, preserved: 0 }
+        let (traced, may_trace, console, preserved) = (false, false, false, 0);
+        Entry { namespaces, traced, may_trace, joins, null_streams, console, preserved }
     }
 
     fn plan(namespaces: u64) -> Plan {
@@ -170,7 +185,7 @@ mod tests {
             {"names": ["setsid"], "action": "SCMP_ACT_ERRNO"}]}"#;
         config.seccomp = Seccomp::Profile(std::sync::Arc::new(profile.parse().unwrap()));
         let error = plan(&config, true).unwrap_err().to_string();
-        assert!(error.contains("linux.seccomp: refuses setsid"), "{error}");
+        assert!(error.contains("linux.seccomp: does not let pass setsid"), "{error}");
         assert!(!plan(&config, false).unwrap().bound_early);
         config.no_new_privileges = true;
         assert!(!plan(&config, true).unwrap().bound_early, "loading it takes no right then");

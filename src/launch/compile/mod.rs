@@ -18,7 +18,7 @@ mod unsupported;
 
 pub(super) use capabilities::check_held;
 pub use capabilities::held_capabilities;
-pub(super) use enter::{Entry, enter, traces};
+pub(super) use enter::{Entry, enter, may_trace_at_all, traces};
 #[cfg(feature = "cli")]
 pub(crate) use rootfs::tmpfs_keeps_attributes;
 
@@ -31,7 +31,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use self::namespaces::{Namespaces, Proc};
 use super::inside::{self, InsideHook, InsidePoint};
 use super::plan::Given;
-use super::{Error, Latch, Plan, Step, filter, hooks};
+use super::{Error, Latch, Listener, Plan, Step, filter, hooks};
 use crate::bundle::{Bundle, annotation};
 use crate::cgroup::View;
 use crate::init::wire::{CONTROL_FD, MOST_TREES};
@@ -247,22 +247,20 @@ fn ending(
         // Whoever is in there may be one that traces.
         enter::bear_late(plan, true)?;
     }
+    if place.latch.is_some() && plan.stay {
+        let field = format!("annotation {}", annotation::INIT);
+        let why = "an init that stays can't wait for its start".to_owned();
+        return Err(Error::Invalid { field, why });
+    }
+    if place.latch.is_some() || !hooks.is_empty() {
+        plan.steps.push(Step::FindProgram);
+    }
+    plan.steps.extend(joins_pid.then_some(Step::Birth));
+    listening(place, plan)?;
     if place.latch.is_some() {
-        if plan.stay {
-            let field = format!("annotation {}", annotation::INIT);
-            let why = "an init that stays can't wait for its start".to_owned();
-            return Err(Error::Invalid { field, why });
-        }
         let wait = Given::LatchWait.to(given);
         let tell = Given::LatchTell.to(given);
-        plan.steps.push(Step::FindProgram);
-        plan.steps.extend(joins_pid.then_some(Step::Birth));
         plan.steps.extend([Step::AllClear, Step::Latch { wait, tell }]);
-    } else {
-        if !hooks.is_empty() {
-            plan.steps.push(Step::FindProgram);
-        }
-        plan.steps.extend(joins_pid.then_some(Step::Birth));
     }
     if !hooks.is_empty() {
         start_hooks(hooks, given, plan)?;
@@ -270,6 +268,23 @@ fn ending(
     plan.steps.push(Step::AllClear);
     for number in 0..place.preserved {
         Given::Kept(CONTROL_FD as u32 + number).to(given);
+    }
+    Ok(())
+}
+
+/// A filter that leaves calls to an agent is loaded while the parent is there, who takes its listener.
+fn listening(place: &Place, plan: &mut Plan) -> Result<(), Error> {
+    if plan.listener.is_none() {
+        return Ok(());
+    }
+    if plan.stay {
+        let field = "linux.seccomp.listenerPath".to_owned();
+        let why = "an init that stays has no listener of its task's filter to give".to_owned();
+        return Err(Error::Invalid { field, why });
+    }
+    Listener::needs_name(plan, place.id.is_some())?;
+    if !plan.bound_early {
+        plan.steps.push(Step::Listen);
     }
     Ok(())
 }

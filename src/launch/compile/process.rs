@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{PosixRlimitType, Process, Spec, User};
 
-use super::super::{Error, Plan, Step, filter};
+use super::super::{Error, Listener, Plan, Step, filter};
 use super::capabilities::Sets;
 use super::{clean, standing};
 use crate::bundle::{Bundle, PATH};
@@ -22,13 +22,14 @@ pub(super) fn compile(bundle: &Bundle, mut steps: Vec<Step>) -> Result<Plan, Err
     let paths = candidates(command, &envp);
 
     let filter = filter::of(bundle)?;
+    let listener = Listener::of(spec, filter.as_deref())?;
     // The kernel takes a filter from those who can gain nothing, or from CAP_SYS_ADMIN.
     let borrow = filter.is_some() && !process.no_new_privileges().unwrap_or(false);
     let mut sets = Sets::of(spec)?;
     let borrowed = if borrow { sets.borrow(SYS_ADMIN) } else { 0 };
     standing::compile(spec, process, &mut steps)?;
     privilege(process, sets, &mut steps)?;
-    Ok(Plan { steps, paths, argv, envp, filter, borrowed, ..Plan::default() })
+    Ok(Plan { steps, paths, argv, envp, filter, listener, borrowed, ..Plan::default() })
 }
 
 /// Where a shell would look: the command itself if it holds a slash, else each part of `PATH`.
