@@ -139,9 +139,9 @@ fn values_stand_in_the_kernels_files(bed: &Bed) {
         cat memory.swap.max 2>/dev/null || cat memory/memory.memsw.limit_in_bytes
         cat cpu.max 2>/dev/null || cat cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us
         cat pids.max pids/pids.max 2>/dev/null; true";
-    let flags = ["--memory", "64m", "--cpus", "0.005", "--pids-limit", "12"];
+    let flags = ["--memory", "64m", "--cpus", "0.009", "--pids-limit", "12"];
     let out = bed.sh(&flags, script).ok();
-    let unified = "67108864\n0\n5000 1000000\n12\n";
-    let hybrid = "67108864\n67108864\n5000\n1000000\n12\n";
+    let unified = "67108864\n0\n9000 1000000\n12\n";
+    let hybrid = "67108864\n67108864\n9000\n1000000\n12\n";
     assert!(out == unified || out == hybrid, "{out}");
 }

@@ -153,6 +153,8 @@ fn trial(test: Test, host: &Host) -> Trial {
         if !reason.is_empty() {
             return Err(Failed::from(format!("this host lacks {reason}")));
         }
+        // What engines' containers left of the cgroup parents: `hotcell-oci` leaves those to engines.
+        bed::remove_all();
         let bed = Bed::new();
         let before = Snapshot::take(&bed);
         (test.body)(&bed);

@@ -119,12 +119,13 @@ fn a_cell_that_ended_is_not_entered(bed: &Bed) {
         while !scene.running.cell().has_ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        // Not waited for yet, then waited for.
-        for _ in 0..2 {
+        let refused = || {
             let error = scene.start(scene.process(&["true"]), Stdio::default()).unwrap_err();
             assert!(matches!(error, Error::Ended), "{error}");
-            scene.running.cell().wait(None).unwrap();
-        }
+        };
+        refused();
+        scene.running.cell().wait(None).unwrap();
+        refused();
         scene.close();
     }
     // Some of those that come while it ends find it ended, and none stays behind.
