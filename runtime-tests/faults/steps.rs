@@ -38,7 +38,7 @@ const FIELDS: [&str; 7] = [
 ];
 
 /// What the driver never asks for; `life` has tests for these.
-const LIFE: [&str; 11] = [
+const LIFE: [&str; 12] = [
     "BeginProc",
     "Birth",
     "EnterNamespace",
@@ -46,6 +46,7 @@ const LIFE: [&str; 11] = [
     "FindProgram",
     "Hook",
     "Latch",
+    "Listen",
     "Pause",
     "Terminal",
     "TimeNamespace",
