@@ -173,7 +173,7 @@ fn what_cannot_be_enforced_leaves_nothing(_bed: &Bed) {
         (r#"{"memory":{"limit":100,"swap":50}}"#, "memory.swap: 50"),
         (r#"{"memory":{"limit":-5}}"#, "memory.limit: -5"),
         (r#"{"pids":{"limit":-5}}"#, "pids.limit: -5"),
-        (r#"{"cpu":{"cpus":"4000"}}"#, "cpuset.cpus"),
+        (r#"{"cpu":{"cpus":"4000"}}"#, "cpus"),
         (r#"{"hugepageLimits":[{"pageSize":"3MB","limit":1}]}"#, "3MB"),
         (r#"{"hugepageLimits":[{"pageSize":"2MB/../x","limit":1}]}"#, "2MB/../x"),
         (r#"{"devices":[{"allow":true,"type":"p"}]}"#, "devices"),

@@ -27,7 +27,12 @@ pub fn tests() -> Vec<Test> {
 
 /// A specification whose namespaces are edited: kind, and a path to join or none to leave it out.
 fn edited(command: &str, edits: &[(&str, Option<String>)]) -> Spec {
-    let mut json = serde_json::to_value(spec(&task(["sh", "-c", command])).unwrap()).unwrap();
+    let mut config = task(["sh", "-c", command]);
+    if edits.iter().any(|(kind, _)| *kind == "user") {
+        // Before Linux 6.6 ids of its own and a layer in memory do not go together.
+        config.upper = Upper::ReadOnly;
+    }
+    let mut json = serde_json::to_value(spec(&config).unwrap()).unwrap();
     let all = json["linux"]["namespaces"].as_array_mut().unwrap();
     for (kind, path) in edits {
         all.retain(|namespace| namespace["type"] != *kind);
