@@ -18,6 +18,9 @@ pub enum Need {
     Busybox,
     /// The Debian root with python3.
     Debian,
+    /// The test images.
+    #[allow(dead_code, reason = "the first tests of images are still to come")]
+    Images,
     /// A C compiler and the static C library.
     Compiler,
     Runc,
@@ -86,6 +89,7 @@ impl Host {
             Need::OldFreezer => (Path::new(OLD_FREEZER).is_dir(), "the freezer of cgroup v1"),
             Need::Busybox => (fixture("busybox").is_dir(), "the busybox root (scripts/setup)"),
             Need::Debian => (fixture("debian").is_dir(), "the Debian root (scripts/setup)"),
+            Need::Images => (fixture("images").is_dir(), "the images (scripts/setup)"),
             Need::Compiler => (installed("cc"), "a C compiler (scripts/setup)"),
             Need::Runc => (installed("runc"), "runc (scripts/setup)"),
             Need::Crun => (installed("crun"), "crun (scripts/setup)"),
@@ -124,6 +128,12 @@ pub fn fixture(name: &str) -> PathBuf {
     let home =
         || Path::new(&std::env::var("HOME").unwrap_or_default()).join(".cache/hotcell/fixtures");
     std::env::var("HOTCELL_FIXTURES").map_or_else(|_| home(), PathBuf::from).join(name)
+}
+
+/// Where `rootfs-fixtures/images` puts an image in one of its forms: `oci`, `docker.tar`, ...
+#[allow(dead_code, reason = "the first tests of images are still to come")]
+pub fn image(name: &str, form: &str) -> PathBuf {
+    fixture("images").join(name).join(form)
 }
 
 /// Whether the heavy proofs run whole.
