@@ -97,6 +97,7 @@
 //! |---|---|
 //! | `cli` (default) | the programs `hotcell` and `hotcell-oci`; a library user turns it off |
 //! | `conformance` | `contract::conformance`, checks that any driver can run |
+//! | `image` (part of `cli`) | `image`, from archives of images to root file systems |
 //! | `fault-injection` | faults on demand at named points, for tests; a release build refuses it |
 //! | `rusqlite` | [`stats::Stats`] as a column of rusqlite's databases |
 //! | `sqlx` | [`stats::Stats`] as a text column of sqlx's databases |
@@ -114,6 +115,8 @@ pub mod contract;
 mod fault;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
+#[cfg(feature = "image")]
+pub mod image;
 mod init;
 pub mod launch;
 mod logs;
