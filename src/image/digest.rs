@@ -1,6 +1,6 @@
 //! Digests: the algorithm and the hash of some bytes, and nothing else fits in.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
