@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256, Sha512};
 
+use super::excerpt;
+
 /// How many bytes the longest hash has.
 const LONGEST: usize = 64;
 
@@ -144,15 +146,6 @@ fn nibble(digit: u8) -> Option<u8> {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
         _ => None,
-    }
-}
-
-/// The text as far as a message shows it.
-fn excerpt(text: &str) -> String {
-    const SHOWN: usize = 140;
-    match text.char_indices().nth(SHOWN) {
-        None => text.to_owned(),
-        Some((at, _)) => format!("{}…", &text[..at]),
     }
 }
 

@@ -5,9 +5,18 @@
 //! ```
 //!
 //! Every byte of an archive is hostile. What names a thing is a type that can't hold a bad value:
-//! [`Digest`] and the like; what describes it is read strictly, and nothing is used
+//! [`Digest`], [`Reference`]; what describes it is read strictly ([`Document`]), and nothing is used
 //! before its bytes have the digest that was promised.
 
 mod digest;
+mod document;
+mod excerpt;
+mod reference;
 
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use document::{
+    Compression, Content, DOCUMENT_LIMIT, Descriptor, Document, DocumentError, Family, History,
+    ImageConfig, Index, Manifest, MediaType, Platform,
+};
+pub(crate) use excerpt::excerpt;
+pub use reference::{Reference, ReferenceError};
