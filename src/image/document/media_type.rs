@@ -31,10 +31,9 @@ impl Compression {
     #[must_use]
     pub fn of(head: &[u8]) -> Compression {
         match head {
-            [0x1f, 0x8b, 0x08, ..] => Compression::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
-            // A frame to be skipped, with which a Zstandard stream may start.
-            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+            [0x1f, 0x8b, ..] => Compression::Gzip,
+            // A frame, or one to be skipped, with which some start.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
             _ => Compression::None,
         }
     }
@@ -155,7 +154,7 @@ mod tests {
             (&[0x50, 0x2a, 0x4d, 0x18], Compression::Zstd),
             (&[0x5f, 0x2a, 0x4d, 0x18], Compression::Zstd),
             (b"etc/", Compression::None),
-            (&[0x1f, 0x8b], Compression::None),
+            (&[0x1f], Compression::None),
             (b"", Compression::None),
         ] {
             assert_eq!(Compression::of(head), compression, "{head:?}");

@@ -79,9 +79,9 @@ pub enum DocumentError {
         /// Which document.
         what: &'static str,
         /// The digest that was promised.
-        wanted: Digest,
+        wanted: Box<Digest>,
         /// The bytes' own.
-        found: Digest,
+        found: Box<Digest>,
     },
     /// There are more or fewer than promised.
     #[error("{what} {digest} has {found} bytes, not {wanted}")]
@@ -89,7 +89,7 @@ pub enum DocumentError {
         /// Which document.
         what: &'static str,
         /// The digest that was promised.
-        digest: Digest,
+        digest: Box<Digest>,
         /// How many were promised.
         wanted: u64,
         /// How many there are.
@@ -101,7 +101,7 @@ pub enum DocumentError {
         /// Which document.
         what: &'static str,
         /// Its digest.
-        digest: Digest,
+        digest: Box<Digest>,
         /// What it is said to be.
         found: String,
     },
@@ -123,11 +123,15 @@ impl<T: Content> Document<T> {
     pub fn described(bytes: &[u8], by: &Descriptor) -> Result<Document<T>, DocumentError> {
         if !T::check(&by.media_type) {
             let found = super::excerpt(by.media_type.as_str());
-            return Err(DocumentError::MediaType { what: T::WHAT, digest: by.digest, found });
+            return Err(DocumentError::MediaType {
+                what: T::WHAT,
+                digest: by.digest.into(),
+                found,
+            });
         }
         let found = bytes.len() as u64;
         if found != by.size {
-            let (digest, wanted) = (by.digest, by.size);
+            let (digest, wanted) = (by.digest.into(), by.size);
             return Err(DocumentError::Size { what: T::WHAT, digest, wanted, found });
         }
         Document::named(bytes, &by.digest, Some(&by.media_type))
@@ -148,8 +152,8 @@ impl<T: Content> Document<T> {
     ) -> Result<Document<T>, DocumentError> {
         let hash = |bytes: &[u8]| Digest::of(wanted.algorithm(), bytes);
         if bytes.len() <= DOCUMENT_LIMIT && hash(bytes) != *wanted {
-            let found = hash(bytes);
-            return Err(DocumentError::Digest { what: T::WHAT, wanted: *wanted, found });
+            let (wanted, found) = ((*wanted).into(), hash(bytes).into());
+            return Err(DocumentError::Digest { what: T::WHAT, wanted, found });
         }
         Document::checked(bytes, hash, promised)
     }
