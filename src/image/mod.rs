@@ -12,6 +12,8 @@ mod digest;
 mod document;
 mod excerpt;
 mod reference;
+#[allow(dead_code, reason = "what loads images comes next")]
+pub mod store;
 
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use document::{

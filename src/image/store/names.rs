@@ -1,0 +1,161 @@
+//! Names: each is a file that says whose it is.
+
+use std::path::Path;
+
+use super::error::Told;
+use super::image::Image;
+use super::lock::StoreLock;
+use super::place::{Place, list, random_name, read_bounded, sync, write_new};
+use super::record::{self, NameRecord, seal};
+use super::{Error, Store};
+use crate::image::{Digest, Reference};
+
+/// What happens to a name that is another image's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Taken {
+    /// It stays, and whoever wanted it is told.
+    #[default]
+    Refused,
+    /// It moves.
+    Replaced,
+}
+
+impl Store {
+    /// Gives the image one more name.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`] unless it may be replaced; [`Error::NoTag`] when the name ends in a digest;
+    /// [`Error::Io`].
+    pub fn tag(&self, image: &Image, name: &Reference, taken: Taken) -> Result<(), Error> {
+        let record = name_record(name, image.id(), image.manifest())?;
+        let place = self.place();
+        let lock = StoreLock::take(place.dir())?;
+        may_have(place, &record, taken)?;
+        let draft = place.work().join(random_name()?);
+        // What is left in `work` by a failure here is swept like what a load leaves.
+        write_new(&draft, &seal(&record))?;
+        sync(&draft)?;
+        put_name(place, &lock, &record, &draft)?;
+        sync(&place.names())
+    }
+
+    /// The names of one image, in order.
+    pub(super) fn names_of(&self, id: &Digest) -> Result<Vec<Reference>, Error> {
+        let all = all_names(self.place())?;
+        Ok(all
+            .into_iter()
+            .filter(|(_, record)| record.image == *id)
+            .map(|(name, _)| name)
+            .collect())
+    }
+
+    /// Whose name or identifier this is. Nobody promises that the image is there.
+    pub(super) fn look_up(&self, text: &str) -> Result<Option<Digest>, Error> {
+        if let Some(id) = whole_id(text) {
+            return Ok(Some(id));
+        }
+        let name: Reference = text.parse()?;
+        let Some(manifest) = name.digest() else {
+            let record = read_name(self.place(), &name.to_string())?;
+            return Ok(record.map(|record| record.image));
+        };
+        let came_so = |(other, record): &(Reference, NameRecord)| {
+            record.manifest == *manifest
+                && (other.registry(), other.repository()) == (name.registry(), name.repository())
+        };
+        let all = all_names(self.place())?;
+        Ok(all.into_iter().find(came_so).map(|(_, record)| record.image))
+    }
+}
+
+/// An identifier in full, with or without its algorithm: 64 digits are no name.
+pub(super) fn whole_id(text: &str) -> Option<Digest> {
+    text.parse().or_else(|_| format!("sha256:{text}").parse()).ok()
+}
+
+/// What is written down for a name.
+pub(in crate::image) fn name_record(
+    name: &Reference,
+    image: Digest,
+    manifest: Digest,
+) -> Result<NameRecord, Error> {
+    match name.digest() {
+        Some(_) => Err(Error::NoTag(name.to_string())),
+        None => Ok(NameRecord { name: name.to_string(), image, manifest }),
+    }
+}
+
+fn read_name(place: &Place, canonical: &str) -> Result<Option<NameRecord>, Error> {
+    let path = place.name(canonical);
+    let record: Option<NameRecord> = record::read(&path)?;
+    match record {
+        Some(record) if record.name != canonical => {
+            Err(Error::damaged(&path, format!("it is of the name {}", record.name)))
+        }
+        record => Ok(record),
+    }
+}
+
+/// All names, in order. One that is damaged is none.
+pub(super) fn all_names(place: &Place) -> Result<Vec<(Reference, NameRecord)>, Error> {
+    let mut all = Vec::new();
+    for file in list(&place.names())? {
+        let path = place.names().join(&file);
+        match sound_name(place, &path) {
+            Ok(Some(named)) => all.push(named),
+            Ok(None) => {}
+            Err(Error::Damaged { path, why }) => {
+                tracing::warn!(path = %path.display(), why, "a damaged name");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    all.sort_by(|(_, one), (_, two)| one.name.cmp(&two.name));
+    Ok(all)
+}
+
+/// The name that a file is of.
+pub(super) fn sound_name(
+    place: &Place,
+    path: &Path,
+) -> Result<Option<(Reference, NameRecord)>, Error> {
+    let Some(record) = record::read::<NameRecord>(path)? else {
+        return Ok(None);
+    };
+    let parsed = record.name.parse::<Reference>().ok();
+    let name = parsed.filter(|_| place.name(&record.name) == path);
+    let name = name.ok_or_else(|| Error::damaged(path, "it is of another name"))?;
+    Ok(Some((name, record)))
+}
+
+/// Whether the record may take its name: from nobody, from the same image, from one that is gone, or
+/// from another where that is wanted.
+pub(super) fn may_have(place: &Place, wish: &NameRecord, taken: Taken) -> Result<(), Error> {
+    let old = match read_name(place, &wish.name) {
+        Ok(Some(old)) => old,
+        Ok(None) | Err(Error::Damaged { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let is_there = || place.image(&old.image).symlink_metadata().is_ok();
+    match taken {
+        Taken::Refused if old.image != wish.image && is_there() => {
+            Err(Error::NameTaken { name: wish.name.clone(), image: old.image })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Moves the draft of a record to its place. With the store's lock held.
+pub(super) fn put_name(
+    place: &Place,
+    _lock: &StoreLock,
+    record: &NameRecord,
+    draft: &Path,
+) -> Result<(), Error> {
+    let path = place.name(&record.name);
+    // The same again costs nothing.
+    if read_bounded(&path, 64 << 10).is_ok_and(|old| old == seal(record)) {
+        return Ok(());
+    }
+    std::fs::rename(draft, &path).told("write", &path)
+}
