@@ -48,6 +48,7 @@ impl Bed {
         let mut options = Options::default();
         options.state_dir = self.path("state");
         options.data_dir = self.path("data");
+        options.image_dir = self.path("images");
         options.cgroup_parent = cgroup_parent();
         if crate::own_place::may_move() {
             options.own_place = OwnPlace::MoveAside;

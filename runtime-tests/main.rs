@@ -14,8 +14,9 @@
 //! oci       hotcell-oci, verb by verb
 //! own_place the driver in a container's cgroup       clients   podman, containerd, dockerd on ours
 //! exec      further processes in a cell that runs    life      made now, started later
-//! fields    what no flag gives: the specification's rest  tidy      the repository itself
+//! fields    what no flag gives: the specification's rest  layers    roots of several directories
 //! cgroups   a container's, anywhere in the trees           systemd   cgroups that systemd makes
+//! tidy      the repository itself
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -51,6 +52,7 @@ mod hostile;
 mod identity;
 mod killed;
 mod launch;
+mod layers;
 mod life;
 mod limits;
 mod mounts;
@@ -107,6 +109,7 @@ fn main() {
     }
     let lists = [
         launch::tests(),
+        layers::tests(),
         exit::tests(),
         exec::tests(),
         limits::tests(),

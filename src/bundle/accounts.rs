@@ -8,13 +8,13 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
 use rustix::io::Errno;
 
 use super::user::number;
-use super::{Error, Principal, User, UserSpec};
+use super::{Error, Principal, User, UserSpec, merged};
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
@@ -46,7 +46,31 @@ impl Account {
     /// [`Error::Invalid`] for a name that the root does not know, for an account without proper
     /// numbers, and for a file that is not regular, too large, or linked to nowhere in the root.
     pub fn look_up(rootfs: &Path, who: &UserSpec, more: &[Principal]) -> Result<Account, Error> {
-        let root = Root::open(rootfs)?;
+        Account::in_root(&Root::Directory(open_root(rootfs)?), who, more)
+    }
+
+    /// The same in a root of several `layers`, topmost first, as the cell sees them:
+    /// [`CellConfig::layer_dirs`](super::CellConfig::layer_dirs).
+    ///
+    /// # Errors
+    /// As [`look_up`](Account::look_up).
+    pub fn look_up_in_layers(
+        layers: &[PathBuf],
+        who: &UserSpec,
+        more: &[Principal],
+    ) -> Result<Account, Error> {
+        let open =
+            |layer: &PathBuf| merged::open_layer(layer).map_err(|errno| io_error(layer, errno));
+        match layers {
+            [rootfs] => Account::look_up(rootfs, who, more),
+            layers => {
+                let root = Root::Layers(layers.iter().map(open).collect::<Result<_, _>>()?);
+                Account::in_root(&root, who, more)
+            }
+        }
+    }
+
+    fn in_root(root: &Root, who: &UserSpec, more: &[Principal]) -> Result<Account, Error> {
         let entry = root.user(&who.user)?;
         let (uid, own_gid) = match (&who.user, &entry) {
             (_, Some(entry)) => (entry.uid, entry.gid),
@@ -102,16 +126,19 @@ impl Groups {
     }
 }
 
-/// A root directory, open.
-struct Root(OwnedFd);
+/// A root, open.
+enum Root {
+    Directory(OwnedFd),
+    /// Topmost first.
+    Layers(Vec<OwnedFd>),
+}
+
+fn open_root(rootfs: &Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    open(rootfs, flags, Mode::empty()).map_err(|errno| io_error(rootfs, errno))
+}
 
 impl Root {
-    fn open(rootfs: &Path) -> Result<Root, Error> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = open(rootfs, flags, Mode::empty()).map_err(|errno| io_error(rootfs, errno))?;
-        Ok(Root(root))
-    }
-
     /// The first account with this name or number.
     fn user(&self, who: &Principal) -> Result<Option<Entry>, Error> {
         let mut found = None;
@@ -202,10 +229,10 @@ impl Root {
     /// open a device or a FIFO may already do something.
     fn regular_file(&self, path: &'static str) -> Result<Option<File>, Error> {
         let failed = |errno| io_error(Path::new(path), errno);
-        let place = match self.find(path, OFlags::empty()) {
+        let place = match self.find(path, false) {
             Ok(place) => place,
             Err(Errno::NOENT) => {
-                return match self.find(path, OFlags::NOFOLLOW) {
+                return match self.find(path, true) {
                     Ok(_) => Err(Error::invalid(FILE, path, "is a link to nowhere in the root")),
                     Err(Errno::NOENT) => Ok(None),
                     Err(errno) => Err(failed(errno)),
@@ -234,16 +261,24 @@ impl Root {
         Ok(Some(File::from(file)))
     }
 
-    fn find(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC | flags;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let mut tries = 0;
-        loop {
-            match openat2(&self.0, path, flags, Mode::empty(), resolve) {
-                // The kernel gives up when a rename elsewhere may have raced with "..".
-                Err(Errno::AGAIN) if tries < 128 => tries += 1,
-                other => return other,
-            }
+    fn find(&self, path: &str, no_follow: bool) -> Result<OwnedFd, Errno> {
+        match self {
+            Root::Directory(root) => find_in(root, path, no_follow),
+            Root::Layers(layers) => merged::find(layers, path, no_follow),
+        }
+    }
+}
+
+fn find_in(root: &OwnedFd, path: &str, no_follow: bool) -> Result<OwnedFd, Errno> {
+    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+    flags.set(OFlags::NOFOLLOW, no_follow);
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let mut tries = 0;
+    loop {
+        match openat2(root, path, flags, Mode::empty(), resolve) {
+            // The kernel gives up when a rename elsewhere may have raced with "..".
+            Err(Errno::AGAIN) if tries < 128 => tries += 1,
+            other => return other,
         }
     }
 }

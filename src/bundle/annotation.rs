@@ -9,5 +9,10 @@ pub const COPY_ON_WRITE_TMPFS: &str = "copy-on-write:tmpfs";
 /// Value of [`ROOTFS`]: shared, and the cell writes to a layer in the driver's data directory.
 pub const COPY_ON_WRITE_DISK: &str = "copy-on-write:disk";
 
+/// The layers of a root that has several: directories below one, topmost first, with colons between
+/// them. `root.path` is the first of them, and ends with its name here; a runtime that does not know the
+/// annotation sees that one alone.
+pub const LAYERS: &str = "dev.hotcell.layers";
+
 /// `true`: an init of hotcell's stays as PID 1, hands signals on and reaps orphans.
 pub const INIT: &str = "dev.hotcell.init";

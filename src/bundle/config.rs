@@ -1,7 +1,7 @@
 //! What a caller wants of a cell, in this crate's words: plain data, checked when it is used.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oci_spec::runtime::Capability;
@@ -14,6 +14,7 @@ use super::units::Bytes;
 use super::user::User;
 use super::user_namespace::UserNamespace;
 use super::volume::Volume;
+use super::{Error, layers};
 use crate::seccomp::Profile;
 
 /// One cell: a command, the root it sees, and what it may use.
@@ -34,6 +35,11 @@ use crate::seccomp::Profile;
 pub struct CellConfig {
     /// The directory the cell sees as its root. Never written to.
     pub rootfs: PathBuf,
+    /// The layers of the root if it has several, topmost first: directories below one, of which
+    /// `rootfs` is the first. [`stack`](CellConfig::stack) sets both. The cell sees them as overlayfs
+    /// merges them: a character device 0:0 hides a name, and a directory whose
+    /// `trusted.overlay.opaque` and `user.overlay.opaque` are `y` hides what is below it.
+    pub layers: Vec<String>,
     /// Where the cell's own writes below `/` go.
     pub upper: Upper,
     /// The command and its arguments. A command without a slash is looked up in the cell's `PATH`.
@@ -99,6 +105,7 @@ impl CellConfig {
     ) -> CellConfig {
         CellConfig {
             rootfs: rootfs.into(),
+            layers: Vec::new(),
             upper: Upper::Tmpfs,
             args: args.into_iter().map(Into::into).collect(),
             env: Vec::new(),
@@ -123,6 +130,38 @@ impl CellConfig {
             init: true,
             annotations: BTreeMap::new(),
         }
+    }
+
+    /// Makes the directories `names` below `dir`, topmost first, the layers of the root.
+    ///
+    /// ```
+    /// let mut config = hotcell::bundle::CellConfig::new("/", ["true"]);
+    /// config.stack("/srv/layers", ["app", "python", "debian"]);
+    /// assert_eq!(config.rootfs, std::path::Path::new("/srv/layers/app"));
+    /// assert_eq!(config.layer_dirs()?[2], std::path::Path::new("/srv/layers/debian"));
+    /// # Ok::<(), hotcell::bundle::Error>(())
+    /// ```
+    pub fn stack(
+        &mut self,
+        dir: impl AsRef<Path>,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) {
+        let mut names: Vec<String> = names.into_iter().map(Into::into).collect();
+        // Without a name it would be the directory with everybody's layers: let it be refused.
+        self.rootfs = names.first().map_or_else(PathBuf::new, |top| dir.as_ref().join(top));
+        if names.len() == 1 {
+            // It is a root by itself.
+            names.clear();
+        }
+        self.layers = names;
+    }
+
+    /// The directories that the root is made of, topmost first.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if `layers` are none below one directory, or `rootfs` is not the first.
+    pub fn layer_dirs(&self) -> Result<Vec<PathBuf>, Error> {
+        layers::dirs(&self.rootfs, &self.layers)
     }
 
     /// Runs the command as `account`: its user, its groups, and its home directory unless `env`
@@ -171,6 +210,8 @@ pub struct Tmpfs {
     pub inodes: Option<u64>,
     /// Mode of its root, `0o1777` by default.
     pub mode: u32,
+    /// Whether it starts with a copy of what it covers, whose mode it then has.
+    pub copy: bool,
     /// Whether programs on it can be executed; Docker's default is no.
     pub exec: bool,
     /// Whether it is read-only.
@@ -186,6 +227,7 @@ impl Tmpfs {
             size: None,
             inodes: None,
             mode: 0o1777,
+            copy: false,
             exec: false,
             read_only: false,
         }

@@ -39,7 +39,7 @@ pub(super) fn config(args: &CellArgs) -> Result<CellConfig, Failure> {
     config.env = environment(args)?;
     config.cwd = args.workdir.clone();
     config.user_namespace = args.userns;
-    config.run_as(Account::look_up(&config.rootfs, &args.user, &args.group_add)?);
+    config.run_as(Account::look_up_in_layers(&config.layer_dirs()?, &args.user, &args.group_add)?);
     config.capabilities = capabilities(args);
     config.umask = args.umask;
     config.oom_score_adj = args.oom_score_adj;

@@ -59,7 +59,7 @@ impl Instance {
         }
         berths::reserve();
         let mut options = options;
-        for dir in [&mut options.state_dir, &mut options.data_dir] {
+        for dir in [&mut options.state_dir, &mut options.data_dir, &mut options.image_dir] {
             // The record outlives this process's working directory.
             *dir = std::path::absolute(&*dir)
                 .map_err(|source| Error::io("make absolute", &*dir, source))?;

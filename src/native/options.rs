@@ -13,6 +13,9 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Writable layers on disk. Made when it is needed, removed while it is empty.
     pub data_dir: PathBuf,
+    /// The images that a [`NativeDriver`](super::NativeDriver) makes containers of. Made when the first
+    /// is asked for; stays.
+    pub image_dir: PathBuf,
     /// The cgroup above all cells, at the root of each hierarchy. The last driver to close removes
     /// it if a driver made it, so drivers that share it must share the state directory.
     pub cgroup_parent: String,
@@ -30,6 +33,7 @@ impl Default for Options {
         Options {
             state_dir: "/run/hotcell".into(),
             data_dir: "/var/lib/hotcell".into(),
+            image_dir: "/var/lib/hotcell/images".into(),
             cgroup_parent: "hotcell".to_owned(),
             own_place: OwnPlace::Keep,
             user_namespace: UserNamespace::Host,

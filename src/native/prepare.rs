@@ -59,15 +59,18 @@ pub(super) fn rootfs_to_launch(spec: &Spec) -> Result<PathBuf, Error> {
     }
 }
 
-/// A cell whose root is the host's own must not read other cells' bundles there.
+/// A cell whose root is the host's own must not read other cells' bundles there, nor their images.
 pub(super) fn hide_state(spec: &mut Spec, rootfs: &Path, shared: &Shared) {
-    let dirs = [&shared.options.state_dir, &shared.options.data_dir];
+    let (data, images) = (&shared.options.data_dir, &shared.options.image_dir);
+    // Mostly images lie where data does.
+    let images = Some(images).filter(|images| !images.starts_with(data));
+    let dirs = [Some(&shared.options.state_dir), Some(data), images].into_iter().flatten();
     if shared.options.data_dir.starts_with(rootfs) {
         // There to be hidden, before another cell makes it. Where it can't be made, nothing will
         // ever lie in it.
         let _ = state::private_dir(&shared.options.data_dir);
     }
-    let inside = dirs.into_iter().filter_map(|dir| dir.strip_prefix(rootfs).ok());
+    let inside = dirs.filter_map(|dir| dir.strip_prefix(rootfs).ok());
     let hidden = inside.map(|dir| format!("/{}", dir.display()));
     if let Some(linux) = spec.linux_mut() {
         let mut masked = linux.masked_paths().clone().unwrap_or_default();

@@ -18,7 +18,7 @@ use oci_spec::runtime::{
 use super::config::{CellConfig, Network, Seccomp, Upper};
 use super::device::Device;
 use super::user_namespace::{self, IdRange, UserNamespace};
-use super::{Error, annotation, defaults, path};
+use super::{Error, annotation, defaults, layers, path};
 use crate::seccomp;
 
 /// The version of the runtime specification that is written.
@@ -53,6 +53,7 @@ pub(super) fn spec_and_rules(
         let path = config.rootfs.to_string_lossy();
         return Err(Error::invalid("rootfs", path, "must be an absolute path in UTF-8"));
     };
+    config.layer_dirs()?;
     if let Some(name) = &config.hostname
         && (name.is_empty() || name.len() > 64 || name.contains(char::is_control))
     {
@@ -138,6 +139,10 @@ fn annotations(config: &CellConfig) -> HashMap<String, String> {
     let given = config.annotations.iter().map(|(name, value)| (name.clone(), value.clone()));
     let mut all: HashMap<_, _> = given.collect();
     all.insert(annotation::ROOTFS.to_owned(), rootfs.to_owned());
+    all.remove(annotation::LAYERS);
+    if !config.layers.is_empty() {
+        all.insert(annotation::LAYERS.to_owned(), layers::join(&config.layers));
+    }
     all.remove(annotation::INIT);
     if config.init {
         all.insert(annotation::INIT.to_owned(), "true".to_owned());

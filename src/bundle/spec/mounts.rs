@@ -87,7 +87,10 @@ fn tmpfs_options(tmpfs: &Tmpfs) -> Vec<String> {
     let mut options: Vec<String> = ["nosuid", "nodev"].map(str::to_owned).into();
     options.extend((!tmpfs.exec).then(|| "noexec".to_owned()));
     options.extend(tmpfs.read_only.then(|| "ro".to_owned()));
-    options.push(format!("mode={:o}", tmpfs.mode));
+    options.push(match tmpfs.copy {
+        true => "tmpcopyup".to_owned(),
+        false => format!("mode={:o}", tmpfs.mode),
+    });
     options.extend(tmpfs.size.map(|size| format!("size={}", size.0)));
     options.extend(tmpfs.inodes.map(|count| format!("nr_inodes={count}")));
     options

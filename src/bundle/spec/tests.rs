@@ -19,6 +19,28 @@ fn the_shared_root_is_read_only_to_others_and_annotated_for_us() {
 }
 
 #[test]
+fn layers_are_named_from_the_topmost_down() {
+    let mut config = config();
+    let layers = |config: &CellConfig| {
+        spec(config).map(|spec| spec.annotations().clone().unwrap().remove(annotation::LAYERS))
+    };
+    config.annotations.insert(annotation::LAYERS.to_owned(), "x".to_owned());
+    assert_eq!(layers(&config).unwrap(), None, "nobody else says so");
+    config.stack("/srv", ["a/fs", "b/fs"]);
+    assert_eq!(layers(&config).unwrap().as_deref(), Some("a/fs:b/fs"));
+    assert_eq!(spec(&config).unwrap().root().as_ref().unwrap().path(), "/srv/a/fs");
+    config.stack("/srv", ["a/fs"]);
+    assert_eq!(layers(&config).unwrap(), None, "one is a root by itself");
+    for names in [&["a", "../b"][..], &["a", ""], &["a", "a"], &["a,b", "b"]] {
+        config.stack("/srv", names.iter().copied());
+        let error = layers(&config).unwrap_err().to_string();
+        assert!(error.starts_with("layer of the root"), "{error}");
+    }
+    config.stack("/srv", [""; 0]);
+    assert!(layers(&config).unwrap_err().to_string().starts_with("rootfs"));
+}
+
+#[test]
 fn a_range_of_ids_is_checked_however_it_was_made() {
     let mut config = config();
     for (first, count) in [(0, 65_536), (100_000, 1), (u32::MAX - 65_535, 65_536)] {

@@ -6,6 +6,7 @@
 mod capabilities;
 mod devices;
 mod enter;
+mod layers;
 mod mounts;
 mod namespaces;
 mod own_ids;

@@ -1,5 +1,5 @@
-//! The root: a directory of the cell's own, a shared one read-only, or a shared one under a
-//! writable layer.
+//! The root: a directory of the cell's own, a shared one read-only, or shared ones under a writable
+//! layer.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use super::super::cradle::SCRATCH;
 use super::super::mount_plan::{Mapped, Tree};
 use super::super::{Error, Step, options};
+use super::layers::Lower;
 use super::{Place, annotated, own_ids};
 use crate::bundle::{Bundle, annotation};
 use crate::sys::abi::*;
@@ -51,6 +52,7 @@ pub(super) fn compile(
         return Err(missing(std::io::ErrorKind::NotADirectory.into()));
     }
     let mode = metadata.mode() & 0o7777;
+    let lower = Lower::of(spec, &rootfs)?;
     let propagation = propagation(spec)?;
     let root = |read_only_at_last| Root { read_only_at_last, propagation_at_last: propagation.1 };
     let stage = Stage { own_ids, dir: if own_ids || place.only { OPEN_DIR } else { SCRATCH } };
@@ -59,6 +61,10 @@ pub(super) fn compile(
             field: format!("annotation {} beside hooks", annotation::ROOTFS),
             detail: String::new(),
         }),
+        None if lower.layered => {
+            let field = format!("annotation {}", annotation::LAYERS);
+            Err(Error::Invalid { field, why: format!("needs {}", annotation::ROOTFS) })
+        }
         None => {
             own(&rootfs)?;
             let target = if in_place { path.clone() } else { stage.dir.to_owned() };
@@ -68,6 +74,7 @@ pub(super) fn compile(
         // Through an overlay the host's own sockets and FIFOs are dead; through a bind they live.
         Some(annotation::SHARED)
             if rootfs != Path::new("/")
+                && !lower.layered
                 && !(own_ids && own_ids::may_mount(spec))
                 && has_mount_points(&rootfs, spec) =>
         {
@@ -75,10 +82,11 @@ pub(super) fn compile(
             steps.push(stage.bind(path, target, MOUNT_ATTR_RDONLY, propagation.0, false));
             Ok(root(false))
         }
-        // A mount point has to be made, in a layer above the shared directory. Or the cell may change
-        // the mounts of its own namespace: a mount made read-only there it can make writable again.
+        // A mount point has to be made, in a layer above the shared directory, or several directories
+        // are the root. Or the cell may change the mounts of its own namespace: a mount made read-only
+        // there it can make writable again.
         Some(annotation::SHARED) => {
-            stage.overlay_in_memory(path, mode, steps);
+            stage.overlay_in_memory(lower, mode, steps);
             Ok(root(true))
         }
         Some(annotation::COPY_ON_WRITE_TMPFS) => {
@@ -88,7 +96,7 @@ pub(super) fn compile(
                 let detail = " by this kernel (before 6.6); take one on disk".to_owned();
                 return Err(Error::Unsupported { field, detail });
             }
-            stage.overlay_in_memory(path, mode, steps);
+            stage.overlay_in_memory(lower, mode, steps);
             Ok(root(false))
         }
         Some(annotation::COPY_ON_WRITE_DISK) => {
@@ -96,7 +104,7 @@ pub(super) fn compile(
                 let field = format!("annotation {}", annotation::ROOTFS);
                 return Err(Error::Invalid { field, why: "no data directory is set".into() });
             };
-            stage.overlay_on_disk(path, disk, steps);
+            stage.overlay_on_disk(lower, disk, steps);
             Ok(root(false))
         }
         Some(other) => {
@@ -157,7 +165,7 @@ impl Stage {
         Step::TreeAsRoot { tree: Box::new(tree), target }
     }
 
-    fn overlay_in_memory(self, lower: String, mode: u32, steps: &mut Vec<Step>) {
+    fn overlay_in_memory(self, lower: Lower, mode: u32, steps: &mut Vec<Step>) {
         steps.push(Step::Scratch(self.dir));
         // The upper directory's mode is what the cell sees as the mode of "/".
         for (name, mode) in [("upper", mode), ("work", 0o700), ("root", 0o700)] {
@@ -167,7 +175,7 @@ impl Stage {
     }
 
     /// Nothing on the disk outlives the cell, so nothing needs to get there in order: it is volatile.
-    fn overlay_on_disk(self, lower: String, disk: &Path, steps: &mut Vec<Step>) {
+    fn overlay_on_disk(self, lower: Lower, disk: &Path, steps: &mut Vec<Step>) {
         steps.push(Step::Scratch(self.dir));
         steps.push(Step::MakeHere { name: "root", mode: 0o700 });
         let disk = self.layer(disk.to_string_lossy().into_owned(), 0);
@@ -177,11 +185,11 @@ impl Stage {
 
     /// With ids of its own, what the overlay notes for itself stands in attributes that the init may
     /// write.
-    fn overlay(self, lower: String, upper: &str, steps: &mut Vec<Step>) {
-        let tree = self.layer(lower, MOUNT_ATTR_RDONLY);
+    fn overlay(self, lower: Lower, upper: &str, steps: &mut Vec<Step>) {
+        let tree = self.layer(lower.tree, MOUNT_ATTR_RDONLY);
         steps.push(Step::TreeHere { tree, name: "lower" });
         let notes = if self.own_ids { ",userxattr" } else { "" };
-        let options = format!("lowerdir=lower,{upper}{notes}");
+        let options = format!("lowerdir={},{upper}{notes}", lower.dirs);
         steps.push(Step::Overlay { target: "root", options });
         steps.push(Step::EnterRoot("root"));
     }
