@@ -52,6 +52,7 @@ mod commit;
 mod error;
 mod image;
 mod lease;
+mod list;
 mod lock;
 mod merge;
 mod names;
@@ -73,6 +74,7 @@ use place::Place;
 
 pub use error::Error;
 pub use image::{Image, Lowers};
+pub use list::Listed;
 pub use names::Taken;
 pub use remove::{Prune, Removal, Removed};
 

@@ -177,6 +177,22 @@ fn a_name_moves_only_when_that_is_wanted() {
 }
 
 #[test]
+fn a_list_has_every_whole_image_with_its_names() {
+    let scene = Scene::new();
+    let (first, second) = (scene.load("first", &one("one")), scene.load("second", &many(3)));
+    scene.store.tag(&first, &"again:v2".parse().unwrap(), Taken::Refused).unwrap();
+    let damaged = scene.load("damaged", &one("three"));
+    std::fs::write(scene.store.place().image(&damaged.id()), "").unwrap();
+    let images = scene.again().images().unwrap();
+    let find = |id| images.iter().find(|image| image.id == id).unwrap();
+    let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<_>>();
+    assert_eq!(images.len(), 2);
+    assert_eq!(find(first.id()).names, names(&["again:v2", "first"]));
+    assert_eq!((find(second.id()).layers, find(second.id()).size), (3, second.size()));
+    assert_eq!(find(second.id()).loaded, second.loaded());
+}
+
+#[test]
 fn one_who_uses_an_image_many_times_has_one_lease() {
     let scene = Scene::new();
     let _image = scene.load("image", &one("one"));
