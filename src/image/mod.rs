@@ -14,6 +14,7 @@ mod excerpt;
 mod reference;
 #[allow(dead_code, reason = "what loads images comes next")]
 pub mod store;
+pub mod unpack;
 
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use document::{
