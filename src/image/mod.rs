@@ -8,6 +8,8 @@
 //! [`Digest`], [`Reference`]; what describes it is read strictly ([`Document`]), and nothing is used
 //! before its bytes have the digest that was promised.
 
+pub(crate) mod cleaner;
+mod defaults;
 mod digest;
 mod document;
 mod excerpt;

@@ -16,6 +16,8 @@ pub enum Removal {
     /// Nothing, if the image is in use then.
     #[default]
     Careful,
+    /// By identifier, an image with all its names. Nothing, if the image is in use.
+    Unused,
     /// By identifier, an image with all its names. Of an image in use, the names alone:
     /// [`Store::prune`] takes it when nobody uses it any more.
     Forced,
@@ -66,7 +68,7 @@ impl Store {
             _ => {}
         }
         match Claim::on(&place.image(&id))? {
-            Claim::InUse if how == Removal::Careful => return Err(Error::InUse(id)),
+            Claim::InUse if how != Removal::Forced => return Err(Error::InUse(id)),
             Claim::InUse => self.untag(of_image, &mut removed)?,
             Claim::Mine(_held) => {
                 self.untag(of_image, &mut removed)?;

@@ -412,3 +412,16 @@ fn whole(image: &super::Image) {
         assert!(trees.iter().any(|tree| tree.join(&path).exists()), "{path} of {lowers:?}");
     }
 }
+
+#[test]
+fn an_image_that_nobody_uses_goes_with_all_its_names() {
+    let scene = Scene::new();
+    let image = scene.load("a:1", &one("one"));
+    scene.store.tag(&image, &"b:1".parse().unwrap(), Taken::Refused).unwrap();
+    let id = image.id().to_string();
+    assert!(matches!(scene.again().remove(&id, Removal::Unused), Err(Error::InUse(_))));
+    assert_eq!(image.names().unwrap().len(), 2, "all stay if one does");
+    drop(image);
+    let removed = scene.store.remove(&id, Removal::Unused).unwrap();
+    assert_eq!((removed.untagged.len(), removed.deleted.len()), (2, 1));
+}

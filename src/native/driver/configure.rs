@@ -1,12 +1,15 @@
 //! From a task to a container, with the defaults of fn's agent. Pure: nothing is made, and of the
 //! host only what it is told is known.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{PosixRlimitType, Spec};
 
+use super::changes;
+use super::images::ImageInUse;
 use crate::bundle::{
-    self, Bytes, CellConfig, CellName, MilliCpu, Network, Rlimit, Tmpfs, Upper, User,
+    self, Bytes, CellConfig, CellName, LeftOpen, MilliCpu, Network, Rlimit, Tmpfs, Upper, User,
     UserNamespace, Volume,
 };
 use crate::contract::{Config, ContainerTask, Error, ErrorKind, Input, Output, Result};
@@ -38,8 +41,41 @@ pub(super) struct Surroundings {
 pub(super) enum Image {
     /// A directory of the host.
     Rootfs(PathBuf),
-    /// Something that would have to be pulled.
+    /// An image of this name.
     Named(String),
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Image::Rootfs(dir) => dir.display().fmt(f),
+            Image::Named(name) => name.fmt(f),
+        }
+    }
+}
+
+/// What is wanted of a container whose image is not known yet.
+pub(super) struct Wish {
+    config: CellConfig,
+    /// What the image decides.
+    open: LeftOpen,
+    /// The specification that the embedder was given to change.
+    base: Spec,
+}
+
+impl Wish {
+    /// The specification of a container of this image, with what was `changed` in the one that the
+    /// embedder was given.
+    pub(super) fn with(&self, image: &ImageInUse, changed: &Spec) -> Result<Spec> {
+        let mut config = self.config.clone();
+        image.be_root_of(&mut config);
+        let filled = image.defaults().fill_in(&mut config, self.open);
+        let spec = filled.and_then(|()| bundle::spec(&config)).map_err(|error| refuse(&error))?;
+        changes::replay(&self.base, changed, spec).map_err(|error| {
+            let what = "container options: what was changed there does not go with the image";
+            Error::caused(ErrorKind::InvalidTask, what, error)
+        })
+    }
 }
 
 /// A container, worked out.
@@ -48,6 +84,8 @@ pub(super) struct Configured {
     pub(super) name: Option<CellName>,
     pub(super) image: Image,
     pub(super) spec: Spec,
+    /// For an image that is known later.
+    pub(super) wish: Option<Wish>,
     pub(super) streams: TaskStreams,
 }
 
@@ -74,10 +112,18 @@ pub(super) fn configure(task: &dyn ContainerTask, around: &Surroundings) -> Resu
     }
     let config = cell_config(task, around, name.as_ref(), &image)?;
     let spec = bundle::spec(&config).map_err(|error| refuse(&error))?;
+    let wish = match &image {
+        Image::Rootfs(_) => None,
+        Image::Named(_) => {
+            let user = around.config.disable_unprivileged_containers;
+            let open = LeftOpen { entrypoint: true, user, cwd: task.work_dir().is_empty() };
+            Some(Wish { config, open, base: spec.clone() })
+        }
+    };
     let stdin = task.input();
     let (stdout, stderr) = task.logger();
     let streams = TaskStreams { stdin, stdout, stderr };
-    Ok(Configured { name, image, spec, streams })
+    Ok(Configured { name, image, spec, wish, streams })
 }
 
 fn cell_config(

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::configure::Configured;
+use super::images::Images;
 use super::live::{Live, gone, unattended};
 use super::stage::Container;
 use crate::contract::{
@@ -28,10 +29,11 @@ impl NativeCookie {
     /// A cookie that makes its container with `instance`.
     pub(super) fn new(
         instance: Instance,
+        images: Arc<Images>,
         task: Arc<dyn ContainerTask>,
         configured: Configured,
     ) -> NativeCookie {
-        NativeCookie { container: Arc::new(Container::new(instance, task, configured)) }
+        NativeCookie { container: Arc::new(Container::new(instance, images, task, configured)) }
     }
 }
 
@@ -59,7 +61,7 @@ impl Drop for NativeCookie {
 impl Cookie for NativeCookie {
     async fn validate_image(&self, context: &Context) -> Result<bool> {
         let turn = self.container.take_turn("validate_image", context).await?;
-        self.container.blocking(context, turn, |container| Ok(container.look_for_image())).await
+        self.container.blocking(context, turn, |container| container.look_for_image()).await
     }
 
     async fn pull_image(&self, context: &Context) -> Result<()> {

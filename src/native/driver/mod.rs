@@ -4,13 +4,16 @@
 //! configure   task ──► container, with fn's defaults     live      a running cell
 //! cookie      the contract's calls                       attend    its end, and the verdict
 //! stage       where it stands, what leads to the next    streams   what it reads and writes
+//! images      the store, what is in use, the cleaner     changes   what an embedder changed
 //! remove      how it goes                                freeze, measure
 //! ```
 
 mod attend;
+mod changes;
 mod configure;
 mod cookie;
 mod freeze;
+mod images;
 mod live;
 mod measure;
 mod remove;
@@ -25,6 +28,7 @@ use tokio::runtime::Handle;
 
 use self::configure::{Surroundings, configure};
 use self::cookie::NativeCookie;
+use self::images::Images;
 use self::live::given_up;
 use crate::contract::{
     BackOffConfig, Config, ContainerTask, Context, Cookie, Driver, Error, ErrorKind, Result,
@@ -59,6 +63,7 @@ use crate::unpoisoned::lock;
 /// ```
 pub struct NativeDriver {
     around: Surroundings,
+    images: Arc<Images>,
     /// Gone when the driver has been closed; each cookie has its own hold on it.
     instance: Mutex<Option<Instance>>,
     retry: Mutex<(BackOffConfig, RetryErrorChecker)>,
@@ -77,8 +82,11 @@ impl NativeDriver {
         }
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let user_namespace = options.user_namespace;
+        let image_dir = options.image_dir.clone();
         let instance = Instance::open(options).map_err(|error| lift("open", error))?;
+        let images = Images::open(&image_dir, &config)?;
         Ok(NativeDriver {
+            images,
             around: Surroundings {
                 config,
                 hostname,
@@ -91,17 +99,13 @@ impl NativeDriver {
     }
 }
 
-/// A key that would have to be ignored is refused. Those about a daemon mean nothing here, and those
-/// about kept images hold while there are none.
+/// A key that would have to be ignored is refused. Those about a daemon mean nothing here.
 fn check(config: &Config) -> Result<()> {
     let unsupported = |key: &str, value: &dyn fmt::Debug| {
         Err(Error::new(ErrorKind::Unsupported, format!("{key}: {value:?} is not supported")))
     };
     if !matches!(config.docker_networks.trim(), "" | "none" | "host") {
         return unsupported("docker_networks", &config.docker_networks);
-    }
-    if !config.docker_load_file.is_empty() {
-        return unsupported("docker_load_file", &config.docker_load_file);
     }
     if config.pre_fork_pool_size != 0 {
         return unsupported("pre_fork_pool_size", &config.pre_fork_pool_size);
@@ -124,7 +128,8 @@ impl Driver for NativeDriver {
             return Err(end.into());
         }
         let configured = configure(&*task, &self.around)?;
-        Ok(Box::new(NativeCookie::new(instance, task, configured)))
+        let images = Arc::clone(&self.images);
+        Ok(Box::new(NativeCookie::new(instance, images, task, configured)))
     }
 
     fn set_pull_image_retry_policy(
@@ -142,8 +147,13 @@ impl Driver for NativeDriver {
         let Some(instance) = instance else {
             return Ok(());
         };
-        // Its last hold removes directories, which blocks.
-        let closed = tokio::task::spawn_blocking(move || instance.close()).await;
+        let images = Arc::clone(&self.images);
+        // Its last hold removes directories, and the cleaner may be at work: both block.
+        let closed = tokio::task::spawn_blocking(move || {
+            images.stop();
+            instance.close()
+        })
+        .await;
         closed.map_err(|error| given_up(&error))?.map_err(|error| lift("close", error))
     }
 }
@@ -152,8 +162,14 @@ impl Drop for NativeDriver {
     /// Removing directories blocks: not on a runtime's own thread.
     fn drop(&mut self) {
         let instance = self.instance.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(instance), Ok(runtime)) = (instance, Handle::try_current()) {
-            runtime.spawn_blocking(move || drop(instance));
+        let images = Arc::clone(&self.images);
+        let end = move || {
+            images.stop();
+            drop(instance);
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(end)),
+            Err(_) => end(),
         }
     }
 }

@@ -122,6 +122,8 @@ impl Container {
     fn remove_rest(&self, created: Option<Box<Created>>) -> Result<()> {
         drop(std::mem::take(&mut *lock(&self.streams)));
         let removed = created.map_or(Ok(()), |created| created.close());
+        // Nothing of it is mounted any more.
+        *lock(&self.in_use) = None;
         let instance = lock(&self.instance).take();
         let left = instance.map_or(Ok(()), Instance::close);
         removed.and(left).map_err(|error| lift("close", error))

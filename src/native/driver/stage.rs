@@ -17,7 +17,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::attend::attend;
-use super::configure::{Configured, Image, TaskStreams};
+use super::configure::{Configured, Image, TaskStreams, Wish};
+use super::images::{ImageInUse, Images};
 use super::live::{Live, given_up, out_of_order};
 use super::measure::measure;
 use crate::bundle::CellName;
@@ -38,6 +39,11 @@ pub(super) struct Container {
     task: Arc<dyn ContainerTask>,
     name: Option<CellName>,
     image: Image,
+    /// What a named image is to fill in.
+    wish: Option<Wish>,
+    images: Arc<Images>,
+    /// The named image, once it was found; until the container is gone.
+    pub(super) in_use: Mutex<Option<ImageInUse>>,
     spec: Mutex<Spec>,
     pub(super) streams: Mutex<TaskStreams>,
     /// Holding it is the right to change the stage.
@@ -96,14 +102,18 @@ impl Stage {
 impl Container {
     pub(super) fn new(
         instance: Instance,
+        images: Arc<Images>,
         task: Arc<dyn ContainerTask>,
         configured: Configured,
     ) -> Container {
-        let Configured { name, image, spec, streams } = configured;
+        let Configured { name, image, spec, wish, streams } = configured;
         Container {
             task,
             name,
             image,
+            wish,
+            images,
+            in_use: Mutex::new(None),
             spec: Mutex::new(spec),
             streams: Mutex::new(streams),
             turn: Arc::default(),
@@ -202,17 +212,31 @@ impl Container {
     }
 
     /// Says whether it is missing. Needs the turn.
-    pub(super) fn look_for_image(&self) -> bool {
-        let there = matches!(&self.image, Image::Rootfs(dir) if dir.is_dir());
-        let mut stage = lock(&self.stage);
-        match &*stage {
-            Stage::Configured | Stage::ImageMissing | Stage::ImageReady => {
-                *stage = if there { Stage::ImageReady } else { Stage::ImageMissing };
-                !there
-            }
+    pub(super) fn look_for_image(&self) -> Result<bool> {
+        match &*lock(&self.stage) {
+            Stage::Configured | Stage::ImageMissing | Stage::ImageReady => {}
             // It was there when the container was made.
-            _ => false,
+            _ => return Ok(false),
         }
+        let found = match &self.image {
+            Image::Rootfs(dir) => Ok(dir.is_dir()),
+            Image::Named(name) => self.take_image(name),
+        };
+        *lock(&self.stage) = match found {
+            Ok(true) => Stage::ImageReady,
+            Ok(false) => Stage::ImageMissing,
+            Err(_) => Stage::Configured,
+        };
+        found.map(|there| !there)
+    }
+
+    /// Whether there is an image of this name, which is in use then.
+    fn take_image(&self, name: &str) -> Result<bool> {
+        let found = self.images.find(name);
+        let there = found.as_ref().map(Option::is_some).map_err(Error::clone);
+        // The one that was found before is let go of only now: it may be the same.
+        *lock(&self.in_use) = found.ok().flatten();
+        there
     }
 
     /// Whether there is anything to pull, and nobody who could. Needs the turn.
@@ -244,21 +268,31 @@ impl Container {
             }
             Stage::Failed => return Err(out_of_order(op, "has failed to start")),
         }
-        if let Image::Rootfs(dir) = &self.image
-            && !dir.is_dir()
-        {
-            let what = format!("{op}: the image {} has vanished", dir.display());
+        let there = match &self.image {
+            Image::Rootfs(dir) => dir.is_dir(),
+            Image::Named(_) => lock(&self.in_use).as_ref().is_some_and(ImageInUse::is_there),
+        };
+        if !there {
+            let what = format!("{op}: the image {} has vanished", self.image);
             return Err(Error::new(ErrorKind::ServerBusy, what));
         }
         let instance = lock(&self.instance).clone().ok_or_else(|| closed(op))?;
         // Held until the stage is new: whoever holds the options then changes nothing any more.
         let mut spec = self.final_spec()?;
         let created = instance
-            .create_from_spec(self.name.clone(), spec.clone(), None)
+            .create_from_spec(self.name.clone(), self.with_image(&spec)?, None)
             .map_err(|error| lift(op, error))?;
         *spec = Spec::default();
         *lock(&self.stage) = Stage::Created(Box::new(created));
         Ok(())
+    }
+
+    /// The specification that is launched: the embedder's, with what the image says.
+    fn with_image(&self, spec: &Spec) -> Result<Spec> {
+        match (&self.wish, &*lock(&self.in_use)) {
+            (Some(wish), Some(image)) => wish.with(image, spec),
+            _ => Ok(spec.clone()),
+        }
     }
 
     /// The caller may be the one who holds the options, and would wait for itself.
