@@ -4,7 +4,7 @@
 //! stage      namespaces and a directory for one engine   image       what its containers run on
 //! podman     podman, through conmon                  containerd  containerd's shim, through ctr
 //! docker     dockerd and its swarm                   bundles     config.json as other tools write it
-//! recipes    what docs/engines.md tells to do
+//! recipes    what docs/engines.md tells to do    saved       archives of images, both ways
 //! ```
 //!
 //! `HOTCELL_CLIENTS_RUNTIME` names another runtime for the same cases.
@@ -15,6 +15,7 @@ mod docker;
 pub mod image;
 mod podman;
 mod recipes;
+mod saved;
 mod stage;
 
 use std::path::PathBuf;
@@ -24,10 +25,17 @@ use crate::Test;
 use crate::bed::Ran;
 
 pub fn tests() -> Vec<Test> {
-    [podman::tests(), containerd::tests(), docker::tests(), bundles::tests(), recipes::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        podman::tests(),
+        containerd::tests(),
+        docker::tests(),
+        bundles::tests(),
+        recipes::tests(),
+        saved::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The runtime that engines are given.

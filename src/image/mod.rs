@@ -8,6 +8,7 @@
 //! [`Digest`], [`Reference`]; what describes it is read strictly ([`Document`]), and nothing is used
 //! before its bytes have the digest that was promised.
 
+pub mod archive;
 pub(crate) mod cleaner;
 mod defaults;
 mod digest;

@@ -229,8 +229,10 @@ impl Object {
     /// Ends the reading. What is unknown is let pass, but not in the spelling of what is known: there
     /// are readers for which upper and lower case are the same, and they would read another document.
     pub(super) fn finish(self) -> Result<(), Flaw> {
+        let known: Vec<_> = self.known.iter().map(|known| (known, folded(known))).collect();
         for key in self.fields.keys() {
-            if let Some(known) = self.known.iter().find(|known| folded(known) == folded(key)) {
+            let spelling = folded(key);
+            if let Some((known, _)) = known.iter().find(|(_, other)| *other == spelling) {
                 return Err(Flaw {
                     at: below(&self.at, key),
                     why: format!("is another spelling of {known}"),

@@ -5,6 +5,7 @@
 //! two ways is refused: a key that stands there twice or in another spelling, a document whose media
 //! type is not its shape, one that is an index and a manifest.
 
+mod archive_files;
 mod config;
 mod descriptor;
 mod json;
@@ -14,6 +15,7 @@ mod media_type;
 use std::ops::Deref;
 use std::sync::Arc;
 
+pub(super) use archive_files::{LayoutMark, Saved, SavedList};
 pub use config::{History, ImageConfig};
 pub use descriptor::{Descriptor, Platform};
 use json::{Field, Flaw};

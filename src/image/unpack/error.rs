@@ -52,6 +52,11 @@ impl Error {
         &self.cause
     }
 
+    /// Both, to keep.
+    pub(crate) fn into_parts(self) -> (Option<Place>, Cause) {
+        (self.entry, self.cause)
+    }
+
     /// Whether the archive is to blame, and not this host.
     #[must_use]
     pub fn is_the_archives(&self) -> bool {

@@ -47,6 +47,12 @@ pub(crate) trait Blocks {
     /// Some of the next bytes: at least one, at most `most`, which is not 0. Whoever takes less than
     /// a block takes the rest of it before asking for the next.
     fn some(&mut self, most: u64) -> Result<&[u8], Cause>;
+
+    /// Passes over some of the next bytes, at least one and at most `most`, which is not 0; and says
+    /// how many.
+    fn pass(&mut self, most: u64) -> Result<u64, Cause> {
+        self.some(most).map(|piece| piece.len() as u64)
+    }
 }
 
 /// What an entry is, with what only this kind has.
@@ -108,6 +114,11 @@ impl<B: Blocks> Reader<B> {
     /// The entry that was read last, or whose header was.
     pub(crate) fn place(&self) -> Option<Place> {
         (self.number > 0).then(|| Place::new(self.number, &self.name))
+    }
+
+    /// Where the bytes come from.
+    pub(crate) fn blocks(&self) -> &B {
+        &self.blocks
     }
 
     /// The next entry; what is left of the last one's content is skipped. `None` once the archive is
@@ -264,9 +275,10 @@ impl<B: Blocks> Reader<B> {
     }
 
     fn skip(&mut self) -> Result<(), Cause> {
-        while self.content()?.is_some() {}
-        while self.padding > 0 {
-            self.padding -= self.blocks.some(self.padding)?.len() as u64;
+        for left in [&mut self.left, &mut self.padding] {
+            while *left > 0 {
+                *left -= self.blocks.pass(*left)?;
+            }
         }
         Ok(())
     }
