@@ -20,6 +20,7 @@ pub fn tests() -> Vec<Test> {
         test!(a_signal_for_all_reaches_every_process, Cells, Busybox),
         test!(a_paused_container_is_deleted_by_force, Cells, Busybox),
         test!(a_process_enters_a_cgroup_inside_the_containers, Cells, Busybox),
+        test!(a_container_has_the_devices_of_its_list_and_no_other, Cells, Busybox),
     ]
 }
 
@@ -27,6 +28,38 @@ pub fn tests() -> Vec<Test> {
 fn dirs(name: &str) -> Vec<PathBuf> {
     let own = format!("oci-{name}");
     every_cgroup_dir().into_iter().map(|dir| dir.join(&own)).filter(|dir| dir.exists()).collect()
+}
+
+/// A list as engines write it, which v1 has words for; a denial inside of what is allowed, for which it has
+/// none; and the list again for one that could change it there.
+fn a_container_has_the_devices_of_its_list_and_no_other(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let none = json!({ "allow": false, "access": "rwm" });
+    let tapes = json!({ "allow": true, "type": "c", "major": 9, "access": "rwm" });
+    let tape = json!({ "allow": false, "type": "c", "major": 9, "minor": 1, "access": "rwm" });
+    let script = "cd /dev; for node in 9:0 9:1 10:232; do
+        mknod n c ${node%:*} ${node#*:} && (: < n) 2>&1; rm n; done; : < null && echo null";
+    for (name, list, capabilities, denied) in [
+        ("listed", vec![&none, &tapes], &["CAP_MKNOD"][..], "10:232"),
+        ("filtered", vec![&none, &tapes, &tape], &["CAP_MKNOD"], "9:1 10:232"),
+        ("free", vec![&none, &tapes], &["CAP_MKNOD", "CAP_SYS_ADMIN"], "10:232"),
+    ] {
+        let mut config = oci.config(script);
+        config["linux"]["resources"]["devices"] = json!(list);
+        for set in ["bounding", "effective", "permitted"] {
+            config["process"]["capabilities"][set] = json!(capabilities);
+        }
+        let bundle = oci.bundle(name, config);
+        let said = oci.call(&["run", "--bundle", bundle.to_str().unwrap(), name]).ok();
+        // A device that may be opened is not there: no driver has its number, or no device is behind it.
+        let lines: Vec<_> = said.lines().collect();
+        let [answers @ .., last] = &lines[..] else { panic!("{name}: {said}") };
+        assert_eq!((answers.len(), *last), (3, "null"), "{name}: {said}");
+        for (node, answer) in ["9:0", "9:1", "10:232"].iter().zip(answers) {
+            let is_denied = answer.contains("Operation not permitted");
+            assert_eq!(is_denied, denied.contains(node), "{name}, {node}: {answer}");
+        }
+    }
 }
 
 fn a_process_enters_a_cgroup_inside_the_containers(bed: &Bed) {

@@ -18,6 +18,17 @@ use super::members::{old_freezer_holds, pids};
 use super::resources::{apply, check, hand_down_to};
 use super::{Error, Places};
 
+/// What keeps a container to its devices on a hybrid host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Devices {
+    /// The filter in the v2 tree, whatever v1 says beside it.
+    FilteredAlways,
+    /// The list of the v1 hierarchy alone, where it has words for all of it: no program has to be loaded,
+    /// and the kernel has no code to patch for the host's first. For containers that can't come to hold
+    /// `CAP_SYS_ADMIN`, with which that hierarchy can be mounted and the list changed.
+    Listed,
+}
+
 impl Cgroup {
     /// Makes a container's cgroup below every hierarchy's root, with what is missing above it, and
     /// puts the limits and the device filter in force before any process is in it. On a host with v2
@@ -36,7 +47,7 @@ impl Cgroup {
         path: &Path,
         resources: &LinuxResources,
     ) -> Result<Cgroup, Error> {
-        Cgroup::create_in(host, &Places::resolve(host, path)?, resources)
+        Cgroup::create_in(host, &Places::resolve(host, path)?, resources, Devices::FilteredAlways)
     }
 
     /// The same at places that are known already.
@@ -47,26 +58,19 @@ impl Cgroup {
         host: &Hierarchies,
         places: &Places,
         resources: &LinuxResources,
+        devices: Devices,
     ) -> Result<Cgroup, Error> {
         check(resources)?;
         let filter = Filter::new(resources)?;
         let mut made = Vec::new();
         let created = make(host, places, &mut made).and_then(|mut cgroup| {
+            refuse_inhabited(&cgroup, &made)?;
             let fresh = made.iter().any(|path| path == cgroup.unified.path());
-            if !fresh {
-                refuse_inhabited(&cgroup)?;
-            }
             // A part of the CPUs can be chosen only of those above, and what is left open then follows.
             inherit_cpus(host, &cgroup, Down::ToTheOneAbove)?;
             cgroup.enforced = apply(&cgroup, resources)?;
             inherit_cpus(host, &cgroup, Down::ToTheCell)?;
-            match fresh {
-                true => filter.attach(&cgroup.unified)?,
-                false => filter.replace(&cgroup.unified)?,
-            }
-            if let Some(dir) = cgroup.v1("devices") {
-                filter.list_in(dir)?;
-            }
+            keep_to(&filter, devices, &cgroup, fresh)?;
             Ok(cgroup)
         });
         created.inspect_err(|_| {
@@ -119,6 +123,19 @@ impl Cgroup {
         cgroup.found = true;
         Ok(cgroup)
     }
+}
+
+/// Puts the device filter in force.
+fn keep_to(filter: &Filter, devices: Devices, cgroup: &Cgroup, fresh: bool) -> Result<(), Error> {
+    let list = cgroup.v1("devices");
+    let listed = devices == Devices::Listed && list.is_some() && filter.fits_a_list();
+    match fresh {
+        true if listed => {}
+        true => filter.attach(&cgroup.unified)?,
+        // Whoever was here before may have left a program.
+        false => filter.replace(&cgroup.unified)?,
+    }
+    list.map_or(Ok(()), |dir| filter.list_in(dir))
 }
 
 /// Makes or enters the directories of a cgroup; `made` gets the new ones, outermost first.
@@ -188,22 +205,25 @@ fn assemble(
     Ok(cgroup)
 }
 
-/// A cgroup that was there before must be nobody's.
-fn refuse_inhabited(cgroup: &Cgroup) -> Result<(), Error> {
+/// A cgroup that was there before must be nobody's, in each hierarchy where it was.
+fn refuse_inhabited(cgroup: &Cgroup, made: &[PathBuf]) -> Result<(), Error> {
     let unfit = |dir: &Dir, why| Err(Error::Unfit { path: dir.path().to_owned(), why });
-    for dir in cgroup.everywhere.iter().map(|at| &at.dir).chain([&cgroup.unified]) {
+    let found = |dir: &&Dir| !made.iter().any(|path| path == dir.path());
+    for dir in cgroup.everywhere.iter().map(|at| &at.dir).chain([&cgroup.unified]).filter(found) {
         match pids(dir)?.len() {
             0 => {}
             1 => return unfit(dir, "a process lives in it".to_owned()),
             count => return unfit(dir, format!("{count} processes live in it")),
         }
     }
-    if let Some(dir) = cgroup.v1("freezer")
+    if let Some(dir) = cgroup.v1("freezer").filter(|dir| found(dir))
         && old_freezer_holds(dir)?
     {
         return unfit(dir, "it is frozen".to_owned());
     }
-    if cgroup.unified.read("cgroup.freeze")?.trim() == "1" || cgroup.is_frozen()? {
+    if found(&&cgroup.unified)
+        && (cgroup.unified.read("cgroup.freeze")?.trim() == "1" || cgroup.is_frozen()?)
+    {
         return unfit(&cgroup.unified, "it is frozen".to_owned());
     }
     Ok(())

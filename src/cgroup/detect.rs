@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+
+/// More than the mount tables of most hosts, in bytes.
+const TABLE: usize = 16 << 10;
 
 /// The controllers that hotcell uses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -81,8 +86,11 @@ impl Hierarchies {
     /// [`Error::NoUnifiedTree`] without a v2 tree, [`Error::Io`] when the table can't be read.
     pub fn detect() -> Result<Hierarchies, Error> {
         let table = Path::new("/proc/self/mountinfo");
-        let text =
-            std::fs::read_to_string(table).map_err(|error| Error::io("read", table, error))?;
+        // The kernel writes the table anew for each piece of it that is read.
+        let mut text = String::with_capacity(TABLE);
+        File::open(table)
+            .and_then(|mut file| file.read_to_string(&mut text))
+            .map_err(|error| Error::io("read", table, error))?;
         let mut found = Hierarchies::from_mountinfo(&text)?;
         found.v1.retain(|controller, mount| *controller != Controller::Io || counts_disk(mount));
         Ok(found)

@@ -100,16 +100,20 @@ impl Filter {
         }
     }
 
-    /// Writes the list into a cgroup of the v1 devices hierarchy, whose own mechanism then says the
-    /// same to whoever asks there. The filter decides beside it, and where v1 has no words for a rule
-    /// (a denial inside of what is allowed) it decides alone.
+    /// Whether a v1 devices hierarchy has words for every rule: it knows exceptions to a denial of all,
+    /// and no denial inside of what is allowed.
+    pub(super) fn fits_a_list(&self) -> bool {
+        self.rules.iter().all(|rule| rule.allow)
+    }
+
+    /// Writes the list into a cgroup of the v1 devices hierarchy. A rule without words there
+    /// ([`fits_a_list`](Filter::fits_a_list)) takes the filter beside it.
     pub(super) fn list_in(&self, cell: &Dir) -> Result<(), Error> {
         cell.write("devices.deny", "a")?;
-        for rule in [&self.rules[..], &always()].concat() {
-            let file = if rule.allow { "devices.allow" } else { "devices.deny" };
-            for line in lines(&rule) {
-                cell.write(file, &line)?;
-            }
+        let rules = [&self.rules[..], &always()].concat();
+        for of_a_kind in rules.chunk_by(|one, next| one.allow == next.allow) {
+            let file = if of_a_kind[0].allow { "devices.allow" } else { "devices.deny" };
+            cell.write_each(file, of_a_kind.iter().flat_map(lines))?;
         }
         Ok(())
     }

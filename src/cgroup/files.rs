@@ -143,6 +143,21 @@ impl Dir {
         write_value(file.as_fd(), value).map_err(failed)
     }
 
+    /// Writes values one after the other; each is a write of its own.
+    pub(super) fn write_each(
+        &self,
+        name: &str,
+        values: impl Iterator<Item = String>,
+    ) -> Result<(), Error> {
+        let file = self.file(name, OFlags::WRONLY)?;
+        for value in values {
+            write_value(file.as_fd(), &value).map_err(|error| {
+                Error::io(format!("write {value:?} to"), self.path.join(name), error)
+            })?;
+        }
+        Ok(())
+    }
+
     /// The text of a file that may be longer than a page.
     pub(super) fn read_whole(&self, name: &str) -> Result<String, Error> {
         let file = self.file(name, OFlags::RDONLY)?;

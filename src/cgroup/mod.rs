@@ -36,6 +36,7 @@ mod resources;
 mod sample;
 pub mod stats;
 
+pub use at::Devices;
 pub use detect::{Controller, Hierarchies, Mounted};
 pub use error::Error;
 pub use hand_down::OwnPlace;

@@ -36,9 +36,9 @@ mod trees;
 mod user_namespace;
 
 pub use cell::Cell;
-#[cfg(feature = "cli")]
-pub(crate) use compile::tmpfs_keeps_attributes;
 pub use compile::{Place, compile, held_capabilities};
+#[cfg(feature = "cli")]
+pub(crate) use compile::{may_mount, tmpfs_keeps_attributes};
 pub use error::Error;
 pub use exec::{Exec, exec};
 pub use exit::Exit;

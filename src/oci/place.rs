@@ -11,7 +11,8 @@ use super::args::CgroupManager;
 use super::id::Id;
 use super::record::Record;
 use super::systemd::{self, Placeholder, Scope};
-use crate::cgroup::{self, Cgroup, Hierarchies, Places};
+use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Places};
+use crate::launch::may_mount;
 
 /// Above the containers whose specification names no place.
 const OWN: &str = "/hotcell-oci";
@@ -54,7 +55,8 @@ impl Birthplace {
         let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
         let resources = resources.unwrap_or(&none);
         let Some(scope) = scope else {
-            let cgroup = Cgroup::create_in(host, &record.cgroup, resources)?;
+            let devices = if may_mount(spec) { Devices::FilteredAlways } else { Devices::Listed };
+            let cgroup = Cgroup::create_in(host, &record.cgroup, resources, devices)?;
             return Ok(Birthplace { cgroup, placeholder: None });
         };
         let mut placeholder = scope.start(&record.id, spec)?;

@@ -21,6 +21,8 @@ pub(super) use capabilities::check_held;
 pub use capabilities::held_capabilities;
 pub(super) use enter::{Entry, enter, may_trace_at_all, traces};
 #[cfg(feature = "cli")]
+pub(crate) use own_ids::may_mount;
+#[cfg(feature = "cli")]
 pub(crate) use rootfs::tmpfs_keeps_attributes;
 
 use std::borrow::Cow;

@@ -115,7 +115,7 @@ fn read_only(tree: &Tree) -> bool {
 
 /// Whether a process of the cell can come to hold `CAP_SYS_ADMIN`, and so change the mounts of its own
 /// namespace.
-pub(super) fn may_mount(spec: &Spec) -> bool {
+pub(crate) fn may_mount(spec: &Spec) -> bool {
     let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().as_ref());
     let bounding = capabilities.and_then(|sets| sets.bounding().as_ref());
     bounding.is_some_and(|set| set.contains(&Capability::SysAdmin))
