@@ -14,8 +14,8 @@ mod defaults;
 mod digest;
 mod document;
 mod excerpt;
+pub mod load;
 mod reference;
-#[allow(dead_code, reason = "what loads images comes next")]
 pub mod store;
 pub mod unpack;
 

@@ -117,7 +117,7 @@ pub(in crate::image) struct HeldLayer {
 
 impl Staged {
     /// Where the work has `key`, or will have.
-    fn layer(&self, key: &Key) -> PathBuf {
+    pub(super) fn layer(&self, key: &Key) -> PathBuf {
         self.work.dir().join("layers").join(key.to_string())
     }
 
@@ -142,6 +142,9 @@ impl Staged {
         new_dir(&dir)?;
         let tree = dir.join(TREE);
         new_dir(&tree)?;
+        // The root of a cell, unless the image says otherwise. Nobody else gets this far down.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&tree, mode).told("make", &tree)?;
         Ok(tree)
     }
 
@@ -242,7 +245,7 @@ fn put_layer(place: &Place, lock: &StoreLock, key: &Key, from: &Path) -> Result<
     }
 }
 
-/// Puts a layer in the place of one that is damaged, which nobody may be using.
+/// Puts a layer in the place of one that is damaged, which nobody may be using: no cell, and no load.
 pub(super) fn replace_layer(
     place: &Place,
     _lock: &StoreLock,
@@ -264,6 +267,9 @@ pub(super) fn replace_layer(
         }
     }
     let to = place.layer(key);
+    if let Claim::InUse = Claim::on(&to)? {
+        return Err(Error::Busy(to));
+    }
     collect::discard(place, &to)?;
     std::fs::rename(from, &to).told("put in place", &to)
 }

@@ -47,8 +47,8 @@ pub enum Error {
     /// The text can be no name of an image.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// A digest is no name: an image has the one it has.
-    #[error("{0} ends in a digest: a tag is wanted")]
+    /// A digest can't be given to an image: it has the one it has.
+    #[error("{0} ends in a digest that is not the image's: a tag is wanted")]
     NoTag(String),
     /// There is no such image.
     #[error("no such image: {0}")]
@@ -67,6 +67,9 @@ pub enum Error {
     /// Cells are using the image, or another process is.
     #[error("the image {0} is in use")]
     InUse(Digest),
+    /// A damaged layer can't be replaced: a load is counting on it.
+    #[error("{} is damaged, and in use", .0.display())]
+    Busy(PathBuf),
     /// An identifier was given for removal, and the image has names that would go, too.
     #[error("the image {image} has {count} names: remove them by name, or all by force")]
     SeveralNames {

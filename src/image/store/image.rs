@@ -16,7 +16,7 @@ use crate::unpoisoned::lock;
 #[derive(Clone, Debug)]
 pub struct Image {
     held: Arc<Held>,
-    store: Store,
+    pub(super) store: Store,
 }
 
 /// One lease for all who use the image in this process.
@@ -211,7 +211,26 @@ impl Store {
         Ok(Some(Image { held, store: self.clone() }))
     }
 
-    fn config_of(&self, record: &ImageRecord) -> Result<Arc<ImageConfig>, Error> {
+    /// What is written down of an image, when all its documents are whole.
+    pub(super) fn documents_of(&self, id: &Digest) -> Result<Option<ImageRecord>, Error> {
+        let path = self.place().image(id);
+        let Some(record) = record::read::<ImageRecord>(&path)? else {
+            return Ok(None);
+        };
+        if record.id != *id {
+            return Err(Error::damaged(&path, "it is of another image"));
+        }
+        self.config_of(&record)?;
+        let path = self.place().blob(&record.manifest);
+        let sound =
+            |bytes: Vec<u8>| Digest::of(record.manifest.algorithm(), &bytes) == record.manifest;
+        match read_bounded(&path, DOCUMENT_MAX).is_ok_and(sound) {
+            true => Ok(Some(record)),
+            false => Err(Error::damaged(&path, "it is not there, or its digest is another")),
+        }
+    }
+
+    pub(super) fn config_of(&self, record: &ImageRecord) -> Result<Arc<ImageConfig>, Error> {
         let path = self.place().blob(&record.id);
         let damaged = |why: &str| Error::damaged(&path, why);
         let bytes = match read_bounded(&path, DOCUMENT_MAX) {

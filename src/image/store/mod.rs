@@ -47,6 +47,10 @@
 //! Deleting needs no room: it unlinks a record, and renames what is behind it into the trash or, where
 //! not even that can be, deletes it in place.
 
+mod archived;
+mod check;
+#[cfg(test)]
+mod check_tests;
 mod collect;
 mod commit;
 mod error;
@@ -58,11 +62,12 @@ mod merge;
 mod names;
 mod place;
 mod record;
+mod remake;
 mod remove;
 #[cfg(test)]
-mod scene;
+pub(in crate::image) mod scene;
 #[cfg(test)]
-mod tests;
+pub(in crate::image) mod tests;
 mod tree;
 mod work;
 
@@ -72,6 +77,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use place::Place;
 
+pub use check::{Checked, Closely, Fate, Flaw, Repair};
 pub use error::Error;
 pub use image::{Image, Lowers};
 pub use list::Listed;
@@ -79,6 +85,19 @@ pub use names::Taken;
 pub use remove::{Prune, Removal, Removed};
 
 use super::Digest;
+use super::unpack::{Limits, Unpacker};
+
+/// What a load makes, before it can be seen.
+pub(in crate::image) mod staging {
+    pub(in crate::image) use super::commit::{HeldLayer, Staged};
+    pub(in crate::image) use super::image::chain_ids;
+    pub(in crate::image) use super::merge::{merge, merged_of};
+    pub(in crate::image) use super::names::name_record;
+    pub(in crate::image) use super::place::Key;
+    pub(in crate::image) use super::record::{
+        ImageRecord, LayerOfImage, LayerRecord, LayerSource, NameRecord,
+    };
+}
 
 /// A store of images in a directory. A clone is the same store.
 #[derive(Clone, Debug)]
@@ -89,7 +108,12 @@ pub struct Store {
 /// How a store unpacks.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct StoreOptions {}
+pub struct StoreOptions {
+    /// How much one layer may ask for.
+    pub limits: Limits,
+    /// Where layers are unpacked.
+    pub unpacker: Unpacker,
+}
 
 #[derive(Debug)]
 struct Inner {

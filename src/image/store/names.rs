@@ -73,19 +73,22 @@ pub(super) fn whole_id(text: &str) -> Option<Digest> {
     text.parse().or_else(|_| format!("sha256:{text}").parse()).ok()
 }
 
-/// What is written down for a name.
+/// What is written down for a name. A digest in it can only be the image's own: beside a tag it says
+/// nothing more.
 pub(in crate::image) fn name_record(
     name: &Reference,
     image: Digest,
     manifest: Digest,
 ) -> Result<NameRecord, Error> {
-    match name.digest() {
-        Some(_) => Err(Error::NoTag(name.to_string())),
-        None => Ok(NameRecord { name: name.to_string(), image, manifest }),
-    }
+    let name = match (name.tag(), name.digest()) {
+        (_, Some(digest)) if *digest != manifest => return Err(Error::NoTag(name.to_string())),
+        (Some(_), Some(_)) => name.without_digest().to_string(),
+        _ => name.to_string(),
+    };
+    Ok(NameRecord { name, image, manifest })
 }
 
-fn read_name(place: &Place, canonical: &str) -> Result<Option<NameRecord>, Error> {
+pub(super) fn read_name(place: &Place, canonical: &str) -> Result<Option<NameRecord>, Error> {
     let path = place.name(canonical);
     let record: Option<NameRecord> = record::read(&path)?;
     match record {

@@ -168,6 +168,30 @@ impl Place {
         Ok(list(&self.layers())?.iter().filter_map(|name| Key::parse(name)).collect())
     }
 
+    /// Whatever has a name that nothing in a store has.
+    pub(super) fn strays(&self) -> Result<Vec<PathBuf>, Error> {
+        let hex = |name: &str, digits| {
+            name.len() == digits && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let top = ["format", "blobs", "layers", "images", "names", "work", "trash"];
+        type Belongs<'a> = &'a dyn Fn(&str) -> bool;
+        let sorts: [(PathBuf, Belongs<'_>); 7] = [
+            (self.dir.clone(), &|name| top.contains(&name)),
+            (self.dir.join("blobs"), &|name| ["sha256", "sha512"].contains(&name)),
+            (self.blobs(Algorithm::Sha256), &|name| hex(name, 64)),
+            (self.blobs(Algorithm::Sha512), &|name| hex(name, 128)),
+            (self.layers(), &|name| Key::parse(name).is_some()),
+            (self.images(), &|name| digest_of(name).is_some()),
+            (self.names(), &|name| hex(name, 64)),
+        ];
+        let mut strays = Vec::new();
+        for (dir, belongs) in sorts {
+            let names = list(&dir)?.into_iter().filter(|name| !belongs(name));
+            strays.extend(names.map(|name| dir.join(name)));
+        }
+        Ok(strays)
+    }
+
     pub(super) fn blob_digests(&self) -> Result<Vec<Digest>, Error> {
         let mut all = Vec::new();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {

@@ -3,7 +3,7 @@
 use super::error::Told;
 use super::lease::Claim;
 use super::lock::StoreLock;
-use super::names::{all_names, whole_id};
+use super::names::{all_names, read_name};
 use super::place::sync;
 use super::record::NameRecord;
 use super::{Error, Store, collect};
@@ -118,17 +118,15 @@ impl Store {
             found => found?,
         };
         if let Some(id) = by_name {
-            let name = text.parse::<Reference>().ok().filter(|name| name.digest().is_none());
-            return Ok((
-                id,
-                name.filter(|_| whole_id(text).is_none()).map(|name| name.to_string()),
-            ));
+            let name = text.parse::<Reference>().ok().map(|name| name.to_string());
+            let name = name.filter(|name| matches!(read_name(self.place(), name), Ok(Some(_))));
+            return Ok((id, name));
         }
         let id = self.id_that_starts(text)?;
         id.map(|id| (id, None)).ok_or_else(|| Error::NotFound(text.to_owned()))
     }
 
-    fn untag(
+    pub(super) fn untag(
         &self,
         names: Vec<(Reference, NameRecord)>,
         removed: &mut Removed,

@@ -1,47 +1,45 @@
 //! Images for tests, made of a few files each, without an archive.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
-use super::commit::Staged;
-use super::image::chain_ids;
-use super::merge::{merge, merged_of};
-use super::place::Key;
-use super::record::{ImageRecord, LayerOfImage, LayerSource};
-use super::{Error, Image, Store, StoreOptions, Taken};
-use crate::image::Digest;
+use super::{Image, Store, StoreOptions, Taken};
+use crate::image::archive::{ArchivedImage, ArchivedLayer, Region};
+use crate::image::load::{LoadError, LoadOptions};
+use crate::image::{Descriptor, Digest, Document, ImageConfig, Manifest, MediaType};
 
 /// Paths and texts; a path that ends in a slash is a directory.
-pub(super) type Files = BTreeMap<&'static str, &'static str>;
+pub(in crate::image) type Files = BTreeMap<&'static str, &'static str>;
 
-pub(super) fn files<const N: usize>(list: [(&'static str, &'static str); N]) -> Files {
+pub(in crate::image) fn files<const N: usize>(list: [(&'static str, &'static str); N]) -> Files {
     list.into()
 }
 
 /// A store in a temporary directory.
-pub(super) struct Scene {
-    pub(super) store: Store,
+pub(in crate::image) struct Scene {
+    pub(in crate::image) store: Store,
     at: tempfile::TempDir,
 }
 
 impl Scene {
-    pub(super) fn new() -> Scene {
+    pub(in crate::image) fn new() -> Scene {
         let at = tempfile::tempdir().unwrap();
         Scene { store: open(&at.path().join("store")), at }
     }
 
     /// The same store, as another process would open it.
-    pub(super) fn again(&self) -> Store {
+    pub(in crate::image) fn again(&self) -> Store {
         open(&self.at.path().join("store"))
     }
 
     /// Loads an image with these layers, the lowest first, and one name.
-    pub(super) fn load(&self, name: &str, layers: &[Files]) -> Image {
+    pub(in crate::image) fn load(&self, name: &str, layers: &[Files]) -> Image {
         load(&self.store, name, layers, Taken::Replaced).unwrap()
     }
 
     /// Everything below a directory of the store, by name.
-    pub(super) fn list(&self, dir: &str) -> Vec<String> {
+    pub(in crate::image) fn list(&self, dir: &str) -> Vec<String> {
         let mut names = super::place::list(&self.store.dir().join(dir)).unwrap();
         names.sort();
         names
@@ -52,84 +50,68 @@ fn open(dir: &Path) -> Store {
     Store::open(dir, StoreOptions::default()).unwrap()
 }
 
-pub(super) fn load(
+pub(in crate::image) fn load(
     store: &Store,
     name: &str,
     layers: &[Files],
     taken: Taken,
-) -> Result<Image, Error> {
-    let mut staged = store.begin()?;
-    let diff_ids: Vec<_> =
-        layers.iter().map(|files| Digest::sha256(format!("{files:?}").as_bytes())).collect();
-    let ids: Vec<_> = diff_ids.iter().map(Digest::to_string).collect();
+) -> Result<Image, LoadError> {
+    let options = LoadOptions { taken, ..LoadOptions::default() };
+    let staged = store.begin()?;
+    Ok(store.take_in(staged, &[incoming(name, layers)], &options)?.remove(0))
+}
+
+/// What an archive with this image gives.
+pub(in crate::image) fn incoming(name: &str, layers: &[Files]) -> ArchivedImage {
+    archived(name, layers.iter().map(|files| piece(&tar(files))).collect())
+}
+
+/// An image of these layers.
+pub(in crate::image) fn archived(name: &str, layers: Vec<ArchivedLayer>) -> ArchivedImage {
+    let ids: Vec<_> = layers.iter().map(|layer| layer.diff_id.to_string()).collect();
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux",
         "rootfs": { "type": "layers", "diff_ids": ids },
     });
-    let [id, manifest] = [config.to_string(), format!("{{\"config\":{config}}}")]
-        .map(|text| add_blob(&mut staged, text.as_bytes()).unwrap());
-    let mut image = ImageRecord { id, manifest, layers: Vec::new(), size: 0, loaded: 0 };
-    let mut trees = Vec::new();
-    for ((files, diff_id), chain) in layers.iter().zip(&diff_ids).zip(chain_ids(&diff_ids)) {
-        let blob = format!("{files:?}");
-        let digest = Digest::sha256(blob.as_bytes());
-        match store.blob(&digest, blob.len() as u64)? {
-            Some(lease) => staged.add_lease(lease),
-            None if staged.has_blob(&digest) => {}
-            None => assert_eq!(add_blob(&mut staged, blob.as_bytes())?, digest),
-        }
-        let key = Key::Layer(chain);
-        let (record, tree) = match store.layer(&key)? {
-            Some(held) => {
-                staged.add_lease(held.lease);
-                (held.record, held.tree)
-            }
-            None => {
-                let tree = staged.new_tree(&key)?;
-                write(&tree, files);
-                let source = Some(LayerSource { diff_id: *diff_id, blob: digest });
-                (staged.add_layer(key, source)?, tree)
-            }
-        };
-        trees.push(tree);
-        image.size += record.tree.bytes;
-        image.layers.push(LayerOfImage { chain, blob: digest, size: blob.len() as u64 });
-    }
-    let merged = merged_of(trees.len());
-    if let Some(top) = image.layers[..merged].last() {
-        let key = Key::Merged(top.chain);
-        match store.layer(&key)? {
-            Some(held) => staged.add_lease(held.lease),
-            None => {
-                merge(&trees[..merged], &staged.new_tree(&key)?).unwrap();
-                staged.add_layer(key, None)?;
-            }
-        }
-    }
-    if trees.is_empty() && store.layer(&Key::Empty)?.is_none() {
-        staged.new_tree(&Key::Empty)?;
-        staged.add_layer(Key::Empty, None)?;
-    }
-    staged.add_image(image);
-    let name = name.parse().unwrap();
-    staged.add_names([super::names::name_record(&name, id, manifest)?]);
-    Ok(store.commit(staged, taken)?.remove(0))
+    let config = Document::<ImageConfig>::read(config.to_string().as_bytes()).unwrap();
+    let (digest, size) = (*config.digest(), config.bytes().len() as u64);
+    let kind = "application/vnd.oci.image.config.v1+json";
+    let described = Descriptor::new(MediaType::from(kind), digest, size);
+    let manifest =
+        Manifest::new(described, layers.iter().map(|it| it.descriptor.clone()).collect());
+    let manifest = Document::read(&manifest.to_json()).unwrap();
+    ArchivedImage::new(vec![name.parse().unwrap()], manifest, config, layers)
 }
 
-fn add_blob(staged: &mut Staged, bytes: &[u8]) -> Result<Digest, Error> {
-    let digest = Digest::sha256(bytes);
-    std::io::Write::write_all(&mut staged.new_blob(&digest)?, bytes).unwrap();
-    staged.add_blob(digest);
-    Ok(digest)
+/// A layer that is not compressed, in a file of its own.
+pub(in crate::image) fn piece(tar: &[u8]) -> ArchivedLayer {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(tar).unwrap();
+    let (digest, region) = (Digest::sha256(tar), Region::whole(file).unwrap());
+    let kind = "application/vnd.oci.image.layer.v1.tar";
+    let described = Descriptor::new(MediaType::from(kind), digest, region.len);
+    ArchivedLayer::new(described, digest, region)
 }
 
-fn write(tree: &Path, files: &Files) {
+/// An archive of the plainest kind.
+pub(in crate::image) fn tar(files: &Files) -> Vec<u8> {
+    let mut bytes = Vec::new();
     for (path, text) in files {
-        let path = tree.join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        match path.to_string_lossy().ends_with('/') {
-            true => std::fs::create_dir_all(path).unwrap(),
-            false => std::fs::write(path, text).unwrap(),
-        }
+        let (kind, mode) = if path.ends_with('/') { (b'5', 0o755) } else { (b'0', 0o644) };
+        let mut header = [0_u8; 512];
+        let mut put =
+            |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+        put(0, path);
+        put(100, &format!("{mode:07o}\0{:07o}\0{:07o}\0{:011o}\0{:011o}\0", 0, 0, text.len(), 1));
+        put(148, "        ");
+        put(257, "ustar\x0000");
+        header[156] = kind;
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        bytes.extend(header);
+        bytes.extend(text.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
     }
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
 }

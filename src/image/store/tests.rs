@@ -5,13 +5,14 @@ use std::path::Path;
 
 use super::scene::{Files, Scene, files, load};
 use super::{Error, Prune, Removal, Store, StoreOptions, Taken};
+use crate::image::load::LoadError;
 
-fn one(text: &'static str) -> Vec<Files> {
+pub(in crate::image) fn one(text: &'static str) -> Vec<Files> {
     vec![files([("etc/name", text)])]
 }
 
 /// Many layers: each writes its number, and its own file.
-fn many(count: usize) -> Vec<Files> {
+pub(in crate::image) fn many(count: usize) -> Vec<Files> {
     let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
     let layer = |number: usize| {
         let own = leak(format!("d/{number}"));
@@ -20,7 +21,7 @@ fn many(count: usize) -> Vec<Files> {
     (0..count).map(layer).collect()
 }
 
-fn nothing_but_directories(scene: &Scene) {
+pub(in crate::image) fn nothing_but_directories(scene: &Scene) {
     for dir in ["blobs/sha256", "blobs/sha512", "layers", "images", "names", "work", "trash"] {
         assert_eq!(scene.list(dir), [""; 0], "{dir}");
     }
@@ -160,6 +161,7 @@ fn a_name_moves_only_when_that_is_wanted() {
     let scene = Scene::new();
     let first = scene.load("image", &one("one"));
     let refused = load(&scene.store, "image", &one("two"), Taken::Refused).unwrap_err();
+    let refused = of_store(refused);
     assert!(matches!(refused, Error::NameTaken { image, .. } if image == first.id()));
     assert_eq!(scene.list("images").len(), 1);
     // The same image again is nothing new.
@@ -172,8 +174,14 @@ fn a_name_moves_only_when_that_is_wanted() {
     assert!(matches!(refused, Error::NameTaken { .. }));
     scene.store.tag(&first, &name, Taken::Replaced).unwrap();
     assert_eq!(scene.again().resolve("image").unwrap().unwrap().id(), first.id());
-    let digest = format!("image@{}", first.manifest()).parse().unwrap();
+    let digest = format!("image@{}", second.manifest()).parse().unwrap();
     assert!(matches!(scene.store.tag(&first, &digest, Taken::Refused), Err(Error::NoTag(_))));
+    let own = format!("other@{}", first.manifest());
+    scene.store.tag(&first, &own.parse().unwrap(), Taken::Refused).unwrap();
+    assert_eq!(scene.again().resolve(&own).unwrap().unwrap().id(), first.id());
+    assert_eq!(first.names().unwrap().len(), 2);
+    scene.store.remove(&own, Removal::Careful).unwrap();
+    assert_eq!(first.names().unwrap().len(), 1);
 }
 
 #[test]
@@ -403,8 +411,15 @@ fn loads_removals_prunings_and_users_meet_and_nobody_loses_a_file() {
     nothing_but_directories(&scene);
 }
 
+fn of_store(error: LoadError) -> Error {
+    match error {
+        LoadError::Store(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// That all files of an image of [`many`] layers are there.
-fn whole(image: &super::Image) {
+pub(in crate::image) fn whole(image: &super::Image) {
     let lowers = image.lowers();
     let trees: Vec<_> = lowers.names.iter().map(|name| lowers.dir.join(name)).collect();
     for number in 0..image.blobs().len() {
