@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use hotcell::image::archive::{Archive, ArchivedImage, Input, Options, Output, save};
 use hotcell::image::{Hasher, Reference};
 
-use super::good;
 use super::podman::Podman;
 use super::stage::Stage;
+use super::{good, image};
 use crate::bed::{Bed, Ran};
 use crate::host::fixture;
 use crate::{Test, test};
@@ -133,26 +133,28 @@ fn podman_loads_what_is_saved_and_saves_what_is_read(bed: &Bed) {
             let name = image.names[0].to_string();
             let format = ["image", "inspect", "--format", "{{.Id}}", &name];
             assert_eq!(podman.good(&format), image.config.digest().hex());
-            // And back, in both of its forms.
-            for format in ["oci-archive", "docker-archive"] {
-                let own = bed.path(format);
-                let to = own.to_str().unwrap();
-                podman.good(&["save", "--quiet", "--format", format, "--output", to, &name]);
-                let read = open(bed, Input::path(&own));
-                assert_eq!(read.names, image.names);
-                assert_eq!(read.config.diff_ids, image.config.diff_ids);
-                check_layers(&read);
-            }
         }
-        let own = bed.path("both");
-        let to = own.to_str().unwrap();
-        let mut words = vec!["save", "--quiet", "--multi-image-archive", "--output", to];
-        let names: Vec<_> = images.iter().map(|image| image.names[0].to_string()).collect();
-        words.extend(names.iter().map(String::as_str));
-        podman.good(&words);
-        let both = Archive::open(Input::path(&own), &Options::new(bed.path(""))).unwrap();
-        assert_eq!(both.images().len(), 2);
-        podman
-            .good(&[&["rmi"][..], &names.iter().map(String::as_str).collect::<Vec<_>>()].concat());
+        // And back, in its forms. What it makes of whiteouts it can't always write as it was.
+        let name = images[0].names[0].to_string();
+        for form in [&["--format", "oci-archive"][..], &["--format", "docker-archive"]] {
+            let read = podman_saves(bed, podman, form, &[&name]).remove(0);
+            assert_eq!(read.names, images[0].names);
+            assert_eq!(read.config.diff_ids, images[0].config.diff_ids);
+            check_layers(&read);
+        }
+        let both = podman_saves(bed, podman, &["--multi-image-archive"], &[&name, image::IMAGE]);
+        assert_eq!(both.len(), 2);
+        for image in &images {
+            podman.good(&["rmi", &image.names[0].to_string()]);
+        }
     });
+}
+
+fn podman_saves(bed: &Bed, podman: &Podman, form: &[&str], names: &[&str]) -> Vec<ArchivedImage> {
+    let own = bed.path("podmans");
+    let to = own.to_str().unwrap();
+    podman.good(&[&["save", "--quiet"], form, &["--output", to], names].concat());
+    let archive = Archive::open(Input::path(&own), &Options::new(bed.path("")));
+    std::fs::remove_file(&own).unwrap();
+    archive.unwrap_or_else(|error| panic!("{error:?}")).into_images()
 }

@@ -26,6 +26,7 @@ pub use error::Error;
 pub use region::{Region, RegionReader};
 pub use save::{Output, save};
 
+use super::unpack::Limits;
 use super::{Descriptor, Digest, Document, ImageConfig, Manifest, Platform, Reference};
 use members::Members;
 
@@ -71,6 +72,8 @@ pub struct Options {
     pub spool: PathBuf,
     /// How many bytes may lie there.
     pub spool_limit: u64,
+    /// Of these the ratio and the window bind a compressed archive as they do a compressed layer.
+    pub limits: Limits,
     /// For what a list of images for many platforms is asked. The host's if not set.
     pub platform: Platform,
 }
@@ -79,7 +82,12 @@ impl Options {
     /// Options with this directory, 64 GiB and the host's platform.
     #[must_use]
     pub fn new(spool: impl Into<PathBuf>) -> Options {
-        Options { spool: spool.into(), spool_limit: 64 << 30, platform: Platform::host() }
+        Options {
+            spool: spool.into(),
+            spool_limit: 64 << 30,
+            limits: Limits::default(),
+            platform: Platform::host(),
+        }
     }
 }
 

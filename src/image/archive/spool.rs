@@ -1,9 +1,11 @@
 //! Streams and compressed archives, laid down in a file without a name.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::fs::{AtFlags, Mode, OFlags, open, openat, unlinkat};
 use rustix::io::Errno;
@@ -12,9 +14,6 @@ use super::region::Region;
 use super::{Error, Options};
 use crate::image::Compression;
 
-/// How large a window Zstandard may ask for, as a power of two: 32 MiB, four times what every decoder
-/// must take.
-const WINDOW: u32 = 25;
 /// How much is copied at a time.
 const PIECE: usize = 256 << 10;
 
@@ -47,7 +46,8 @@ pub(super) fn stream(
     let mut head = Vec::with_capacity(4);
     from.by_ref().take(4).read_to_end(&mut head).map_err(read)?;
     let compression = Compression::of(&head);
-    let whole = io::Cursor::new(head).chain(from);
+    let packed = Rc::new(Cell::new(0));
+    let whole = Counted { from: io::Cursor::new(head).chain(from), read: packed.clone() };
     let plain: Box<dyn Read> = match compression {
         Compression::None => Box::new(whole),
         Compression::Gzip => {
@@ -55,14 +55,35 @@ pub(super) fn stream(
         }
         Compression::Zstd => {
             let mut decoder = zstd::Decoder::new(whole).map_err(read)?;
-            decoder.window_log_max(WINDOW).map_err(read)?;
+            decoder.window_log_max(options.limits.zstd_window_log).map_err(read)?;
             Box::new(decoder)
         }
     };
-    lay_down(plain, name, options)
+    lay_down(plain, name, options, &|| packed.get())
 }
 
-fn lay_down(mut from: Box<dyn Read>, name: &Path, options: &Options) -> Result<Region, Error> {
+/// Says how many bytes have been read, for whoever doesn't have it any more.
+struct Counted<R> {
+    from: R,
+    read: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.read.set(self.read.get() + read as u64);
+        Ok(read)
+    }
+}
+
+fn lay_down(
+    mut from: Box<dyn Read>,
+    name: &Path,
+    options: &Options,
+    packed: &dyn Fn() -> u64,
+) -> Result<Region, Error> {
+    let limits = &options.limits;
+    let too_much = |what, limit| Err(Error::Limit { from: name.into(), what, limit });
     let written =
         |source: io::Error| Error::io("write a temporary file in", &options.spool, source);
     let mut to = nameless(&options.spool).map_err(|errno| written(errno.into()))?;
@@ -77,8 +98,11 @@ fn lay_down(mut from: Box<dyn Read>, name: &Path, options: &Options) -> Result<R
         };
         len += read as u64;
         if len > options.spool_limit {
-            let limit = options.spool_limit;
-            return Err(Error::Limit { from: name.into(), what: "bytes", limit });
+            return too_much("bytes", options.spool_limit);
+        }
+        // A bomb ends here, as one in a layer does.
+        if len > limits.free_bytes && len > packed().saturating_mul(limits.ratio) {
+            return too_much("bytes for each compressed one", limits.ratio);
         }
         to.write_all(&piece[..read]).map_err(written)?;
     }

@@ -274,6 +274,21 @@ fn what_is_too_much_is_refused_before_it_costs() {
 }
 
 #[test]
+fn a_bomb_ends_long_before_its_budget() {
+    let (spool, mut options) = options();
+    options.limits.free_bytes = 1 << 20;
+    for packed in [gzip(&vec![0; 32 << 20]), zstd(&vec![0; 32 << 20])] {
+        let input = || Input::Reader(Box::new(Cursor::new(packed.clone())));
+        let bomb = told(Archive::open(input(), &options));
+        assert_eq!(bomb, "the stream has more than 200 bytes for each compressed one");
+        options.limits.free_bytes = 32 << 20;
+        assert!(told(Archive::open(input(), &options)).contains("nor an OCI layout"));
+        options.limits.free_bytes = 1 << 20;
+    }
+    assert_eq!(fs::read_dir(spool.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn a_stream_that_is_cut_or_damaged_is_told() {
     let tar = plain().tar();
     for bytes in [&gzip(&tar), &zstd(&tar)] {
