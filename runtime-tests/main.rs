@@ -17,6 +17,7 @@
 //! fields    what no flag gives: the specification's rest  layers    roots of several directories
 //! cgroups   a container's, anywhere in the trees           systemd   cgroups that systemd makes
 //! tidy      the repository itself
+//! unpack    layers made of archives, right and wrong
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -67,6 +68,7 @@ mod standing;
 mod swap;
 mod systemd;
 mod tidy;
+mod unpack;
 mod user_namespace;
 
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
@@ -95,6 +97,8 @@ macro_rules! test {
 }
 
 fn main() {
+    // This same program is also the helper that unpacks layers.
+    hotcell::image::unpack::serve_if_asked();
     // A process of this same program plays the embedder that a test kills or breaks.
     if let Some(part) = std::env::args().nth(1).filter(|arg| arg.starts_with("--play=")) {
         embedder::play(part.trim_start_matches("--play="));
@@ -137,6 +141,7 @@ fn main() {
         life::tests(),
         oci::tests(),
         systemd::tests(),
+        unpack::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

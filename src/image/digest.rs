@@ -12,7 +12,8 @@ use super::excerpt;
 const LONGEST: usize = 64;
 
 /// A hash function.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Algorithm {
     /// SHA-256, which nearly all images use.
     Sha256,

@@ -118,9 +118,10 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     };
     let spawned = spawn(&Spawn {
         program: init_program()?,
+        name: None,
         descriptors: &descriptors,
         namespaces: 0,
-        cgroup: cgroup.birthplace(),
+        cgroup: Some(cgroup.birthplace()),
     })
     .map_err(spawn_error)?;
     let executed = Instant::now();

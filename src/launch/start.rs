@@ -193,7 +193,7 @@ fn spawn_inside(
 ) -> Result<Spawned, Error> {
     let (program, cgroup) = (init_program()?, cgroup.birthplace());
     let spawned = namespace::inside(&joined.born(), || {
-        spawn(&Spawn { program, descriptors, namespaces, cgroup })
+        spawn(&Spawn { program, name: None, descriptors, namespaces, cgroup: Some(cgroup) })
     });
     spawned.map_err(|(call, source)| Error::system(call, source))?.map_err(spawn_error)
 }

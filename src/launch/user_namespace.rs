@@ -82,9 +82,10 @@ fn ids_inside(namespace: &OwnedFd, cgroup: &Cgroup) -> Result<IdMaps, Error> {
     let null = host_null()?;
     let spawned = spawn(&Spawn {
         program: init_program()?,
+        name: None,
         descriptors: &[null, null, null, childs_end.as_fd(), namespace.as_fd()],
         namespaces: 0,
-        cgroup: cgroup.birthplace(),
+        cgroup: Some(cgroup.birthplace()),
     })
     .map_err(spawn_error)?;
     drop(childs_end);
@@ -194,9 +195,10 @@ fn with_ids(ids: &IdMaps, cgroup: &Cgroup) -> Result<OwnedFd, Error> {
     let null = host_null()?;
     let spawned = spawn(&Spawn {
         program: init_program()?,
+        name: None,
         descriptors: &[null, null, null, childs_end.as_fd()],
         namespaces: CLONE_NEWUSER,
-        cgroup: cgroup.birthplace(),
+        cgroup: Some(cgroup.birthplace()),
     })
     .map_err(spawn_error)?;
     drop(childs_end);

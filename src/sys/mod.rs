@@ -14,6 +14,8 @@
 pub mod abi;
 pub(crate) mod berths;
 pub(crate) mod bpf;
+#[cfg(feature = "image")]
+pub(crate) mod filter;
 pub(crate) mod inherited;
 pub(crate) mod limits;
 pub(crate) mod mount;

@@ -6,6 +6,7 @@
 //! `clone3` and `execveat` it makes a handful of system calls on a stack of its own. It allocates
 //! nothing, touches no thread-local storage, takes no lock and receives no signal.
 
+use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -28,13 +29,15 @@ const STACK: usize = 64 << 10;
 pub(crate) struct Spawn<'a> {
     /// The program, open.
     pub(crate) program: BorrowedFd<'a>,
+    /// What it is called, as its first argument; without, it has none.
+    pub(crate) name: Option<&'a CStr>,
     /// Its descriptors 0, 1, 2, …; it gets no others.
     pub(crate) descriptors: &'a [BorrowedFd<'a>],
     /// `CLONE_NEW*` flags. With a user namespace the program starts with all capabilities in it, ids
     /// unmapped.
     pub(crate) namespaces: u64,
-    /// The cgroup v2 directory it is born in.
-    pub(crate) cgroup: BorrowedFd<'a>,
+    /// The cgroup v2 directory it is born in, if not this process's own.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
 }
 
 /// A started process.
@@ -60,6 +63,8 @@ impl SpawnError {
 /// All that the child reads and writes of its parent's memory.
 struct Shared {
     program: i32,
+    /// Null if there is none.
+    name: *const u8,
     descriptors: *const i32,
     count: usize,
     /// Where the table ends that this child takes for its own; 0 if it has been born with one.
@@ -110,10 +115,11 @@ unsafe fn exec(shared: &Shared) -> Result<std::convert::Infallible, (usize, Errn
     unsafe { raw::syscall(nr::close_range, range) }.map_err(|e| (nr::close_range, e))?;
     ordinary_root().map_err(|e| (nr::prctl, e))?;
     let empty: *const u8 = c"".as_ptr().cast();
-    let none = [0usize];
-    let none = none.as_ptr() as usize;
-    let args = [shared.program as usize, empty as usize, none, none, AT_EMPTY_PATH];
-    // SAFETY: an empty path, and an empty array for arguments and environment.
+    let arguments = [shared.name as usize, 0];
+    let (arguments, none) = (arguments.as_ptr() as usize, (&raw const arguments[1]) as usize);
+    let args = [shared.program as usize, empty as usize, arguments, none, AT_EMPTY_PATH];
+    // SAFETY: an empty path, an array of a text of the parent's and null for the arguments, or of
+    // null alone, and one of null alone for the environment.
     match unsafe { raw::syscall(nr::execveat, args) } {
         Err(errno) => Err((nr::execveat, errno)),
         Ok(_) => Err((nr::execveat, Errno::EINVAL)),
@@ -214,6 +220,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     let aligned = base.next_multiple_of(16);
     let mut shared = Shared {
         program: numbers[0],
+        name: spawn.name.map_or(std::ptr::null(), |name| name.as_ptr().cast()),
         descriptors: numbers[1..].as_ptr(),
         count: spawn.descriptors.len(),
         table_end: berth.as_ref().map_or(0, |berth| berth.end() as usize),
@@ -228,13 +235,13 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
             | CLONE_VFORK
             | CLONE_PIDFD
             | CLONE_CLEAR_SIGHAND
-            | CLONE_INTO_CGROUP
+            | if spawn.cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 }
             | if berth.is_some() { CLONE_FILES } else { 0 },
         pidfd: &raw mut pidfd as u64,
         exit_signal: SIGCHLD as u64,
         stack: aligned,
         stack_size: (STACK as u64 - (aligned - base)) & !15,
-        cgroup: spawn.cgroup.as_raw_fd() as u64,
+        cgroup: spawn.cgroup.map_or(0, |cgroup| cgroup.as_raw_fd() as u64),
         ..CloneArgs::default()
     };
     fault::at(Point::Clone, || Ok(()))

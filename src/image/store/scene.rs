@@ -7,6 +7,7 @@ use std::path::Path;
 use super::{Image, Store, StoreOptions, Taken};
 use crate::image::archive::{ArchivedImage, ArchivedLayer, Region};
 use crate::image::load::{LoadError, LoadOptions};
+use crate::image::unpack::Unpacker;
 use crate::image::{Descriptor, Digest, Document, ImageConfig, Manifest, MediaType};
 
 /// Paths and texts; a path that ends in a slash is a directory.
@@ -47,7 +48,9 @@ impl Scene {
 }
 
 fn open(dir: &Path) -> Store {
-    Store::open(dir, StoreOptions::default()).unwrap()
+    // The program of the unit tests has no main of ours that could serve.
+    let options = StoreOptions { unpacker: Unpacker::InProcess, ..StoreOptions::default() };
+    Store::open(dir, options).unwrap()
 }
 
 pub(in crate::image) fn load(

@@ -160,7 +160,6 @@ impl Cause {
         Cause::System { call: Cow::Borrowed(call), source: source.into() }
     }
 
-    #[expect(dead_code, reason = "for the process that unpacks")]
     pub(super) fn helper(what: &'static str, source: impl Into<io::Error>) -> Cause {
         Cause::Helper { what: Cow::Borrowed(what), source: source.into() }
     }

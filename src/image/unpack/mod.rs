@@ -6,12 +6,13 @@
 //! ```
 //!
 //! [`layer`] reads the source once, from the first byte to the last: decompresses it, hashes it
-//! before and after, and makes what its entries say. The reader ([`tar`]) is strict, the writer
+//! before and after, and makes what its entries say. The reader (`tar`) is strict, the writer
 //! (`tree`) never follows a path that the kernel would resolve, everything is counted against
 //! [`Limits`], and memory does not grow with the layer.
 
 mod decompress;
 mod error;
+mod helper;
 mod limits;
 mod pipeline;
 mod source;
@@ -19,10 +20,12 @@ pub(crate) mod tar;
 mod tree;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 pub use error::{Cause, Error, Place};
+pub use helper::serve_if_asked;
 pub use limits::{Limit, Limits};
 pub use source::{Extent, Source};
 pub use tar::Refusal;
@@ -58,14 +61,35 @@ pub struct Unpacked {
     /// Devices among the entries. They are not made: a cell has its own `/dev`, and what a device
     /// leads to is the host's.
     pub devices_left_out: u64,
+    /// What kept the work from everything but the layer.
+    pub confinement: Confinement,
+}
+
+/// What keeps whoever unpacks from everything but the layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Confinement {
+    /// Nothing: it was done in threads of this process.
+    None,
+    /// It was a process in namespaces of its own, with an empty root, few capabilities, resource limits
+    /// and a system call filter.
+    Process {
+        /// And in a landlock domain, which not every kernel has.
+        landlock: bool,
+    },
 }
 
 /// Where the work is done.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub enum Unpacker {
-    /// In threads of this process, with its rights. Whoever finds a hole in a decoder has them too.
+    /// In a process that has nothing but the layer: this program, executed again. Its `main` has to
+    /// call [`serve_if_asked`] first.
     #[default]
+    ThisProgram,
+    /// The same, but another program that serves, as `hotcell` does.
+    Program(PathBuf),
+    /// In threads of this process, with its rights. Whoever finds a hole in a decoder has them too.
     InProcess,
 }
 
@@ -86,6 +110,11 @@ pub fn layer(
             let lowers: Vec<BorrowedFd<'_>> = target.lowers.iter().map(AsFd::as_fd).collect();
             unpack(source, target.upper.as_fd(), &lowers, limits, tree::Marker::Here)
         }
+        Unpacker::ThisProgram if !helper::serves() => Err(Cause::NotServing.into()),
+        Unpacker::ThisProgram => {
+            helper::unpack(Path::new("/proc/self/exe"), source, target, limits)
+        }
+        Unpacker::Program(program) => helper::unpack(program, source, target, limits),
     }
 }
 
@@ -106,5 +135,6 @@ fn unpack<'a>(
         entries: made.entries,
         bytes: made.bytes,
         devices_left_out: made.devices_left_out,
+        confinement: Confinement::None,
     })
 }

@@ -20,7 +20,7 @@ pub(super) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// How overlayfs knows a directory that hides what lies below it; the first needs
 /// `CAP_SYS_ADMIN`, the second is for mounts in user namespaces.
-pub(super) const TRUSTED_OPAQUE: &str = "trusted.overlay.opaque";
+pub(in super::super) const TRUSTED_OPAQUE: &str = "trusted.overlay.opaque";
 pub(super) const USER_OPAQUE: &str = "user.overlay.opaque";
 
 /// The directories of the layers below, topmost first.

@@ -14,11 +14,11 @@ mod remove;
 mod walk;
 mod whiteout;
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, chownat, futimens, linkat, mknodat, openat, symlinkat,
-    utimensat,
+    AtFlags, FileType, Mode, OFlags, chownat, futimens, linkat, mknodat, openat, openat2,
+    symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -26,7 +26,8 @@ use super::error::{Cause, Error};
 use super::limits::{Limit, Limits};
 use super::tar::{Blocks, Entry, Kind, Reader, Refusal};
 use attributes::{dress, times_for};
-use below::{Below, DIRECTORY, Found, at};
+pub(super) use below::TRUSTED_OPAQUE;
+use below::{BENEATH, Below, DIRECTORY, Found, at};
 use name::{Meaning, parts};
 use remove::remove;
 pub(super) use walk::Marker;
@@ -51,6 +52,11 @@ pub(super) struct Tree<'a> {
     made: Made,
     /// Whether all that the root shows of the layers below has been hidden.
     root_hidden: bool,
+}
+
+/// A directory below another, by its path.
+pub(super) fn open_beneath(top: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+    openat2(top, at(path), DIRECTORY, Mode::empty(), BENEATH)
 }
 
 /// Makes everything that the archive holds.

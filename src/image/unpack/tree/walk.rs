@@ -54,7 +54,6 @@ pub(in super::super) enum Marker<'a> {
     /// Whoever makes the tree.
     Here,
     /// Another process, which is told the directory's path.
-    #[expect(dead_code, reason = "for the process that unpacks")]
     Told(&'a mut dyn FnMut(&[u8]) -> Result<(), Cause>),
 }
 

@@ -1,10 +1,11 @@
 //! What a layer hides of those below, as overlayfs wants it told.
 
-use rustix::fs::{FileType, Mode, mknodat};
+use rustix::fs::{AtFlags, FileType, Mode, mknodat, utimensat};
 use rustix::io::Errno;
 
 use super::super::error::Cause;
 use super::Tree;
+use super::attributes::times;
 use super::below::{DIRECTORY, Found, at};
 use super::name::Meaning;
 use super::remove::{names, remove_whiteouts};
@@ -75,9 +76,12 @@ impl Tree<'_> {
     /// A device of number 0:0, which anybody may make and nobody open.
     pub(super) fn whiteout(&mut self, name: &[u8]) -> Result<(), Cause> {
         match mknodat(self.walk.touch(), at(name), FileType::CharacterDevice, Mode::empty(), 0) {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(errno) => Err(Cause::system("make a whiteout", errno)),
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Cause::system("make a whiteout", errno)),
         }
+        // A layer comes out the same whenever it is unpacked.
+        utimensat(self.walk.here(), at(name), &times(0, 0), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| Cause::system("utimensat", errno))
     }
 }
 
