@@ -71,6 +71,7 @@ impl Bed {
         command
             .env("HOTCELL_STATE_DIR", &options.state_dir)
             .env("HOTCELL_DATA_DIR", &options.data_dir)
+            .env("HOTCELL_IMAGE_DIR", self.path("images"))
             .env("HOTCELL_CGROUP_PARENT", &options.cgroup_parent)
             .arg(verb)
             .args(args)

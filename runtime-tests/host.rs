@@ -19,7 +19,6 @@ pub enum Need {
     /// The Debian root with python3.
     Debian,
     /// The test images.
-    #[allow(dead_code, reason = "the first tests of images are still to come")]
     Images,
     /// A C compiler and the static C library.
     Compiler,
@@ -131,7 +130,6 @@ pub fn fixture(name: &str) -> PathBuf {
 }
 
 /// Where `rootfs-fixtures/images` puts an image in one of its forms: `oci`, `docker.tar`, ...
-#[allow(dead_code, reason = "the first tests of images are still to come")]
 pub fn image(name: &str, form: &str) -> PathBuf {
     fixture("images").join(name).join(form)
 }

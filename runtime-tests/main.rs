@@ -16,8 +16,8 @@
 //! exec      further processes in a cell that runs    life      made now, started later
 //! fields    what no flag gives: the specification's rest  layers    roots of several directories
 //! cgroups   a container's, anywhere in the trees           systemd   cgroups that systemd makes
+//! unpack    layers made of archives, right and wrong       image_commands  what is typed about images
 //! tidy      the repository itself
-//! unpack    layers made of archives, right and wrong
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -51,6 +51,7 @@ mod freeze;
 mod host;
 mod hostile;
 mod identity;
+mod image_commands;
 mod killed;
 mod launch;
 mod layers;
@@ -123,6 +124,7 @@ fn main() {
         standing::tests(),
         own_place::tests(),
         identity::tests(),
+        image_commands::tests(),
         recovery::tests(),
         killed::tests(),
         escape::tests(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::duration::Timeout;
+use super::image::{ImageArgs, ImagesArgs, LoadArgs, RmiArgs, SaveArgs, StoreArgs, TagArgs};
 use super::security::SecurityOption;
 use crate::bundle::{
     Bytes, CapabilityName, CellName, DeviceFlag, DeviceRule, MilliCpu, MountFlag, Network,
@@ -24,9 +25,23 @@ pub(super) struct Args {
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
     /// Run a command in a cell and exit with its code
+    #[command(override_usage = "hotcell run [OPTIONS] IMAGE [COMMAND]...\n       \
+        hotcell run [OPTIONS] --rootfs DIR COMMAND...")]
     Run(Box<RunArgs>),
     /// Write the cell's OCI bundle and run nothing
     Bundle(Box<BundleArgs>),
+    /// Load images from an archive or an OCI layout
+    Load(LoadArgs),
+    /// Write images as an OCI layout
+    Save(SaveArgs),
+    /// List images
+    Images(ImagesArgs),
+    /// Take names of images away, and images with their last name
+    Rmi(RmiArgs),
+    /// Give an image one more name
+    Tag(TagArgs),
+    /// Inspect, prune or check images
+    Image(ImageArgs),
     /// Show what this host can enforce; exit 1 if no cell can run
     Doctor(DoctorArgs),
 }
@@ -34,9 +49,6 @@ pub(super) enum Command {
 /// What the cell is: shared by `run` and `bundle`.
 #[derive(clap::Args, Debug)]
 pub(super) struct CellArgs {
-    /// Directory that the cell sees as its root; never written to. `/` is the host's own userland
-    #[arg(long, value_name = "DIR")]
-    pub(super) rootfs: PathBuf,
     /// Where the cell's writes to its root go: `tmpfs` (charged to --memory; default for
     /// `--rootfs /`) or `disk` (below --data-dir until the cell ends; default otherwise)
     #[arg(long, value_name = "WHERE", conflicts_with = "read_only")]
@@ -85,17 +97,17 @@ pub(super) struct CellArgs {
     /// File with one variable a line; `#` starts a comment line
     #[arg(long, value_name = "FILE")]
     pub(super) env_file: Vec<PathBuf>,
-    /// Working directory inside, made when missing
-    #[arg(short, long, value_name = "DIR", default_value = "/")]
-    pub(super) workdir: String,
+    /// Working directory inside, made when missing [default: the image's, or /]
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) workdir: Option<String>,
     /// Ids inside: `host` (the host's own), `auto` (65536 that no other cell has) or FIRST:COUNT.
     /// Root of a cell with ids of its own is nobody on the host
     #[arg(long, value_name = "IDS", default_value = "host")]
     pub(super) userns: UserNamespace,
     /// User inside: USER[:GROUP], numbers or names that the root's own /etc/passwd and /etc/group
-    /// know; without GROUP, with the groups of the account
-    #[arg(short, long, value_name = "USER[:GROUP]", default_value = "0")]
-    pub(super) user: UserSpec,
+    /// know; without GROUP, with the groups of the account [default: the image's, or 0]
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(super) user: Option<UserSpec>,
     /// Supplementary group more, a number or a name
     #[arg(long, value_name = "GROUP")]
     pub(super) group_add: Vec<Principal>,
@@ -120,14 +132,15 @@ pub(super) struct CellArgs {
     /// Host name inside [default: the cell's name]
     #[arg(long, value_name = "NAME")]
     pub(super) hostname: Option<String>,
-    /// Program to run, with COMMAND as its arguments
+    /// Program to run, with COMMAND as its arguments; the image's own and its command are left out
+    /// then, and "" leaves out the image's own alone
     #[arg(long, value_name = "PROGRAM")]
     pub(super) entrypoint: Option<String>,
     /// Keep an init as PID 1 that hands signals on and reaps orphans; without it the command is
     /// PID 1 and signals it doesn't handle do nothing
     #[arg(long)]
     pub(super) init: bool,
-    /// The command and its arguments
+    /// The command and its arguments, by default the image's
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(super) command: Vec<String>,
 }
@@ -180,6 +193,10 @@ impl DriverArgs {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct RunArgs {
+    /// Directory that the cell sees as its root, in place of an image; never written to. `/` is the
+    /// host's own userland
+    #[arg(long, value_name = "DIR")]
+    pub(super) rootfs: Option<PathBuf>,
     /// Name of the cell, unique on this host [default: random]
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<CellName>,
@@ -199,6 +216,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) bundle_dir: Option<PathBuf>,
     #[command(flatten)]
+    pub(super) store: StoreArgs,
+    #[command(flatten)]
     pub(super) driver: DriverArgs,
     #[command(flatten)]
     pub(super) cell: CellArgs,
@@ -206,6 +225,9 @@ pub(super) struct RunArgs {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct BundleArgs {
+    /// Directory that the cell sees as its root; never written to. `/` is the host's own userland
+    #[arg(long, value_name = "DIR")]
+    pub(super) rootfs: PathBuf,
     /// Directory to write the bundle to
     #[arg(long, value_name = "DIR")]
     pub(super) bundle_dir: PathBuf,

@@ -6,40 +6,33 @@ use oci_spec::runtime::Capability;
 
 use super::Failure;
 use super::args::{CellArgs, UpperArg};
+use super::root::Root;
 use crate::bundle::{
     Account, CAPABILITIES, CapabilityName, CellConfig, DeviceFlag, MountFlag, Upper,
     adjust_capabilities,
 };
 use crate::launch::held_capabilities;
 
-/// What the flags ask for.
-pub(super) fn config(args: &CellArgs) -> Result<CellConfig, Failure> {
-    let rootfs = std::path::absolute(&args.rootfs)
-        .and_then(|path| path.canonicalize())
-        .map_err(|error| about("--rootfs", &args.rootfs, &error))?;
-    if !rootfs.is_dir() {
-        let path = args.rootfs.display();
-        return Err(Failure::refused(format!("--rootfs {path}: is not a directory")));
-    }
-    let command: Vec<String> =
-        args.entrypoint.iter().chain(&args.command).map(ToOwned::to_owned).collect();
-    if command.is_empty() {
-        return Err(Failure::refused("the command to run is missing"));
-    }
-    let upper = match args.upper {
+/// What the flags ask for, upon what the root brings along.
+pub(super) fn config(
+    args: &CellArgs,
+    root: &Root<'_>,
+    command: &[String],
+) -> Result<CellConfig, Failure> {
+    let mut config = root.cell()?;
+    let entrypoint = args.entrypoint.iter().filter(|program| !program.is_empty());
+    config.args = entrypoint.chain(command).cloned().collect();
+    config.env = environment(args)?;
+    config.upper = match args.upper {
         _ if args.read_only => Upper::ReadOnly,
         Some(UpperArg::Tmpfs) => Upper::Tmpfs,
         Some(UpperArg::Disk) => Upper::Disk,
         // An upper directory on the host's own root would lie inside its lower one.
-        None if rootfs == Path::new("/") => Upper::Tmpfs,
+        None if config.rootfs == Path::new("/") => Upper::Tmpfs,
         None => Upper::Disk,
     };
-    let mut config = CellConfig::new(rootfs, command);
-    config.upper = upper;
-    config.env = environment(args)?;
-    config.cwd = args.workdir.clone();
+    config.cwd = args.workdir.clone().unwrap_or_else(|| "/".to_owned());
     config.user_namespace = args.userns;
-    config.run_as(Account::look_up_in_layers(&config.layer_dirs()?, &args.user, &args.group_add)?);
     config.capabilities = capabilities(args);
     config.umask = args.umask;
     config.oom_score_adj = args.oom_score_adj;
@@ -49,6 +42,9 @@ pub(super) fn config(args: &CellArgs) -> Result<CellConfig, Failure> {
     config.limits.pids = args.pids_limit;
     config.limits.rlimits = args.ulimit.clone();
     mounts(args, &mut config)?;
+    root.fill_in(&mut config, args)?;
+    let user = args.user.clone().map_or_else(|| root.user(), Ok)?;
+    config.run_as(Account::look_up_in_layers(&config.layer_dirs()?, &user, &args.group_add)?);
     config.devices = args.device.iter().map(DeviceFlag::look_up).collect::<Result<_, _>>()?;
     config.device_rules = args.device_cgroup_rule.clone();
     config.network = args.network;
@@ -68,7 +64,7 @@ fn capabilities(args: &CellArgs) -> Vec<Capability> {
     adjust_capabilities(&CAPABILITIES, &args.cap_add, &args.cap_drop, &all)
 }
 
-fn about(flag: &str, path: &Path, error: &std::io::Error) -> Failure {
+pub(super) fn about(flag: &str, path: &Path, error: &std::io::Error) -> Failure {
     Failure::refused(format!("{flag} {}: {error}", path.display()))
 }
 

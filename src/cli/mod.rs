@@ -8,7 +8,10 @@ mod bundle;
 mod config;
 mod doctor;
 mod duration;
+mod human;
+mod image;
 mod pump;
+mod root;
 mod run;
 mod security;
 mod stats;
@@ -27,7 +30,7 @@ use crate::native;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 enum Code {
-    /// `doctor`: this host can't run a cell.
+    /// `doctor`: this host can't run a cell. `image check`: an image is not whole.
     NotAble = 1,
     /// The command ran out of its `--timeout`.
     TimedOut = 124,
@@ -86,6 +89,12 @@ pub fn main() -> ExitCode {
         Ok(args) => match args.command {
             args::Command::Run(args) => run::run(&args),
             args::Command::Bundle(args) => bundle::bundle(&args),
+            args::Command::Load(args) => image::load(&args),
+            args::Command::Save(args) => image::save(&args),
+            args::Command::Images(args) => image::images(&args),
+            args::Command::Rmi(args) => image::rmi(&args),
+            args::Command::Tag(args) => image::tag(&args),
+            args::Command::Image(args) => image::image(&args),
             args::Command::Doctor(args) => doctor::doctor(&args),
         },
         Err(error) => usage(&error),
@@ -108,7 +117,7 @@ fn usage(error: &clap::Error) -> Result<u8, Failure> {
             Ok(0)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(Failure::refused("a command is missing: run, bundle or doctor (see --help)"))
+            Err(Failure::refused("a command is missing: run, load, images, … (see --help)"))
         }
         _ => {
             let lines: Vec<_> = text.lines().map(str::trim).take_while(|l| !l.is_empty()).collect();

@@ -13,15 +13,29 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::args::RunArgs;
 use super::config::config;
 use super::pump::{self, Pump};
+use super::root::Root;
 use super::stats::stats;
 use super::{Code, Failure, complain};
 use crate::bundle::{Bytes, CellConfig};
+use crate::image::store::{self, Image};
 use crate::launch::{Stdio, Stream};
 use crate::native::{Instance, Outcome, Running};
 
 /// Runs the command and gives its code.
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
-    let config = config(&args.cell)?;
+    // Nothing of the image goes while this has it, so it has it until the cell has ended.
+    let image;
+    let (root, command) = match (&args.rootfs, args.cell.command.split_first()) {
+        (Some(dir), _) => (Root::Dir(dir), args.cell.command.as_slice()),
+        (None, Some((name, command))) => {
+            image = find(args, name)?;
+            (Root::Image(&image), command)
+        }
+        (None, None) => {
+            return Err(Failure::refused("what to run is missing: an image, or --rootfs DIR"));
+        }
+    };
+    let config = config(&args.cell, &root, command)?;
     // Opened before anything runs: a result that can't be written is refused, not lost.
     let mut stats_file = args.stats.as_deref().map(create_file).transpose()?;
     let ended = run_cell(args, &config);
@@ -51,7 +65,9 @@ struct Ended {
 fn run_cell(args: &RunArgs, config: &CellConfig) -> Result<Ended, Failure> {
     // From here on signals wait to be read; nothing can be interrupted half-way.
     let signals = Signals::watch()?;
-    let driver = Instance::open(args.driver.options())?;
+    let mut options = args.driver.options();
+    options.image_dir = args.store.dir().to_owned();
+    let driver = Instance::open(options)?;
     let created = driver.create(args.name.clone(), config, args.bundle_dir.as_deref())?;
 
     let no_pipe = |error| Failure::refused(format!("making the cell's pipes: {error}"));
@@ -83,6 +99,18 @@ fn run_cell(args: &RunArgs, config: &CellConfig) -> Result<Ended, Failure> {
     let written = [out.finish(), err.finish()];
     let outcome = outcome.ok_or_else(|| Failure::refused("the cell did not end"))?;
     Ok(Ended { name, outcome, timed_out, written })
+}
+
+/// The image of that name. People who leave out `--rootfs` type a command there.
+fn find(args: &RunArgs, name: &str) -> Result<Image, Failure> {
+    let store = super::image::open(&args.store)?;
+    store.find(name).map_err(|error| match error {
+        store::Error::NotFound(_) => Failure::refused(format!(
+            "no such image: {name} (hotcell images lists those that are there; without an image \
+             give --rootfs DIR)"
+        )),
+        error => error.into(),
+    })
 }
 
 fn create_file(path: &Path) -> Result<(File, &Path), Failure> {

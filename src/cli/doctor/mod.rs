@@ -12,7 +12,7 @@ mod trial;
 use serde::Serialize;
 
 use super::args::{DoctorArgs, Format};
-use super::{Code, Failure, print};
+use super::{Code, Failure, human, print};
 use crate::cgroup::{self, Controller, Hierarchies};
 use crate::launch::tmpfs_keeps_attributes;
 use crate::native::Options;
@@ -121,19 +121,17 @@ fn checks(options: &Options, trial: &Trial) -> Vec<Check> {
     ]
 }
 
-/// Columns as wide as their widest cell, three spaces apart; the last one ends where it ends.
 fn table(checks: &[Check]) -> String {
-    let state = |check: &Check| match check.state {
-        State::Ok => "ok",
-        State::Degraded => "degraded",
-        State::Missing => "missing",
+    let row = |check: &Check| {
+        let state = match check.state {
+            State::Ok => "ok",
+            State::Degraded => "degraded",
+            State::Missing => "missing",
+        };
+        [check.name.to_owned(), state.to_owned(), check.detail.clone()]
     };
-    let mut rows = vec![("CHECK", "STATE", "DETAIL")];
-    rows.extend(checks.iter().map(|check| (check.name, state(check), check.detail.as_str())));
-    let names = rows.iter().map(|row| row.0.len()).max().unwrap_or(0) + 3;
-    let states = rows.iter().map(|row| row.1.len()).max().unwrap_or(0) + 3;
-    let line = |(name, state, detail)| format!("{name:names$}{state:states$}{detail}\n");
-    rows.into_iter().map(line).collect()
+    let rows: Vec<_> = checks.iter().map(row).collect();
+    human::table(["CHECK", "STATE", "DETAIL"], &rows)
 }
 
 #[cfg(test)]

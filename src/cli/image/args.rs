@@ -1,0 +1,168 @@
+//! What can be typed about images.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Subcommand, ValueEnum};
+
+use crate::image::Reference;
+
+/// Where the images are.
+#[derive(clap::Args, Clone, Debug)]
+pub(in crate::cli) struct StoreArgs {
+    /// Directory for images, closed to everyone else; drivers and commands can share it
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "HOTCELL_IMAGE_DIR",
+        default_value = "/var/lib/hotcell/images"
+    )]
+    image_dir: PathBuf,
+}
+
+impl StoreArgs {
+    pub(in crate::cli) fn dir(&self) -> &Path {
+        &self.image_dir
+    }
+}
+
+#[derive(clap::Args, Debug)]
+pub(in crate::cli) struct LoadArgs {
+    /// Archive of `docker save` or an OCI layout, as a file or a directory, plain or compressed
+    /// with gzip or zstd; `-` or nothing is standard input
+    #[arg(value_name = "PATH")]
+    pub(super) path: Option<PathBuf>,
+    /// The same, as Docker has it
+    #[arg(short, long, value_name = "PATH", conflicts_with = "path")]
+    pub(super) input: Option<PathBuf>,
+    /// Name of the image, in place of those that the archive gives it; only for an archive of one
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<Reference>,
+    /// Take names that another image has; without it such a load is refused
+    #[arg(long)]
+    pub(super) replace: bool,
+    /// Print the names alone, without progress
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// `table`: a line for each name; `json`: an object for each image
+    #[arg(long, default_value = "table")]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(clap::Args, Debug)]
+pub(in crate::cli) struct SaveArgs {
+    /// Images by name or by the beginning of their identifier
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(super) images: Vec<String>,
+    /// File to write, or directory with `--format oci-dir`; `-` or nothing is standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) output: Option<PathBuf>,
+    /// `oci-archive`: an OCI layout in a tar; `oci-dir`: the layout as a directory
+    #[arg(long, default_value = "oci-archive")]
+    pub(super) format: SaveFormat,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(clap::Args, Debug)]
+pub(in crate::cli) struct ImagesArgs {
+    /// Only images of this repository or of this name
+    #[arg(value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Print identifiers alone
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// Print identifiers whole
+    #[arg(long)]
+    pub(super) no_trunc: bool,
+    /// `table`: a line for each name; `json`: an object for each image
+    #[arg(long, default_value = "table")]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(clap::Args, Debug)]
+pub(in crate::cli) struct RmiArgs {
+    /// Names to take away, and identifiers (their beginning will do) of images to delete. An image
+    /// goes with its last name
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(super) images: Vec<String>,
+    /// Take all names of an image that is meant by its identifier; of one in use, the names alone
+    #[arg(short, long)]
+    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(clap::Args, Debug)]
+pub(in crate::cli) struct TagArgs {
+    /// An image by name or by the beginning of its identifier
+    #[arg(value_name = "IMAGE")]
+    pub(super) image: String,
+    /// Its new name; taken from another image that has it
+    #[arg(value_name = "NAME")]
+    pub(super) name: Reference,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+/// `image` and its own commands.
+#[derive(clap::Args, Debug)]
+pub(in crate::cli) struct ImageArgs {
+    #[command(subcommand)]
+    pub(super) command: ImageCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum ImageCommand {
+    /// Show all that is known about images, as a JSON array
+    Inspect(InspectArgs),
+    /// Delete images without a name, and whatever no image needs
+    Prune(PruneArgs),
+    /// Look whether all images are whole; exit 1 if one is not and stays so
+    Check(CheckArgs),
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct InspectArgs {
+    /// Images by name or by the beginning of their identifier
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(super) images: Vec<String>,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct PruneArgs {
+    /// Delete all images that no cell uses, those with names too
+    #[arg(short, long)]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct CheckArgs {
+    /// Read every byte: hash blobs, unpack layers once more and compare
+    #[arg(short, long)]
+    pub(super) all: bool,
+    /// Make again what is damaged, from what else the store has; take away what can't be made again
+    #[arg(long)]
+    pub(super) repair: bool,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub(super) enum Format {
+    Table,
+    Json,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub(super) enum SaveFormat {
+    OciArchive,
+    OciDir,
+}
