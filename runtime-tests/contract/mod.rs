@@ -7,12 +7,14 @@
 //! waiting    deadlines, cancels, late waits       races      the heavy proofs
 //! streams    stdin, stdout, stderr                suite      the conformance suite
 //! writers    readers and writers that fail        making     missing images, refused containers
+//! images     containers made of images of a store
 //! ```
 
 mod closing;
 mod container;
 mod freeze;
 mod generations;
+mod images;
 mod lifecycle;
 mod making;
 mod outcome;
@@ -30,6 +32,7 @@ pub fn tests() -> Vec<Test> {
     let lists = [
         lifecycle::tests(),
         making::tests(),
+        images::tests(),
         closing::tests(),
         outcome::tests(),
         waiting::tests(),

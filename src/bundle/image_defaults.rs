@@ -1,9 +1,12 @@
 //! What an image says of the cells that are made of it, where a wish leaves it open.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
 
 use super::config::{CellConfig, Tmpfs, Upper};
-use super::{Account, Error};
+use super::{Account, Error, merged};
 
 /// The annotation in which an image's stop signal stands, as engines write it.
 pub const STOP_SIGNAL: &str = "org.opencontainers.image.stopSignal";
@@ -48,8 +51,8 @@ impl ImageDefaults {
     /// Fills in what `config`, whose root is the image's, leaves open. As under Docker, but:
     ///
     /// * A volume of the image's is memory that starts with a copy of what the image has there, where
-    ///   the root is read-only; in a writable root it is a directory like others. One for which the
-    ///   wish has a volume or a memory file system of its own is that.
+    ///   the root is read-only or the image has no such directory; in a writable root it is one like
+    ///   others. One for which the wish has a volume or a memory file system of its own is that.
     /// * Its labels say nothing of a cell: they would stand among the annotations, where runtimes
     ///   obey some.
     ///
@@ -73,10 +76,11 @@ impl ImageDefaults {
                 Account::look_up_in_layers(&config.layer_dirs()?, &self.user.parse()?, &[])?;
             config.run_as(account);
         }
-        if config.upper == Upper::ReadOnly {
-            let missing: Vec<_> =
-                self.volumes.iter().filter(|volume| !is_taken(config, volume)).collect();
-            config.tmpfs.extend(missing.into_iter().map(|volume| volume_of(volume)));
+        for volume in &self.volumes {
+            let writable = config.upper != Upper::ReadOnly && is_directory(config, volume)?;
+            if !writable && !is_taken(config, volume) {
+                config.tmpfs.push(volume_of(volume));
+            }
         }
         if let Some(signal) = &self.stop_signal {
             config.annotations.insert(STOP_SIGNAL.to_owned(), signal.clone());
@@ -96,6 +100,26 @@ fn absolute(path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
+}
+
+/// Whether the root has this directory.
+fn is_directory(config: &CellConfig, path: &str) -> Result<bool, Error> {
+    let dirs = config.layer_dirs()?;
+    let io = |path: &Path, errno: Errno| Error::Io {
+        op: "look at the image's",
+        path: path.to_owned(),
+        source: errno.into(),
+    };
+    let open = |dir: &PathBuf| merged::open_layer(dir).map_err(|errno| io(dir, errno));
+    let layers = dirs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    match merged::find(&layers, path, false) {
+        Ok(found) => {
+            let status = fstat(&found).map_err(|errno| io(Path::new(path), errno))?;
+            Ok(FileType::from_raw_mode(status.st_mode) == FileType::Directory)
+        }
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        Err(errno) => Err(io(Path::new(path), errno)),
+    }
 }
 
 fn is_taken(config: &CellConfig, volume: &str) -> bool {
@@ -179,7 +203,13 @@ mod tests {
         config.upper = Upper::Disk;
         image().fill_in(&mut config, LeftOpen { entrypoint: false, ..open }).unwrap();
         assert_eq!(config.args, ["x"]);
-        assert!(config.tmpfs.is_empty(), "a writable root has its directories");
+        let targets: Vec<_> = config.tmpfs.iter().map(|tmpfs| tmpfs.target.as_str()).collect();
+        assert_eq!(targets, ["/data", "/var/lib/x"], "the root has none of them");
+        std::fs::create_dir_all(root.path().join("var/lib/x")).unwrap();
+        config.tmpfs.clear();
+        image().fill_in(&mut config, LeftOpen { entrypoint: false, ..open }).unwrap();
+        let targets: Vec<_> = config.tmpfs.iter().map(|tmpfs| tmpfs.target.as_str()).collect();
+        assert_eq!(targets, ["/data"], "a directory of a writable root is one like others");
     }
 
     #[test]

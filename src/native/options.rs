@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use crate::bundle::UserNamespace;
 use crate::cgroup::OwnPlace;
+#[cfg(feature = "image")]
+use crate::image::unpack::Unpacker;
 
 /// Where a driver keeps its things.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +18,10 @@ pub struct Options {
     /// The images that a [`NativeDriver`](super::NativeDriver) makes containers of. Made when the first
     /// is asked for; stays.
     pub image_dir: PathBuf,
+    /// Where the layers of an image that a driver loads are unpacked: in a process of this program, whose
+    /// `main` then calls [`serve_if_asked`](crate::image::unpack::serve_if_asked) first.
+    #[cfg(feature = "image")]
+    pub unpacker: Unpacker,
     /// The cgroup above all cells, at the root of each hierarchy. The last driver to close removes
     /// it if a driver made it, so drivers that share it must share the state directory.
     pub cgroup_parent: String,
@@ -34,6 +40,8 @@ impl Default for Options {
             state_dir: "/run/hotcell".into(),
             data_dir: "/var/lib/hotcell".into(),
             image_dir: "/var/lib/hotcell/images".into(),
+            #[cfg(feature = "image")]
+            unpacker: Unpacker::default(),
             cgroup_parent: "hotcell".to_owned(),
             own_place: OwnPlace::Keep,
             user_namespace: UserNamespace::Host,

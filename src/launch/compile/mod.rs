@@ -417,6 +417,38 @@ mod tests {
     }
 
     #[test]
+    fn layers_take_one_tree_and_change_nothing_else() {
+        let at = tempfile::tempdir().unwrap();
+        for name in ["a/fs", "b/fs"] {
+            std::fs::create_dir_all(at.path().join(name)).unwrap();
+        }
+        let mut config = CellConfig::new(at.path().join("a/fs"), ["true"]);
+        let dir = at.path().to_str().unwrap();
+        for upper in [Upper::Tmpfs, Upper::ReadOnly] {
+            config.upper = upper;
+            config.layers.clear();
+            let one = text(&config);
+            config.stack(dir, ["a/fs", "b/fs"]);
+            let two = text(&config);
+            let overlay = "(lowerdir=lower/a/fs:lower/b/fs,upperdir=upper,workdir=work)";
+            assert!(two.contains(&format!("bind read-only {dir} at lower\n")), "{two}");
+            let two = two.replace(&format!("{dir} at lower"), &format!("{dir}/a/fs at lower"));
+            let two = two.replace(overlay, "(lowerdir=lower,upperdir=upper,workdir=work)");
+            assert_eq!(two, one, "{upper:?}");
+        }
+        config.user_namespace = crate::bundle::UserNamespace::Auto;
+        let mut spec = spec(&config).unwrap();
+        let range = crate::bundle::IdRange::new(300_000, 65_536).unwrap();
+        crate::bundle::map_ids(&mut spec, range).unwrap();
+        let bundle = Bundle::in_memory(spec);
+        let text = compile(&bundle, &place()).unwrap().0.to_string();
+        assert!(
+            text.contains("lowerdir=lower/a/fs:lower/b/fs,upperdir=upper,workdir=work,userxattr")
+        );
+        assert!(text.contains(&format!("bind read-only {dir}, ids mapped, at lower")), "{text}");
+    }
+
+    #[test]
     fn the_hosts_name_stays_the_hosts() {
         let mut config = CellConfig::new("/", ["true"]);
         config.hostname = Some("cell".into());

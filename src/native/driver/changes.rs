@@ -1,17 +1,33 @@
 //! What an embedder changed of a container's specification before its image was known, done again to
 //! the one that the image makes of it.
 
+use std::collections::HashSet;
+
 use oci_spec::runtime::Spec;
 use serde_json::{Map, Value};
 
-/// `onto` with what leads from `base` to `changed`. A list that grew at its end grows here, too; of
-/// everything else that differs, `changed` counts.
+/// `onto` with what leads from `base` to `changed`. A list that grew at its end, and had anything in it,
+/// grows here, too; of everything else that differs, `changed` counts.
 pub(super) fn replay(base: &Spec, changed: &Spec, onto: Spec) -> serde_json::Result<Spec> {
     if base == changed {
         return Ok(onto);
     }
     let [base, changed, onto] = [value(base)?, value(changed)?, value(&onto)?];
-    serde_json::from_value(merge(Some(&base), changed, Some(onto)))
+    let mut spec: Spec = serde_json::from_value(merge(Some(&base), changed, Some(onto)))?;
+    if let Some(env) = spec.process_mut().as_mut().and_then(|process| process.env_mut().as_mut()) {
+        last_of_a_name(env);
+    }
+    Ok(spec)
+}
+
+/// Who adds a variable can't know that the image has it: the later one counts.
+fn last_of_a_name(env: &mut Vec<String>) {
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    let mut seen = HashSet::new();
+    let mut kept: Vec<String> =
+        env.drain(..).rev().filter(|variable| seen.insert(name(variable))).collect();
+    kept.reverse();
+    *env = kept;
 }
 
 /// Capabilities are a set, written in any order.
@@ -31,7 +47,7 @@ fn merge(base: Option<&Value>, changed: Value, onto: Option<Value>) -> Value {
             Value::Object(merge_objects(base.and_then(Value::as_object), changed, onto))
         }
         (Some(Value::Array(base)), Value::Array(changed), Some(Value::Array(mut onto)))
-            if changed.starts_with(base) =>
+            if !base.is_empty() && changed.starts_with(base) =>
         {
             onto.extend(changed.into_iter().skip(base.len()));
             Value::Array(onto)
@@ -88,7 +104,8 @@ mod tests {
         let (base, onto) = specs();
         let mut changed = base.clone();
         let process = changed.process_mut().as_mut().unwrap();
-        process.env_mut().as_mut().unwrap().push("B=wrapper".to_owned());
+        let more = ["PATH=/wrapper", "B=wrapper"].map(str::to_owned);
+        process.env_mut().as_mut().unwrap().extend(more);
         let mut annotations = changed.annotations().clone().unwrap();
         annotations.insert("own".to_owned(), "x".to_owned());
         changed.set_annotations(Some(annotations));
@@ -96,8 +113,7 @@ mod tests {
         let spec = replay(&base, &changed, onto.clone()).unwrap();
         let process = spec.process().as_ref().unwrap();
         let env = process.env().as_ref().unwrap();
-        assert!(env.contains(&"PATH=/image".to_owned()) && env.contains(&"A=task".to_owned()));
-        assert_eq!(env.last().unwrap(), "B=wrapper");
+        assert_eq!(env[1..], ["HOSTNAME=cell", "A=task", "PATH=/wrapper", "B=wrapper"]);
         assert_eq!(process.args().as_ref().unwrap(), &["entry", "arg"]);
         assert_eq!((process.user().uid(), process.cwd().to_str()), (1000, Some("/image")));
         assert_eq!(process.capabilities(), onto.process().as_ref().unwrap().capabilities());
@@ -119,10 +135,16 @@ mod tests {
         let process = changed.process_mut().as_mut().unwrap();
         process.set_args(Some(vec!["own command".to_owned()]));
         process.set_rlimits(None);
-        let spec = replay(&base, &changed, onto).unwrap();
+        let spec = replay(&base, &changed, onto.clone()).unwrap();
         let process = spec.process().as_ref().unwrap();
         assert_eq!(process.args().as_ref().unwrap(), &["own command"]);
         assert_eq!(process.rlimits(), &None);
         assert_eq!(spec.mounts().as_ref().unwrap(), &kept);
+        // What was empty has not grown: it was filled in.
+        let (mut base, mut changed) = (base, changed);
+        base.process_mut().as_mut().unwrap().set_args(Some(Vec::new()));
+        changed.process_mut().as_mut().unwrap().set_args(Some(vec!["own".to_owned()]));
+        let spec = replay(&base, &changed, onto).unwrap();
+        assert_eq!(spec.process().as_ref().unwrap().args().as_ref().unwrap(), &["own"]);
     }
 }

@@ -82,9 +82,8 @@ impl NativeDriver {
         }
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let user_namespace = options.user_namespace;
-        let image_dir = options.image_dir.clone();
-        let instance = Instance::open(options).map_err(|error| lift("open", error))?;
-        let images = Images::open(&image_dir, &config)?;
+        let instance = Instance::open(options.clone()).map_err(|error| lift("open", error))?;
+        let images = Images::open(&options, &config)?;
         Ok(NativeDriver {
             images,
             around: Surroundings {

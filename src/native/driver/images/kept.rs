@@ -1,18 +1,23 @@
 //! A store of images, opened when it is first needed: what containers use of it, and its cleaner.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::shelf::{StoreShelf, cached};
 use crate::bundle::{CellConfig, ImageDefaults};
 use crate::contract::{Config, Error, ErrorKind, Result};
+use crate::image::archive::Input;
 use crate::image::cleaner::{Cleaner, ImageCache};
-use crate::image::store::{Image, Store, StoreOptions};
+use crate::image::load::LoadOptions;
+use crate::image::store::{Image, Store, StoreOptions, Taken};
+use crate::image::unpack::Unpacker;
+use crate::native::Options;
 use crate::unpoisoned::lock;
 
 /// A driver's images.
 pub(in crate::native::driver) struct Images {
     dir: PathBuf,
+    unpacker: Unpacker,
     volumes_allowed: bool,
     store: Mutex<Option<Store>>,
     cleaner: Mutex<Option<Cleaner>>,
@@ -27,14 +32,20 @@ pub(in crate::native::driver) struct ImageInUse {
 
 impl Images {
     /// Loads the archive that the configuration names, and starts the cleaner if it asks for one.
-    pub(in crate::native::driver) fn open(dir: &Path, config: &Config) -> Result<Arc<Images>> {
+    pub(in crate::native::driver) fn open(
+        options: &Options,
+        config: &Config,
+    ) -> Result<Arc<Images>> {
         let images = Images {
-            dir: dir.to_owned(),
+            dir: options.image_dir.clone(),
+            unpacker: options.unpacker.clone(),
             volumes_allowed: config.image_enable_volume,
             store: Mutex::new(None),
             cleaner: Mutex::new(None),
         };
-        images.load(&config.docker_load_file)?;
+        if !config.docker_load_file.is_empty() {
+            images.load(&config.docker_load_file)?;
+        }
         if config.image_clean_max_size != 0 {
             let exempt = config.image_clean_exempt_tags.split_whitespace();
             let cache = ImageCache::new(config.image_clean_max_size, exempt);
@@ -50,19 +61,21 @@ impl Images {
         if let Some(store) = &*store {
             return Ok(store.clone());
         }
-        let opened = Store::open(&self.dir, StoreOptions::default());
+        let unpacker = self.unpacker.clone();
+        let opened = Store::open(&self.dir, StoreOptions { unpacker, ..StoreOptions::default() });
         let opened = opened.map_err(|error| host("opening the image store", error))?;
         Ok(store.insert(opened).clone())
     }
 
+    /// Loads all images of an archive or a layout. Names that are others' move to them, as with a
+    /// daemon's load.
     fn load(&self, path: &str) -> Result<()> {
-        match path.is_empty() {
-            true => Ok(()),
-            false => {
-                let what = format!("docker_load_file: {path:?} is not supported");
-                Err(Error::new(ErrorKind::Unsupported, what))
-            }
-        }
+        let options = LoadOptions { taken: Taken::Replaced, ..LoadOptions::default() };
+        let loaded = self.store()?.load(Input::path(path), &options);
+        loaded.map(drop).map_err(|error| {
+            let what = format!("docker_load_file: {path}");
+            Error::caused(ErrorKind::InvalidConfig, what, error)
+        })
     }
 
     /// The image of this name, from now on in use; `None` if there is none.

@@ -1,10 +1,10 @@
 //! The same where this crate was built without its feature `image`: there are no images.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::bundle::{CellConfig, ImageDefaults};
 use crate::contract::{Config, Error, ErrorKind, Result};
+use crate::native::Options;
 
 /// No images.
 pub(in crate::native::driver) struct Images;
@@ -13,7 +13,10 @@ pub(in crate::native::driver) struct Images;
 pub(in crate::native::driver) enum ImageInUse {}
 
 impl Images {
-    pub(in crate::native::driver) fn open(_dir: &Path, config: &Config) -> Result<Arc<Images>> {
+    pub(in crate::native::driver) fn open(
+        _options: &Options,
+        config: &Config,
+    ) -> Result<Arc<Images>> {
         match config.docker_load_file.is_empty() {
             true => Ok(Arc::new(Images)),
             false => {
