@@ -18,6 +18,8 @@
 //! cgroups   a container's, anywhere in the trees           systemd   cgroups that systemd makes
 //! unpack    layers made of archives, right and wrong       image_commands  what is typed about images
 //! tidy      the repository itself
+//! hostile_images  images that try to get out, to lie, to exhaust
+//! like_umoci  what images come to
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -50,12 +52,14 @@ mod fields;
 mod freeze;
 mod host;
 mod hostile;
+mod hostile_images;
 mod identity;
 mod image_commands;
 mod killed;
 mod launch;
 mod layers;
 mod life;
+mod like_umoci;
 mod limits;
 mod mounts;
 mod oci;
@@ -102,7 +106,10 @@ fn main() {
     hotcell::image::unpack::serve_if_asked();
     // A process of this same program plays the embedder that a test kills or breaks.
     if let Some(part) = std::env::args().nth(1).filter(|arg| arg.starts_with("--play=")) {
-        embedder::play(part.trim_start_matches("--play="));
+        match part.strip_prefix("--play=image-") {
+            Some(way) => hostile_images::player(way),
+            None => embedder::play(part.trim_start_matches("--play=")),
+        }
         return;
     }
     let mut arguments = Arguments::from_args();
@@ -135,6 +142,8 @@ fn main() {
         contract::tests(),
         user_namespace::tests(),
         hostile::tests(),
+        hostile_images::tests(),
+        like_umoci::tests(),
         probe::tests(),
         differential::tests(),
         fields::tests(),

@@ -22,7 +22,7 @@ mod page;
 mod peers;
 mod scene;
 mod spoil;
-mod watch;
+pub mod watch;
 mod way;
 
 use case::{Case, Expect, Form, Mode, Upper};

@@ -49,7 +49,7 @@ impl Watch {
 }
 
 /// All that can be known of a file without changing it; what it holds, if it is small.
-fn one(path: &Path, seen: &mut BTreeMap<String, String>) {
+pub fn one(path: &Path, seen: &mut BTreeMap<String, String>) {
     let Ok(meta) = path.symlink_metadata() else {
         return;
     };
@@ -88,7 +88,7 @@ fn one(path: &Path, seen: &mut BTreeMap<String, String>) {
     seen.insert(path.display().to_string(), text);
 }
 
-fn tree(dir: &Path, seen: &mut BTreeMap<String, String>) {
+pub fn tree(dir: &Path, seen: &mut BTreeMap<String, String>) {
     let mut dirs = vec![dir.to_owned()];
     one(dir, seen);
     while let Some(dir) = dirs.pop() {
@@ -101,7 +101,7 @@ fn tree(dir: &Path, seen: &mut BTreeMap<String, String>) {
     }
 }
 
-fn names(dir: &Path, seen: &mut BTreeMap<String, String>) {
+pub fn names(dir: &Path, seen: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         seen.insert(entry.path().display().to_string(), "is there".to_owned());
     }
