@@ -12,6 +12,7 @@ scripts/bench [GROUP...] [--rounds N] [--spaced N] [--quick] [--drift SECONDS] [
     containment  what filters, capabilities, masks and ids of its own add
     engines      hotcell-oci, runc and crun as an engine starts them
     contract     whole lives through the contract; measuring 200 idle cells
+    images       unpacking, finding and starting from images
   --rounds N   measurements of each contender back to back [default: 200]
   --spaced N   ... and 80 ms apart [default: 40]
   --quick      30 and 5, and smaller sizes
@@ -31,9 +32,10 @@ pub(crate) enum Group {
     Containment,
     Engines,
     Contract,
+    Images,
 }
 
-const GROUPS: [(&str, Group); 9] = [
+const GROUPS: [(&str, Group); 10] = [
     ("start", Group::Start),
     ("peers", Group::Peers),
     ("scale", Group::Scale),
@@ -43,6 +45,7 @@ const GROUPS: [(&str, Group); 9] = [
     ("containment", Group::Containment),
     ("engines", Group::Engines),
     ("contract", Group::Contract),
+    ("images", Group::Images),
 ];
 
 #[derive(Debug)]

@@ -41,8 +41,14 @@ impl Bed {
 
     /// The floor, answering requests.
     pub(crate) fn floor(&self) -> Command {
+        self.floor_on(std::slice::from_ref(&self.rootfs))
+    }
+
+    /// The same on a root of several directories, topmost first.
+    pub(crate) fn floor_on(&self, lowers: &[PathBuf]) -> Command {
         let mut command = self.tool();
-        command.arg("serve").arg(&self.rootfs).arg(&self.filter);
+        let lowers: Vec<_> = lowers.iter().map(|dir| dir.to_str().unwrap()).collect();
+        command.arg("serve").arg(lowers.join(":")).arg(&self.filter);
         command
     }
 

@@ -28,6 +28,7 @@ mod engines;
 mod figures;
 mod freezing;
 mod host;
+mod images;
 mod likeness;
 mod measure;
 mod memory;
@@ -46,6 +47,8 @@ use bed::Bed;
 use report::Report;
 
 fn main() {
+    // This same program is also the helper that unpacks layers.
+    hotcell::image::unpack::serve_if_asked();
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.first().map(String::as_str) {
         Some("--worker") => return worker::serve(words[1].parse().unwrap()),
@@ -74,6 +77,7 @@ fn main() {
             Group::Containment => containment::compare(&bed, &args, &mut report),
             Group::Engines => engines::compare(&bed, &args, &mut report),
             Group::Contract => contract::compare(&bed, &args, &mut report),
+            Group::Images => images::compare(&bed, &args, &mut report),
         }
     }
 }

@@ -4,14 +4,18 @@
 //! start FLAGS              one start of `true`: create, run, wait, close; its microseconds, and those
 //!                          of CPU time, its cell's included
 //! bundle DIR               the same with the specification of a bundle
+//! image FLAGS STORE NAME   the same from an image of a store, finding it included
+//! resolve STORE NAME       finds an image and lets go of it
 //! flood FLAGS MS THREADS   as many as THREADS threads get done in MS; all their times
 //! park FLAGS COUNT         starts cells that sleep; unpark ends them
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hotcell::bundle::{CellConfig, Network, Seccomp};
+use hotcell::image::store::{Store, StoreOptions};
 use hotcell::launch::Stdio;
 use hotcell::native::{Created, Instance, Running};
 use hotcell::oci_spec::runtime::Spec;
@@ -46,6 +50,8 @@ pub(crate) fn serve(megabytes: usize) {
     let driver = Instance::open(options()).unwrap();
     let rootfs = fixture("busybox");
     let mut parked = Vec::new();
+    let mut stores = BTreeMap::new();
+    let open = |dir: &String| Store::open(dir, StoreOptions::default()).unwrap();
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
@@ -58,6 +64,20 @@ pub(crate) fn serve(megabytes: usize) {
             "bundle" => {
                 let spec = Spec::load(Path::new(rest).join("config.json")).unwrap();
                 tell(|| life(|| driver.create_from_spec(None, spec, None).unwrap()));
+            }
+            "image" => {
+                let words: Vec<_> = rest.splitn(3, ' ').collect();
+                let store = stores.entry(words[1].to_owned()).or_insert_with_key(open);
+                tell(|| life(|| from_image(&driver, store, words[2], number(0))));
+            }
+            "resolve" => {
+                let (dir, name) = rest.split_once(' ').unwrap();
+                let store = stores.entry(dir.to_owned()).or_insert_with_key(open);
+                tell(|| {
+                    let begun = Instant::now();
+                    assert!(store.resolve(name).unwrap().is_some(), "{name}");
+                    begun.elapsed().as_secs_f64() * 1e6
+                });
             }
             "flood" => {
                 let config = config(&rootfs, number(0), &TRUE);
@@ -79,6 +99,15 @@ pub(crate) fn serve(megabytes: usize) {
         }
     }
     drop(ballast);
+}
+
+/// Its lease ends with the call: the layers stay, for nobody removes any here.
+fn from_image(driver: &Instance, store: &Store, name: &str, flags: u32) -> Created {
+    let image = store.resolve(name).unwrap().unwrap();
+    let mut config = config(Path::new("/"), flags, &TRUE);
+    let lowers = image.lowers();
+    config.stack(&lowers.dir, lowers.names);
+    driver.create(None, &config, None).unwrap()
 }
 
 fn tell(life: impl FnOnce() -> f64) {

@@ -34,7 +34,8 @@ enum {
     NO_CGROUPNS = 1024, /* ... in the host's cgroup namespace */
 };
 
-extern const char *root; /* the shared root directory */
+extern const char *lowers; /* the directories of the shared root, topmost first, colons between them */
+extern const char *root;   /* the topmost */
 extern char place[64];   /* a temporary directory on a tmpfs, on which the child may mount */
 extern int hybrid;       /* v1 controllers beside the v2 tree */
 

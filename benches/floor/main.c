@@ -11,13 +11,14 @@
  *   floor among-mounts N CMD...  executes CMD where N file systems more are mounted
  *   floor under-unified CMD...   executes CMD where /sys/fs/cgroup is the v2 tree
  *
- * ROOTFS holds static bin/true and bin/sleep and empty proc, sys, dev. FILTER is a file of system
- * call filter instructions. */
+ * ROOTFS holds static bin/true and bin/sleep and empty proc, sys, dev. It may be several directories,
+ * topmost first, with colons between them: the layers of an overlay. FILTER is a file of system call
+ * filter instructions. */
 #include "floor.h"
 
 #include <sys/resource.h>
 
-const char *root;
+const char *lowers, *root;
 char place[64] = "/dev/shm/floorXXXXXX";
 int hybrid;
 
@@ -72,7 +73,8 @@ int main(int argc, char **argv) {
     if (!strcmp(what, "among-mounts") && argc > 3) return among_mounts(atoi(argv[2]), argv + 3);
     if (!strcmp(what, "under-unified") && argc > 2) return under_unified(argv + 2);
     if (strcmp(what, "serve") || argc != 4) return 2;
-    root = argv[2];
+    lowers = argv[2];
+    root = strndup(lowers, strcspn(lowers, ":"));
     umask(0);
     /* Whoever asked may go before the answer; what was made is removed all the same. */
     signal(SIGPIPE, SIG_IGN);

@@ -40,8 +40,8 @@ void root_prepare(void) {
     snprintf(upper, 80, "%s/upper", place), snprintf(work, 80, "%s/work", place);
     snprintf(merged, 80, "%s/merged", place), snprintf(empty, 80, "%s/empty", place);
     mkdir(upper, 0755), mkdir(work, 0755), mkdir(merged, 0755), mkdir(empty, 0755);
-    snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s,workdir=%s", root, upper, work);
-    snprintf(own_options, sizeof own_options, "lowerdir=%s,upperdir=upper,workdir=work", root);
+    snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s,workdir=%s", lowers, upper, work);
+    snprintf(own_options, sizeof own_options, "lowerdir=%s,upperdir=upper,workdir=work", lowers);
 }
 
 void root_forget(void) {
