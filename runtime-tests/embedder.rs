@@ -53,6 +53,9 @@ pub fn played(bed: &Bed, part: &str) -> String {
 
 /// The embedder's side.
 pub fn play(part: &str) {
+    if let Some(part) = part.strip_prefix("store-") {
+        return crate::store::play(part);
+    }
     let mut options = Options::default();
     options.state_dir = std::env::var_os("PLAY_STATE").unwrap().into();
     options.data_dir = std::env::var_os("PLAY_DATA").unwrap().into();

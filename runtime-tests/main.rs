@@ -15,6 +15,7 @@
 //! own_place the driver in a container's cgroup       clients   podman, containerd, dockerd on ours
 //! exec      further processes in a cell that runs    life      made now, started later
 //! fields    what no flag gives: the specification's rest  layers    roots of several directories
+//! store     images on disk, among processes
 //! cgroups   a container's, anywhere in the trees           systemd   cgroups that systemd makes
 //! unpack    layers made of archives, right and wrong       image_commands  what is typed about images
 //! tidy      the repository itself
@@ -70,6 +71,7 @@ mod recovery;
 mod seccomp;
 mod snapshot;
 mod standing;
+mod store;
 mod swap;
 mod systemd;
 mod tidy;
@@ -153,6 +155,7 @@ fn main() {
         oci::tests(),
         systemd::tests(),
         unpack::tests(),
+        store::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

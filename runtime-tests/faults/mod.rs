@@ -57,7 +57,7 @@ pub fn play(part: &str, options: Options) {
 
 /// Gives this process a view of the mounts that is its own.
 #[allow(unsafe_code, reason = "a namespace needs libc")]
-fn own_mounts() {
+pub fn own_mounts() {
     use rustix::mount::{MountPropagationFlags, mount_change};
     // SAFETY: this process has one thread, and nothing in it holds on to its old root.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);

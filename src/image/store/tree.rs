@@ -86,9 +86,13 @@ impl Look {
 
     fn metadata(&mut self, name: &CStr, stat: &Stat) {
         self.field(name.to_bytes());
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::CharacterDevice && stat.st_rdev == 0 {
+            // A whiteout is nobody's, and of the time at which it was made.
+            return self.field(b"whiteout");
+        }
         // How long a directory is depends on its history.
-        let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        let size = if is_dir { 0 } else { stat.st_size };
+        let size = if kind == FileType::Directory { 0 } else { stat.st_size };
         for number in [
             i128::from(stat.st_mode),
             i128::from(stat.st_uid),
