@@ -37,7 +37,7 @@ fn row_1_drivers_have_names_and_the_last_of_a_name_counts(bed: &Bed) {
     registry::register("row-1", named("second"));
     assert_eq!(error("row-1", Config::default()).to_string(), "second");
     // The real one is there, and refuses this before it touches its default directories.
-    let config = Config { docker_load_file: "/x.tar".into(), ..Config::default() };
+    let config = Config { pre_fork_pool_size: 1, ..Config::default() };
     assert_eq!(error("native", config).kind(), ErrorKind::Unsupported);
     // One that works, on directories of the test's own.
     let options = bed.options();
