@@ -21,6 +21,15 @@ pub enum LoadError {
         #[source]
         source: Box<unpack::Error>,
     },
+    /// The store has a layer of this identity that was made from another blob, and is not what this
+    /// blob comes to.
+    #[error("the layer {chain} is in the store, and differs from what the blob {blob} holds")]
+    Differs {
+        /// What both are said to be.
+        chain: Box<Digest>,
+        /// The blob's digest.
+        blob: Box<Digest>,
+    },
     /// Something is not what it was said to be.
     #[error("{what} is {found}, not {promised} as promised")]
     Digest {

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use super::archive::{self, Archive, ArchivedImage, ArchivedLayer, Input, Region};
 use super::store::staging::{
     HeldLayer, ImageRecord, Key, LayerOfImage, LayerRecord, LayerSource, NameRecord, Staged,
-    chain_ids, merge, merged_of, name_record,
+    chain_ids, look_alike, merge, merged_of, name_record,
 };
 use super::store::{self, Image, Store, StoreOptions};
 use super::{Digest, Hasher, Reference, unpack};
@@ -161,28 +161,32 @@ impl Load<'_> {
             Some(made) => Some(made),
             None => self.held(&key)?,
         };
+        let source = LayerSource { diff_id: piece.diff_id, blob: piece.blob };
+        // Whether this very blob was unpacked once.
+        let known = there.as_ref().is_some_and(|(made, _)| made.source.as_ref() == Some(&source));
         let has_blob = self.staged.has_blob(&piece.blob) || self.has_blob(piece)?;
-        if let (Some(there), true) = (&there, has_blob) {
-            tell(self.options, Progress::There(layer));
-            return Ok(there.clone());
-        }
-        if !self.staged.has_blob(&piece.blob) {
+        if !(has_blob && known) && !self.staged.has_blob(&piece.blob) {
             self.copy(piece)?;
         }
-        let source = LayerSource { diff_id: piece.diff_id, blob: piece.blob };
         match there {
-            // This very blob was unpacked once.
-            Some((record, tree)) if record.source.as_ref() == Some(&source) => {
-                self.check_copy(piece)?;
-                self.staged.add_blob(piece.blob);
+            Some(there) if known => {
+                if !has_blob {
+                    check_copy(self.open_copy(piece)?, piece.blob)?;
+                    self.staged.add_blob(piece.blob);
+                }
                 tell(self.options, Progress::There(layer));
-                Ok((record, tree))
+                Ok(there)
             }
-            // Another form of the layer: it is unpacked to see that it is, and not kept.
-            Some(there) => {
+            // Another form of the layer: it is unpacked to see that it is, and not kept. Who unpacked the
+            // first may have been taken over by its bytes, and made what it wanted of them.
+            Some((record, tree)) => {
                 let scratch = self.staged.scratch()?;
                 self.unpack(piece, &scratch, below, layer)?;
-                Ok(there)
+                if !look_alike(&scratch, &tree)? {
+                    let (chain, blob) = (Box::new(*chain), Box::new(piece.blob));
+                    return Err(LoadError::Differs { chain, blob });
+                }
+                Ok((record, tree))
             }
             None => {
                 let tree = self.staged.new_tree(&key)?;
@@ -217,13 +221,6 @@ impl Load<'_> {
         File::open(self.staged.blob(&piece.blob)).map_err(failed)
     }
 
-    fn check_copy(&self, piece: &Piece<'_>) -> Result<(), LoadError> {
-        let failed = |source| LoadError::Copy { blob: piece.blob, source };
-        let mut hasher = Hasher::new(piece.blob.algorithm());
-        io::copy(&mut self.open_copy(piece)?, &mut hasher).map_err(failed)?;
-        same("a layer's blob", hasher.finish(), piece.blob)
-    }
-
     fn unpack(
         &mut self,
         piece: &Piece<'_>,
@@ -232,8 +229,16 @@ impl Load<'_> {
         layer: LayerOf,
     ) -> Result<(), LoadError> {
         tell(self.options, Progress::Unpacking(layer));
-        let copy = self.open_copy(piece)?;
-        unpack_blob(self.store.options(), copy, &layer, &piece.diff_id, tree, below)?;
+        let (copy, again) = (self.open_copy(piece)?, self.open_copy(piece)?);
+        // Whoever takes over the process that unpacks could say what it likes of the blob.
+        let (unpacked, checked) = std::thread::scope(|scope| {
+            let checking = scope.spawn(|| check_copy(again, piece.blob));
+            let unpacked =
+                unpack_blob(self.store.options(), copy, &layer, &piece.diff_id, tree, below);
+            (unpacked, checking.join())
+        });
+        unpacked?;
+        checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         if !self.staged.has_blob(&piece.blob) {
             self.staged.add_blob(piece.blob);
         }
@@ -267,6 +272,13 @@ impl Load<'_> {
         }
         Ok(())
     }
+}
+
+/// Sees that the store's copy of a blob is the blob.
+fn check_copy(mut copy: File, blob: Digest) -> Result<(), LoadError> {
+    let mut hasher = Hasher::new(blob.algorithm());
+    io::copy(&mut copy, &mut hasher).map_err(|source| LoadError::Copy { blob, source })?;
+    same("a layer's blob", hasher.finish(), blob)
 }
 
 /// Unpacks a blob, which is all of `copy`, over the trees `below`, the lowest first; its digests must be

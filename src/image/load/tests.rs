@@ -52,6 +52,29 @@ fn another_form_of_a_layer_that_is_there_is_looked_at_before_it_is_taken() {
 }
 
 #[test]
+fn a_layer_of_another_form_that_holds_something_else_is_not_shared() {
+    let scene = Scene::new();
+    let layers = one("one");
+    scene.load("image", &layers);
+    // What a process that was taken over could have made under this layer's name.
+    let [layer] = &scene.list("layers")[..] else { panic!("one layer") };
+    let file = scene.store.dir().join("layers").join(layer).join("fs/etc/name");
+    let times = std::fs::metadata(&file).unwrap().modified().unwrap();
+    let size = std::fs::metadata(&file).unwrap().len() as usize;
+    std::fs::write(&file, vec![b'!'; size]).unwrap();
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(times).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, &tar(&layers[0])).unwrap();
+    let mut layer = piece(&packed.finish().unwrap());
+    layer.diff_id = Digest::sha256(&tar(&layers[0]));
+    let staged = scene.store.begin().unwrap();
+    let image = archived("other", vec![layer]);
+    let refused = scene.store.take_in(staged, &[image], &LoadOptions::default()).unwrap_err();
+    assert!(matches!(refused, LoadError::Differs { .. }), "{refused:?}");
+    assert!(scene.store.resolve("other").unwrap().is_none());
+}
+
+#[test]
 fn a_load_tells_what_it_unpacks_and_what_was_there() {
     let scene = Scene::new();
     let told = std::cell::RefCell::new(String::new());

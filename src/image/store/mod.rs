@@ -97,6 +97,7 @@ pub(in crate::image) mod staging {
     pub(in crate::image) use super::record::{
         ImageRecord, LayerOfImage, LayerRecord, LayerSource, NameRecord,
     };
+    pub(in crate::image) use super::tree::look_alike;
 }
 
 /// A store of images in a directory. A clone is the same store.

@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat,
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::Error;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// What a tree looked like when it was whole.
@@ -47,6 +48,14 @@ pub(super) fn fingerprint(root: &Path, contents: Contents) -> io::Result<Fingerp
     look.attributes(dir.as_fd(), c".")?;
     look.below(dir.as_fd(), 0)?;
     Ok(Fingerprint { entries: look.entries, bytes: look.bytes, digest: look.hasher.finish() })
+}
+
+/// Whether two trees hold the same, the bytes of their files included.
+pub(in crate::image) fn look_alike(one: &Path, other: &Path) -> Result<bool, Error> {
+    let look = |root: &Path| {
+        fingerprint(root, Contents::Read).map_err(|error| Error::io("look through", root, error))
+    };
+    Ok(look(one)? == look(other)?)
 }
 
 struct Look {
