@@ -165,7 +165,7 @@ impl Load<'_> {
         // Whether this very blob was unpacked once.
         let known = there.as_ref().is_some_and(|(made, _)| made.source.as_ref() == Some(&source));
         let has_blob = self.staged.has_blob(&piece.blob) || self.has_blob(piece)?;
-        if !(has_blob && known) && !self.staged.has_blob(&piece.blob) {
+        if !(self.staged.has_blob(&piece.blob) || (known && has_blob)) {
             self.copy(piece)?;
         }
         match there {

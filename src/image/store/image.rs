@@ -1,5 +1,7 @@
 //! Images as their users have them: found by name, with a lease, and nothing of them can go.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -23,8 +25,42 @@ pub struct Image {
 #[derive(Debug)]
 pub(super) struct Held {
     _lease: Lease,
+    documents: Arc<Documents>,
+}
+
+/// What is written down of an image, and what it says about itself.
+#[derive(Debug)]
+struct Documents {
     record: ImageRecord,
     config: Arc<ImageConfig>,
+}
+
+/// Documents that were read once: reading and checking those of a hundred layers takes longer than finding
+/// them.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Of the record and of the configuration.
+    marks: [Mark; 2],
+    documents: Arc<Documents>,
+}
+
+/// Of how many images the documents are kept.
+const MOST_KNOWN: usize = 256;
+
+/// What tells a file from one that took its place, and from itself before it was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Mark {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Mark {
+    fn of(file: &Metadata) -> Mark {
+        let changed = (file.ctime(), file.ctime_nsec());
+        Mark { device: file.dev(), inode: file.ino(), size: file.size(), changed }
+    }
 }
 
 /// The directories that an overlay takes as lowers, so that a cell sees the image.
@@ -40,13 +76,13 @@ impl Image {
     /// The digest of its configuration.
     #[must_use]
     pub fn id(&self) -> Digest {
-        self.held.record.id
+        self.held.documents.record.id
     }
 
     /// The digest of the manifest that it came with.
     #[must_use]
     pub fn manifest(&self) -> Digest {
-        self.held.record.manifest
+        self.held.documents.record.manifest
     }
 
     /// The names that it has now, in order.
@@ -60,13 +96,13 @@ impl Image {
     /// What it says about itself.
     #[must_use]
     pub fn config(&self) -> Arc<ImageConfig> {
-        Arc::clone(&self.held.config)
+        Arc::clone(&self.held.documents.config)
     }
 
     /// Where its files are.
     #[must_use]
     pub fn lowers(&self) -> Lowers {
-        let keys = mounted_keys(&self.held.record).into_iter();
+        let keys = mounted_keys(&self.held.documents.record).into_iter();
         let names = keys.map(|key| format!("{key}/{TREE}")).collect();
         Lowers { dir: self.store.place().layers(), names }
     }
@@ -74,19 +110,19 @@ impl Image {
     /// Bytes in its files. What it shares with other images counts in full.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.held.record.size
+        self.held.documents.record.size
     }
 
     /// When it was loaded, in seconds since 1970.
     #[must_use]
     pub fn loaded(&self) -> u64 {
-        self.held.record.loaded
+        self.held.documents.record.loaded
     }
 
     /// Its layers' blobs, from the lowest up, with their sizes in bytes.
     #[must_use]
     pub fn blobs(&self) -> Vec<(Digest, u64)> {
-        self.held.record.layers.iter().map(|layer| (layer.blob, layer.size)).collect()
+        self.held.documents.record.layers.iter().map(|layer| (layer.blob, layer.size)).collect()
     }
 
     /// Where the store has the bytes of a blob: of this image, they stay.
@@ -194,21 +230,44 @@ impl Store {
         let Some(lease) = Lease::take(&path)? else {
             return Ok(None);
         };
-        let bytes = read_all(lease.file(), DOCUMENT_MAX).told("read", &path)?;
-        let record = record::unseal::<ImageRecord>(&bytes).filter(|record| record.id == *id);
-        let record = record.ok_or_else(|| Error::damaged(&path, "its seal is broken"))?;
-        let config = self.config_of(&record)?;
-        for key in mounted_keys(&record) {
+        let documents = self.documents(id, &lease)?;
+        for key in mounted_keys(&documents.record) {
             let tree = self.place().layer(&key).join(TREE);
             if !tree.symlink_metadata().is_ok_and(|found| found.is_dir()) {
                 return Err(Error::damaged(&tree, "it is not there"));
             }
         }
-        let held = Arc::new(Held { _lease: lease, record, config });
+        let held = Arc::new(Held { _lease: lease, documents });
         let mut all = lock(self.held());
         all.retain(|_, held| held.strong_count() > 0);
         all.insert(*id, Arc::downgrade(&held));
         Ok(Some(Image { held, store: self.clone() }))
+    }
+
+    /// The documents of a leased image: as they were read before, if their files are the same still.
+    fn documents(&self, id: &Digest, lease: &Lease) -> Result<Arc<Documents>, Error> {
+        let path = self.place().image(id);
+        let record = lease.file().metadata().told("look at", &path)?;
+        let config = self.place().blob(id).symlink_metadata();
+        let marks = config.ok().map(|config| [Mark::of(&record), Mark::of(&config)]);
+        if let Some(known) = lock(self.known()).get(id)
+            && Some(known.marks) == marks
+        {
+            return Ok(Arc::clone(&known.documents));
+        }
+        let bytes = read_all(lease.file(), DOCUMENT_MAX).told("read", &path)?;
+        let record = record::unseal::<ImageRecord>(&bytes).filter(|record| record.id == *id);
+        let record = record.ok_or_else(|| Error::damaged(&path, "its seal is broken"))?;
+        let config = self.config_of(&record)?;
+        let documents = Arc::new(Documents { record, config });
+        if let Some(marks) = marks {
+            let mut known = lock(self.known());
+            if known.len() >= MOST_KNOWN {
+                known.clear();
+            }
+            known.insert(*id, Known { marks, documents: Arc::clone(&documents) });
+        }
+        Ok(documents)
     }
 
     /// What is written down of an image, when all its documents are whole.

@@ -122,6 +122,8 @@ struct Inner {
     options: StoreOptions,
     /// Images that somebody in this process uses: they share one lease.
     held: Mutex<BTreeMap<Digest, Weak<image::Held>>>,
+    /// What this process has read of images.
+    known: Mutex<BTreeMap<Digest, image::Known>>,
 }
 
 impl Store {
@@ -134,8 +136,8 @@ impl Store {
     pub fn open(dir: impl AsRef<Path>, options: StoreOptions) -> Result<Store, Error> {
         let place = Place::open(dir.as_ref())?;
         work::sweep(&place)?;
-        let held = Mutex::new(BTreeMap::new());
-        Ok(Store { inner: Arc::new(Inner { place, options, held }) })
+        let (held, known) = Default::default();
+        Ok(Store { inner: Arc::new(Inner { place, options, held, known }) })
     }
 
     /// Its directory, as an absolute path without links.
@@ -154,5 +156,9 @@ impl Store {
 
     fn held(&self) -> &Mutex<BTreeMap<Digest, Weak<image::Held>>> {
         &self.inner.held
+    }
+
+    fn known(&self) -> &Mutex<BTreeMap<Digest, image::Known>> {
+        &self.inner.known
     }
 }
