@@ -87,7 +87,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     piped("gzip", &["-c"], bytes)
 }
 
-pub fn piped(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
+fn piped(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(input).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
