@@ -18,7 +18,7 @@
 //! store     images on disk, among processes
 //! cgroups   a container's, anywhere in the trees           systemd   cgroups that systemd makes
 //! unpack    layers made of archives, right and wrong       image_commands  what is typed about images
-//! tidy      the repository itself
+//! ear       listens to a stream meanwhile                  tidy  the repository itself
 //! hostile_images  images that try to get out, to lie, to exhaust
 //! like_umoci  what images come to
 //! ```
@@ -44,6 +44,7 @@ mod clients;
 mod contract;
 mod devices;
 mod differential;
+mod ear;
 mod embedder;
 mod escape;
 mod exec;

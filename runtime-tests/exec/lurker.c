@@ -1,8 +1,9 @@
 /* Lies in wait for processes that appear beside it in its PID namespace, and looks into them for
  * whatever does not belong to the cell.
  *
- *   lurker lurk     until SIGTERM; one line for each thing seen, each once, then how many were seen:
- *                   "seen N" visitors, "caught N" of them before they had executed their command
+ *   lurker lurk     until SIGTERM; one line for each thing seen, each once, "early one" at the first
+ *                   visitor who had not executed its command yet, then how many were seen: "seen N"
+ *                   visitors, "caught N" of them early
  *   lurker visit    comes and goes
  *
  * cc -O1 -static -o lurker lurker.c
@@ -134,6 +135,7 @@ static void inspect(pid_t pid) {
     reach(pid);
     seen++;
     caught += early;
+    if (early) say("early", "one");
 }
 
 /* Stops it if we may, to look at leisure. */

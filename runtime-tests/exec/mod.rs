@@ -13,7 +13,7 @@ mod hostile;
 mod inside;
 mod scene;
 
-pub use hostile::{build_lurker, of_the_cell};
+pub use hostile::{build_lurker, counts, of_the_cell};
 
 use crate::Test;
 

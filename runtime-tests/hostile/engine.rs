@@ -2,10 +2,9 @@
 //! one more in a container that idles.
 
 use std::fs;
-use std::io::{PipeReader, PipeWriter, Read};
+use std::io::PipeWriter;
 use std::path::PathBuf;
 use std::process::{Command, Stdio as Pipes};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -18,6 +17,7 @@ use super::judge::{NO_CONTAINER, Seen};
 use super::scene::Scene;
 use super::way::Way;
 use crate::bed::{PROGRAM as LIBRARYS, Ran, cgroup_parent};
+use crate::ear::Ear;
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_hotcell-oci");
@@ -259,31 +259,28 @@ fn refused(seen: Seen, code: i32) -> Seen {
 }
 
 /// What a program says, read while it runs: it may say much.
-pub struct Ears([JoinHandle<String>; 2]);
+pub struct Ears([Ear; 2]);
 
 impl Ears {
     fn new() -> (Ears, PipeWriter, PipeWriter) {
         let (out, out_end) = std::io::pipe().unwrap();
         let (err, err_end) = std::io::pipe().unwrap();
-        (Ears([out, err].map(listen)), out_end, err_end)
+        (Ears([out, err].map(Ear::new)), out_end, err_end)
     }
 
     /// All of it; nobody may have the streams any more.
     pub fn heard(self) -> (String, String) {
-        let [out, err] = self.0.map(|ear| ear.join().unwrap());
+        let [out, err] = self.0.map(Ear::heard);
         (out, err)
+    }
+
+    /// Whether a line of its output begins so by now.
+    pub fn has_heard(&self, start: &str) -> bool {
+        self.0[0].has_heard(start)
     }
 
     fn refused(self, code: i32) -> Seen {
         let (out, err) = self.heard();
         refused(Seen { code: Some(code), out, err }, code)
     }
-}
-
-fn listen(mut from: PipeReader) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut all = Vec::new();
-        from.read_to_end(&mut all).unwrap();
-        String::from_utf8_lossy(&all).into_owned()
-    })
 }

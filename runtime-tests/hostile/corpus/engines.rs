@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio as Pipes;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode as Bits, mknodat};
 use serde_json::{Value, json};
@@ -115,17 +116,20 @@ fn lies_in_wait(engine: &Engine<'_>) -> Seen {
         Ok(started) => started,
         Err(seen) => return seen,
     };
-    for _ in 0..if soak() { 1000 } else { 60 } {
+    // On a busy machine many come and go unseen: then more have to come by.
+    let until = Instant::now() + Duration::from_secs(30);
+    let visits = if soak() { 1000 } else { 60 };
+    let wanted = |done| done < visits || !ears.has_heard("early ") && Instant::now() < until;
+    for _ in (0..).take_while(|done| wanted(*done)) {
         let mut visit = engine.command(&["exec", ID, "/bin/lurker", "visit"]);
         // Whoever is stopped or killed on the way harms itself alone.
         visit.stdout(Pipes::null()).stderr(Pipes::null()).status().unwrap();
     }
     engine.call(&["kill", ID, "TERM"]).ok();
-    let code = engine.end(pid, std::time::Duration::from_secs(20));
+    let code = engine.end(pid, Duration::from_secs(20));
     let (out, err) = ears.heard();
     let caught = |line: &str| line.strip_prefix("caught ").is_some_and(|count| count != "0");
-    let counted =
-        |line: &&str| ["seen ", "caught ", "permitted "].iter().any(|w| line.starts_with(w));
+    let counted = |line: &&str| crate::exec::counts(line) || line.starts_with("permitted ");
     let mut bad: Vec<_> = out.lines().filter(|line| !counted(line) && *line != "ready").collect();
     bad.retain(|line| !crate::exec::of_the_cell(line));
     match (code, bad.is_empty()) {
@@ -163,7 +167,7 @@ fn overwrites(engine: &Engine<'_>) -> Seen {
         }
     }
     engine.call(&["kill", "--all", ID, "KILL"]).ok();
-    engine.end(pid, std::time::Duration::from_secs(20));
+    engine.end(pid, Duration::from_secs(20));
     match (wrong, ears.heard().0) {
         (None, out) if out == format!("{INSIDE}\n") => fine(),
         wrong => said(wrong),
