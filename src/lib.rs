@@ -98,6 +98,7 @@
 //! | `cli` (default) | the programs `hotcell` and `hotcell-oci`; a library user turns it off |
 //! | `conformance` | `contract::conformance`, checks that any driver can run |
 //! | `image` (part of `cli`) | `image`, from archives of images to root file systems |
+//! | `pull` (part of `cli`) | `image::pull`, images from registries |
 //! | `fault-injection` | faults on demand at named points, for tests; a release build refuses it |
 //! | `rusqlite` | [`stats::Stats`] as a column of rusqlite's databases |
 //! | `sqlx` | [`stats::Stats`] as a text column of sqlx's databases |

@@ -15,6 +15,8 @@ mod digest;
 mod document;
 mod excerpt;
 pub mod load;
+#[cfg(feature = "pull")]
+pub mod pull;
 mod reference;
 pub mod store;
 pub mod unpack;

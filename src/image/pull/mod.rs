@@ -1,0 +1,13 @@
+//! From a registry to the store: images are pulled layer by layer, checked and unpacked as they come.
+//!
+//! ```text
+//!  Reference ──► manifest ──► blobs ──────────────► layers ──► Image
+//!  credentials    client       client, in parallel    unpack    store
+//! ```
+//!
+//! Every byte of a registry's answer is hostile. What it says is used when it has the digest that was
+//! promised; and a secret is shown to the host that it is for, and to nobody else.
+
+mod credentials;
+
+pub use credentials::{Credentials, Secret};
