@@ -8,6 +8,12 @@
 //! Every byte of a registry's answer is hostile. What it says is used when it has the digest that was
 //! promised; and a secret is shown to the host that it is for, and to nobody else.
 
+pub(crate) mod client;
 mod credentials;
+mod error;
+mod settings;
 
+pub use client::{Blob, Client, Found, Repository, Which};
 pub use credentials::{Credentials, Secret};
+pub use error::{Asked, Error, Failure};
+pub use settings::{Endpoint, EndpointError, RegistrySettings, Settings, Timeouts};
