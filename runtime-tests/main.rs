@@ -20,7 +20,7 @@
 //! unpack    layers made of archives, right and wrong       image_commands  what is typed about images
 //! ear       listens to a stream meanwhile                  tidy  the repository itself
 //! hostile_images  images that try to get out, to lie, to exhaust
-//! like_umoci  what images come to
+//! like_umoci  what images come to                         registry  one that does what a script tells it
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -69,6 +69,7 @@ mod own_place;
 mod peers;
 mod probe;
 mod recovery;
+mod registry;
 mod seccomp;
 mod snapshot;
 mod standing;
@@ -157,6 +158,7 @@ fn main() {
         systemd::tests(),
         unpack::tests(),
         store::tests(),
+        registry::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();
