@@ -172,23 +172,17 @@ impl Reader<'_> {
     /// The one for the platform: with exactly its variant, else with none, else with any other.
     fn choose(&self, leaves: Vec<Leaf>, what: &str) -> Result<Leaf, Error> {
         let wanted = self.platform;
-        let mut fitting: Vec<(usize, Leaf)> = Vec::new();
+        let mut fitting: Vec<(u8, Leaf)> = Vec::new();
         let mut others = BTreeSet::new();
         for mut leaf in leaves {
             let platform = match leaf.platform.take() {
                 Some(platform) => platform,
                 None => self.config(&leaf.manifest)?.platform.clone(),
             };
-            if !wanted.takes(&platform) {
-                others.insert(platform.to_string());
-                continue;
+            match wanted.rank(&platform) {
+                Some(rank) => fitting.push((rank, leaf)),
+                None => drop(others.insert(platform.to_string())),
             }
-            let rank = match (platform == *wanted, platform.variant.is_empty()) {
-                (true, _) => 0,
-                (false, true) => 1,
-                (false, false) => 2,
-            };
-            fitting.push((rank, leaf));
         }
         fitting.sort_by_key(|(rank, _)| *rank);
         let mut best = fitting.into_iter();
@@ -252,7 +246,11 @@ impl Reader<'_> {
 }
 
 /// Whether the configuration is of an image that can run here and has as many layers as it has.
-pub(super) fn check(config: &ImageConfig, layers: usize, what: &str) -> Result<(), Error> {
+pub(in crate::image) fn check(
+    config: &ImageConfig,
+    layers: usize,
+    what: &str,
+) -> Result<(), Error> {
     if !matches!(&*config.platform.os, "" | "linux") {
         return Err(Error::Platform {
             what: what.to_owned(),

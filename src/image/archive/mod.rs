@@ -23,6 +23,8 @@ use std::io::Read;
 use std::path::PathBuf;
 
 pub use error::Error;
+#[cfg(feature = "pull")]
+pub(in crate::image) use layout::check;
 pub use region::{Region, RegionReader};
 pub use save::{Output, save};
 

@@ -109,6 +109,16 @@ impl Platform {
             && (own.is_empty() || its.is_empty() || own == its)
     }
 
+    /// How well an image for the other platform suits this, if it does; less is better: exactly its
+    /// variant, no variant, any other.
+    pub(in crate::image) fn rank(&self, other: &Platform) -> Option<u8> {
+        self.takes(other).then(|| match (self == other, other.variant.is_empty()) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => 2,
+        })
+    }
+
     fn read(field: Field) -> Result<Platform, Flaw> {
         let mut object = field.object()?;
         let platform = Platform {

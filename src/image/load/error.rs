@@ -67,6 +67,12 @@ pub enum LoadError {
         /// How many.
         config: usize,
     },
+    /// A layer's blob did not come.
+    #[error("a layer's blob ({blob}) did not come")]
+    Lost {
+        /// Its digest.
+        blob: Digest,
+    },
     /// A part of the archive can't be copied.
     #[error("copying a layer's blob ({blob})")]
     Copy {

@@ -15,25 +15,36 @@
 mod copy;
 mod error;
 mod options;
+mod piece;
+mod stage;
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::archive::{self, Archive, ArchivedImage, ArchivedLayer, Input, Region};
-use super::store::staging::{
-    HeldLayer, ImageRecord, Key, LayerOfImage, LayerRecord, LayerSource, NameRecord, Staged,
-    chain_ids, look_alike, merge, merged_of, name_record,
-};
+use super::archive::{self, Archive, ArchivedImage, Input};
+#[cfg(feature = "pull")]
+use super::store::staging::{LayerSource, chain_ids};
+use super::store::staging::{NameRecord, Staged, merge, name_record};
 use super::store::{self, Image, Store, StoreOptions};
-use super::{Digest, Hasher, Reference, unpack};
-use copy::copy_range;
+use super::{Digest, Document, ImageConfig, Manifest, Reference, unpack};
+use stage::Load;
 
 pub use error::LoadError;
 pub use options::{LayerOf, LoadOptions, Progress};
+#[cfg(feature = "pull")]
+pub(in crate::image) use piece::Lost;
+pub(in crate::image) use piece::{Arriving, Origin, Piece};
+
+/// An image that a store is to have: its documents are checked, its layers are somewhere.
+pub(in crate::image) struct Incoming<'a> {
+    pub(in crate::image) manifest: &'a Document<Manifest>,
+    pub(in crate::image) config: &'a Document<ImageConfig>,
+    /// From the lowest up.
+    pub(in crate::image) pieces: Vec<Piece<'a>>,
+}
 
 impl Store {
     /// Loads the images of an archive: all, or none if something is wrong with one of them. What the
@@ -54,11 +65,47 @@ impl Store {
     /// Loads images whose documents have been checked.
     pub(in crate::image) fn take_in(
         &self,
-        mut staged: Staged,
+        staged: Staged,
         images: &[ArchivedImage],
         options: &LoadOptions<'_>,
     ) -> Result<Vec<Image>, LoadError> {
         let names = names(images, options)?;
+        let incoming = images.iter().map(|image| {
+            let pieces = image.layers.iter().map(Piece::archived).collect::<Result<_, _>>()?;
+            Ok(Incoming { manifest: &image.manifest, config: &image.config, pieces })
+        });
+        let incoming = incoming.collect::<Result<Vec<_>, LoadError>>()?;
+        self.take_all(staged, names, &incoming, options)
+    }
+
+    /// Which of an image's layers have blobs that the store lacks, lowest first. What it has stays for as
+    /// long as the load lasts.
+    #[cfg(feature = "pull")]
+    pub(in crate::image) fn wanted(
+        &self,
+        staged: &mut Staged,
+        manifest: &Manifest,
+        config: &ImageConfig,
+    ) -> Result<Vec<bool>, LoadError> {
+        let options = LoadOptions::default();
+        let mut load = Load { store: self, staged, options: &options };
+        let chain = chain_ids(&config.diff_ids);
+        let layers = manifest.layers.iter().zip(&config.diff_ids).zip(&chain);
+        let wants = layers.map(|((layer, diff_id), chain)| {
+            let source = LayerSource { diff_id: *diff_id, blob: layer.digest };
+            load.wants(chain, &source, layer.size)
+        });
+        wants.collect()
+    }
+
+    /// Makes images of what comes, under these names.
+    pub(in crate::image) fn take_all(
+        &self,
+        mut staged: Staged,
+        names: Vec<NameRecord>,
+        images: &[Incoming<'_>],
+        options: &LoadOptions<'_>,
+    ) -> Result<Vec<Image>, LoadError> {
         self.may_have_all(&names, options.taken)?;
         for image in images {
             Load { store: self, staged: &mut staged, options }.stage(image)?;
@@ -95,197 +142,29 @@ fn tell(options: &LoadOptions<'_>, progress: Progress) {
     }
 }
 
-/// A layer's blob in a file.
-#[derive(Clone, Copy)]
-struct Piece<'a> {
-    diff_id: Digest,
-    blob: Digest,
-    bytes: u64,
-    file: &'a File,
-    offset: u64,
-}
-
-impl<'a> Piece<'a> {
-    fn of(layer: &'a ArchivedLayer) -> Result<Piece<'a>, LoadError> {
-        let Region { file, offset, len } = &layer.region;
-        let (blob, promised) = (layer.descriptor.digest, layer.descriptor.size);
-        if *len != promised {
-            return Err(LoadError::Size { blob, found: *len, promised });
-        }
-        Ok(Piece { diff_id: layer.diff_id, blob, bytes: *len, file, offset: *offset })
-    }
-}
-
-/// A load at work.
-struct Load<'a> {
-    store: &'a Store,
-    staged: &'a mut Staged,
-    options: &'a LoadOptions<'a>,
-}
-
-impl Load<'_> {
-    fn stage(&mut self, image: &ArchivedImage) -> Result<(), LoadError> {
-        let chain = chain_ids(&image.config.diff_ids);
-        if chain.len() != image.layers.len() {
-            let (manifest, config) = (image.layers.len(), chain.len());
-            return Err(LoadError::Layers { manifest, config });
-        }
-        let (mut trees, mut layers, mut size) = (Vec::new(), Vec::new(), 0);
-        for (number, (archived, chain)) in image.layers.iter().zip(&chain).enumerate() {
-            let piece = Piece::of(archived)?;
-            let (of, Piece { blob, bytes, .. }) = (image.layers.len(), piece);
-            let layer = LayerOf { number: number + 1, of, blob, bytes };
-            let (record, tree) = self.layer(&piece, chain, &trees, layer)?;
-            size += record.tree.bytes;
-            trees.push(tree);
-            layers.push(LayerOfImage { chain: *chain, blob, size: bytes });
-        }
-        self.whole_trees(&chain, &trees)?;
-        let (id, manifest) = (*image.config.digest(), *image.manifest.digest());
-        self.document(&id, image.config.bytes())?;
-        self.document(&manifest, image.manifest.bytes())?;
-        self.staged.add_image(ImageRecord { id, manifest, layers, size, loaded: 0 });
-        Ok(())
-    }
-
-    /// The layer's record and tree: the store's, or one that is made now.
-    fn layer(
-        &mut self,
-        piece: &Piece<'_>,
-        chain: &Digest,
-        below: &[PathBuf],
-        layer: LayerOf,
-    ) -> Result<(LayerRecord, PathBuf), LoadError> {
-        let key = Key::Layer(*chain);
-        let there = match self.staged.layer_made(&key)? {
-            Some(made) => Some(made),
-            None => self.held(&key)?,
-        };
-        let source = LayerSource { diff_id: piece.diff_id, blob: piece.blob };
-        // Whether this very blob was unpacked once.
-        let known = there.as_ref().is_some_and(|(made, _)| made.source.as_ref() == Some(&source));
-        let has_blob = self.staged.has_blob(&piece.blob) || self.has_blob(piece)?;
-        if !(self.staged.has_blob(&piece.blob) || (known && has_blob)) {
-            self.copy(piece)?;
-        }
-        match there {
-            Some(there) if known => {
-                if !has_blob {
-                    check_copy(self.open_copy(piece)?, piece.blob)?;
-                    self.staged.add_blob(piece.blob);
-                }
-                tell(self.options, Progress::There(layer));
-                Ok(there)
-            }
-            // Another form of the layer: it is unpacked to see that it is, and not kept. Who unpacked the
-            // first may have been taken over by its bytes, and made what it wanted of them.
-            Some((record, tree)) => {
-                let scratch = self.staged.scratch()?;
-                self.unpack(piece, &scratch, below, layer)?;
-                if !look_alike(&scratch, &tree)? {
-                    let (chain, blob) = (Box::new(*chain), Box::new(piece.blob));
-                    return Err(LoadError::Differs { chain, blob });
-                }
-                Ok((record, tree))
-            }
-            None => {
-                let tree = self.staged.new_tree(&key)?;
-                self.unpack(piece, &tree, below, layer)?;
-                Ok((self.staged.add_layer(key, Some(source))?, tree))
-            }
-        }
-    }
-
-    fn held(&mut self, key: &Key) -> Result<Option<(LayerRecord, PathBuf)>, LoadError> {
-        let held = self.store.layer(key)?;
-        Ok(held.map(|HeldLayer { lease, record, tree }| {
-            self.staged.add_lease(lease);
-            (record, tree)
-        }))
-    }
-
-    fn has_blob(&mut self, piece: &Piece<'_>) -> Result<bool, LoadError> {
-        let lease = self.store.blob(&piece.blob, piece.bytes)?;
-        Ok(lease.map(|lease| self.staged.add_lease(lease)).is_some())
-    }
-
-    fn copy(&mut self, piece: &Piece<'_>) -> Result<(), LoadError> {
-        let failed = |source| LoadError::Copy { blob: piece.blob, source };
-        let to = self.staged.new_blob(&piece.blob)?;
-        copy_range(piece.file, piece.offset, piece.bytes, &to).map_err(failed)
-    }
-
-    /// The copy in the store, opened to be read.
-    fn open_copy(&self, piece: &Piece<'_>) -> Result<File, LoadError> {
-        let failed = |source| LoadError::Copy { blob: piece.blob, source };
-        File::open(self.staged.blob(&piece.blob)).map_err(failed)
-    }
-
-    fn unpack(
-        &mut self,
-        piece: &Piece<'_>,
-        tree: &Path,
-        below: &[PathBuf],
-        layer: LayerOf,
-    ) -> Result<(), LoadError> {
-        tell(self.options, Progress::Unpacking(layer));
-        let (copy, again) = (self.open_copy(piece)?, self.open_copy(piece)?);
-        // Whoever takes over the process that unpacks could say what it likes of the blob.
-        let (unpacked, checked) = std::thread::scope(|scope| {
-            let checking = scope.spawn(|| check_copy(again, piece.blob));
-            let unpacked =
-                unpack_blob(self.store.options(), copy, &layer, &piece.diff_id, tree, below);
-            (unpacked, checking.join())
-        });
-        unpacked?;
-        checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        if !self.staged.has_blob(&piece.blob) {
-            self.staged.add_blob(piece.blob);
-        }
-        tell(self.options, Progress::Unpacked(layer));
-        Ok(())
-    }
-
-    /// What is mounted instead of many layers, or of none.
-    fn whole_trees(&mut self, chain: &[Digest], trees: &[PathBuf]) -> Result<(), LoadError> {
-        let merged = merged_of(trees.len());
-        let key = match (chain.is_empty(), chain[..merged].last()) {
-            (true, _) => Key::Empty,
-            (false, Some(top)) => Key::Merged(*top),
-            (false, None) => return Ok(()),
-        };
-        if self.staged.layer_made(&key)?.is_some() || self.held(&key)?.is_some() {
-            return Ok(());
-        }
-        merge_trees(&trees[..merged], &self.staged.new_tree(&key)?)?;
-        self.staged.add_layer(key, None)?;
-        Ok(())
-    }
-
-    fn document(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), LoadError> {
-        same("a document", Digest::of(digest.algorithm(), bytes), *digest)?;
-        if !self.staged.has_blob(digest) {
-            let mut file = self.staged.new_blob(digest)?;
-            io::Write::write_all(&mut file, bytes)
-                .map_err(|source| LoadError::Copy { blob: *digest, source })?;
-            self.staged.add_blob(*digest);
-        }
-        Ok(())
-    }
-}
-
-/// Sees that the store's copy of a blob is the blob.
-fn check_copy(mut copy: File, blob: Digest) -> Result<(), LoadError> {
-    let mut hasher = Hasher::new(blob.algorithm());
-    io::copy(&mut copy, &mut hasher).map_err(|source| LoadError::Copy { blob, source })?;
-    same("a layer's blob", hasher.finish(), blob)
-}
-
 /// Unpacks a blob, which is all of `copy`, over the trees `below`, the lowest first; its digests must be
 /// what they were said to be.
 pub(in crate::image) fn unpack_blob(
     options: &StoreOptions,
     copy: File,
+    layer: &LayerOf,
+    diff_id: &Digest,
+    tree: &Path,
+    below: &[PathBuf],
+) -> Result<(), LoadError> {
+    unpack_source(
+        options,
+        unpack::Source::region(copy, 0, layer.bytes),
+        layer,
+        diff_id,
+        tree,
+        below,
+    )
+}
+
+fn unpack_source(
+    options: &StoreOptions,
+    mut source: unpack::Source,
     layer: &LayerOf,
     diff_id: &Digest,
     tree: &Path,
@@ -297,7 +176,6 @@ pub(in crate::image) fn unpack_blob(
     };
     let lowers: Result<Vec<_>, _> = below.iter().rev().map(|tree| open(tree)).collect();
     let target = unpack::Target { upper: open(tree)?, lowers: lowers? };
-    let mut source = unpack::Source::region(copy, 0, layer.bytes);
     source.blob_algorithm = layer.blob.algorithm();
     source.diff_id_algorithm = diff_id.algorithm();
     let LayerOf { number, of, blob, .. } = *layer;

@@ -4,9 +4,11 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::image::Digest;
+use crate::image::load::LoadError;
+use crate::image::{Digest, DocumentError, Platform};
 
 /// Why an image did not come. `Display` tells this level; the source, why.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,48 @@ pub enum Error {
         #[source]
         failure: Box<Failure>,
     },
+    /// A document is not the one that was promised, or makes no sense.
+    #[error("{of}")]
+    Document {
+        /// The image's name.
+        of: String,
+        /// What is wrong.
+        #[source]
+        source: DocumentError,
+    },
+    /// A registry did not say what its document is.
+    #[error("{of}: the registry does not say what its manifest is")]
+    Untyped {
+        /// The image's name.
+        of: String,
+    },
+    /// There is no image for the platform.
+    #[error("{of} is for {found}, not for {wanted}")]
+    Platform {
+        /// The image's name.
+        of: String,
+        /// The platforms that it is for.
+        found: String,
+        /// The one that was asked for.
+        wanted: Box<Platform>,
+    },
+    /// Indexes lead to indexes.
+    #[error("{of}: more than {limit} indexes lead to one another")]
+    Depth {
+        /// The image's name.
+        of: String,
+        /// How many are followed.
+        limit: usize,
+    },
+    /// What came could not be taken into the store.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Whoever pulled was stopped: its runtime shut down, or its thread panicked.
+    #[error("the pull was stopped")]
+    Interrupted,
+    /// Another caller wanted the same, and this came of it.
+    #[error(transparent)]
+    Shared(Arc<Error>),
 }
 
 /// What a registry was asked for. Its text has no secrets.
@@ -176,23 +220,32 @@ impl Error {
     /// HTTP's status, if a registry answered with one that is no success.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        let Error::Registry { failure, .. } = self;
-        failure.status()
+        match self {
+            Error::Registry { failure, .. } => failure.status(),
+            Error::Shared(error) => error.status(),
+            _ => None,
+        }
     }
 
     /// Whether time ran out.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        let Error::Registry { failure, .. } = self;
-        failure.is_timeout()
+        match self {
+            Error::Registry { failure, .. } => failure.is_timeout(),
+            Error::Shared(error) => error.is_timeout(),
+            _ => false,
+        }
     }
 
     /// Whether the same may go well another time: the network failed, or the registry has too much to do
     /// or trouble of its own.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        let Error::Registry { failure, .. } = self;
-        failure.is_transient()
+        match self {
+            Error::Registry { failure, .. } => failure.is_transient(),
+            Error::Shared(error) => error.is_transient(),
+            _ => false,
+        }
     }
 }
 

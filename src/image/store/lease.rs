@@ -35,7 +35,7 @@ impl Lease {
         }
     }
 
-    pub(super) fn file(&self) -> &File {
+    pub(in crate::image) fn file(&self) -> &File {
         self.0.file()
     }
 }

@@ -1,0 +1,61 @@
+//! Which blobs are on their way already: no blob of a registry is fetched by two pulls at once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::watch;
+
+use crate::image::Digest;
+use crate::unpoisoned::lock;
+
+/// Blobs on their way, by registry: one registry that dawdles can't hold up what another has, too. A
+/// clone is the same.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Claims {
+    claimed: Arc<Mutex<HashMap<(String, Digest), watch::Receiver<()>>>>,
+}
+
+/// Somebody fetches these; until this goes.
+#[derive(Debug)]
+pub(super) struct Claim {
+    claims: Claims,
+    keys: Vec<(String, Digest)>,
+    _until: watch::Sender<()>,
+}
+
+/// Somebody else fetches one of them.
+pub(super) struct Taken(watch::Receiver<()>);
+
+impl Claims {
+    /// All of them, or none: so nobody waits for somebody who waits for him.
+    pub(super) fn take(
+        &self,
+        registry: &str,
+        blobs: impl IntoIterator<Item = Digest>,
+    ) -> Result<Claim, Taken> {
+        let keys: Vec<_> = blobs.into_iter().map(|blob| (registry.to_owned(), blob)).collect();
+        let mut claimed = lock(&self.claimed);
+        if let Some(other) = keys.iter().find_map(|key| claimed.get(key)) {
+            return Err(Taken(other.clone()));
+        }
+        let (until, gone) = watch::channel(());
+        claimed.extend(keys.iter().map(|key| (key.clone(), gone.clone())));
+        drop(claimed);
+        Ok(Claim { claims: self.clone(), keys, _until: until })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut claimed = lock(&self.claims.claimed);
+        self.keys.iter().for_each(|key| drop(claimed.remove(key)));
+    }
+}
+
+impl Taken {
+    /// Waits until whoever has it is done, one way or the other.
+    pub(super) async fn gone(mut self) {
+        // Nothing is ever sent: it ends with the sender.
+        while self.0.changed().await.is_ok() {}
+    }
+}
