@@ -17,12 +17,12 @@ const VALUES: usize = 100_000;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Flaw {
     /// A path of fields; `.` is the whole.
-    pub(super) at: String,
-    pub(super) why: String,
+    pub(in crate::image) at: String,
+    pub(in crate::image) why: String,
 }
 
 /// Reads a whole text.
-pub(super) fn read(text: &[u8]) -> Result<Field, Flaw> {
+pub(in crate::image) fn read(text: &[u8]) -> Result<Field, Flaw> {
     let wrong = |error: serde_json::Error| Flaw { at: ".".to_owned(), why: error.to_string() };
     let mut reader = serde_json::Deserializer::from_slice(text);
     let mut left = VALUES;
@@ -106,7 +106,7 @@ pub struct Field {
 }
 
 impl Field {
-    pub(super) fn flaw(&self, why: impl Into<String>) -> Flaw {
+    pub(in crate::image) fn flaw(&self, why: impl Into<String>) -> Flaw {
         Flaw { at: place(&self.at), why: why.into() }
     }
 
@@ -124,7 +124,7 @@ impl Field {
     }
 
     /// An object with keys that the reader knows.
-    pub(super) fn object(mut self) -> Result<Object, Flaw> {
+    pub(in crate::image) fn object(mut self) -> Result<Object, Flaw> {
         match self.value.take() {
             Value::Object(fields) => Ok(Object { at: self.at, fields, known: Vec::new() }),
             value => Err(Field { value, ..self }.must_be("an object")),
@@ -132,7 +132,7 @@ impl Field {
     }
 
     /// An object with keys that may be any.
-    pub(super) fn map(mut self) -> Result<BTreeMap<String, Field>, Flaw> {
+    pub(in crate::image) fn map(mut self) -> Result<BTreeMap<String, Field>, Flaw> {
         match self.value.take() {
             Value::Object(fields) => fields
                 .into_iter()
@@ -148,7 +148,7 @@ impl Field {
         }
     }
 
-    pub(super) fn list(mut self) -> Result<Vec<Field>, Flaw> {
+    pub(in crate::image) fn list(mut self) -> Result<Vec<Field>, Flaw> {
         match self.value.take() {
             Value::Array(values) => Ok(values
                 .into_iter()
@@ -160,7 +160,7 @@ impl Field {
     }
 
     /// A text without NULs, which the kernel could not take.
-    pub(super) fn text(mut self) -> Result<String, Flaw> {
+    pub(in crate::image) fn text(mut self) -> Result<String, Flaw> {
         match self.value.take() {
             Value::String(text) if text.contains('\0') => Err(self.flaw("the text has a NUL")),
             Value::String(text) => Ok(text),
@@ -168,52 +168,74 @@ impl Field {
         }
     }
 
-    pub(super) fn number(self) -> Result<u64, Flaw> {
+    pub(in crate::image) fn number(self) -> Result<u64, Flaw> {
         match self.value.as_u64().filter(|number| i64::try_from(*number).is_ok()) {
             Some(number) => Ok(number),
             None => Err(self.must_be("a whole number from 0 to 2^63-1")),
         }
     }
 
-    pub(super) fn truth(self) -> Result<bool, Flaw> {
+    pub(in crate::image) fn truth(self) -> Result<bool, Flaw> {
         self.value.as_bool().ok_or_else(|| self.must_be("true or false"))
     }
 
-    pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(self) -> Result<T, Flaw> {
+    pub(in crate::image) fn parsed<T: FromStr<Err: fmt::Display>>(self) -> Result<T, Flaw> {
         let at = self.at.clone();
         let wrong = |error: T::Err| Flaw { at: place(&at), why: error.to_string() };
         self.text()?.parse().map_err(wrong)
     }
 
-    pub(super) fn texts(self) -> Result<Vec<String>, Flaw> {
+    /// A value that was read as a whole.
+    #[cfg(feature = "pull")]
+    pub(in crate::image) fn whole(value: Value) -> Field {
+        Field { at: String::new(), value }
+    }
+
+    /// `None` for the empty text, by which some programs say that there is none.
+    #[cfg(feature = "pull")]
+    pub(in crate::image) fn text_or_empty(self) -> Result<Option<Field>, Flaw> {
+        match self.value.as_str() {
+            Some("") => Ok(None),
+            Some(_) => Ok(Some(self)),
+            None => Err(self.must_be("a text")),
+        }
+    }
+
+    /// The value as it is.
+    #[cfg(feature = "pull")]
+    pub(in crate::image) fn into_value(self) -> Value {
+        self.value
+    }
+
+    pub(in crate::image) fn texts(self) -> Result<Vec<String>, Flaw> {
         self.list()?.into_iter().map(Field::text).collect()
     }
 
-    pub(super) fn text_map(self) -> Result<BTreeMap<String, String>, Flaw> {
+    pub(in crate::image) fn text_map(self) -> Result<BTreeMap<String, String>, Flaw> {
         self.map()?.into_iter().map(|(key, field)| Ok((key, field.text()?))).collect()
     }
 }
 
 /// An object whose fields are taken out one by one.
 #[derive(Debug)]
-pub(super) struct Object {
+pub(in crate::image) struct Object {
     at: String,
     fields: Map<String, Value>,
     known: Vec<&'static str>,
 }
 
 impl Object {
-    pub(super) fn flaw(&self, why: impl Into<String>) -> Flaw {
+    pub(in crate::image) fn flaw(&self, why: impl Into<String>) -> Flaw {
         Flaw { at: place(&self.at), why: why.into() }
     }
 
     /// Whether there is such a field, even if it is `null`.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(in crate::image) fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)
     }
 
     /// A field that may be missing or `null`.
-    pub(super) fn field(&mut self, name: &'static str) -> Option<Field> {
+    pub(in crate::image) fn field(&mut self, name: &'static str) -> Option<Field> {
         self.known.push(name);
         match self.fields.remove(name)? {
             Value::Null => None,
@@ -222,13 +244,13 @@ impl Object {
     }
 
     /// A field that may be neither.
-    pub(super) fn wanted(&mut self, name: &'static str) -> Result<Field, Flaw> {
+    pub(in crate::image) fn wanted(&mut self, name: &'static str) -> Result<Field, Flaw> {
         self.field(name).ok_or_else(|| Flaw { at: below(&self.at, name), why: "is missing".into() })
     }
 
     /// Ends the reading. What is unknown is let pass, but not in the spelling of what is known: there
     /// are readers for which upper and lower case are the same, and they would read another document.
-    pub(super) fn finish(self) -> Result<(), Flaw> {
+    pub(in crate::image) fn finish(self) -> Result<(), Flaw> {
         let known: Vec<_> = self.known.iter().map(|known| (known, folded(known))).collect();
         for key in self.fields.keys() {
             let spelling = folded(key);
@@ -263,7 +285,7 @@ fn place(at: &str) -> String {
 }
 
 /// Reads a field that may be missing.
-pub(super) fn maybe<T>(
+pub(in crate::image) fn maybe<T>(
     field: Option<Field>,
     read: impl FnOnce(Field) -> Result<T, Flaw>,
 ) -> Result<Option<T>, Flaw> {

@@ -8,7 +8,7 @@
 mod archive_files;
 mod config;
 mod descriptor;
-mod json;
+pub(super) mod json;
 mod manifest;
 mod media_type;
 

@@ -20,7 +20,7 @@ mod puller;
 mod settings;
 
 pub use client::{Blob, Client, Found, Repository, Which};
-pub use credentials::{Credentials, Secret};
+pub use credentials::{Credentials, DockerFile, Keyring, KeyringError, Secret};
 pub use error::{Asked, Error, Failure};
 pub use progress::{Listener, Progress};
 pub use puller::{Pull, Puller};

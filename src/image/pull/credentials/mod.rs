@@ -1,7 +1,16 @@
 //! What a registry wants to see before it gives an image.
 
+mod docker_file;
+mod error;
+mod file;
+mod helper;
+mod keyring;
+mod matching;
 mod secret;
 
+pub use docker_file::DockerFile;
+pub use error::KeyringError;
+pub use keyring::Keyring;
 pub use secret::Secret;
 
 /// Who asks a registry. Two that are equal may share a pull.
