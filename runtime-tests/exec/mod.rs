@@ -11,7 +11,7 @@ mod ends;
 mod faults;
 mod hostile;
 mod inside;
-mod scene;
+pub mod scene;
 
 pub use hostile::{build_lurker, counts, of_the_cell};
 

@@ -15,11 +15,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{Process, Spec};
 use rustix::net::SendFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::compile::{Entry, check_held, enter, may_trace_at_all, traces};
+use super::compile::{Entry, check_held, enter, keep_from_shared_root, may_trace_at_all, traces};
 use super::given::{self, Sources};
 use super::listener::Handover;
 use super::program::init_program;
@@ -70,6 +70,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
     if !ignore_frozen && cgroup.is_frozen()? {
         return Err(Error::Frozen);
     }
+    keep_from_shared_root(bundle.spec(), &process)?;
     let namespaces = target::namespaces(init)?;
     let tasks = cgroup.tasks_files()?;
     let traced = traces(bundle.spec());
@@ -81,13 +82,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
         let ids = user_namespace::maps_of(&target::in_proc(init)?)?;
         user_namespace::set_maps(bundle.spec_mut(), &ids)?;
     }
-    let mut process = process;
-    if process.exec_cpu_affinity().is_none() {
-        // The cell's own process says it for those that don't.
-        let first = bundle.spec().process().as_ref();
-        let affinity = first.and_then(|first| first.exec_cpu_affinity().clone());
-        process.set_exec_cpu_affinity(affinity);
-    }
+    let process = with_affinity(process, bundle.spec());
     bundle.spec_mut().set_process(Some(process));
     let entry = Entry {
         namespaces,
@@ -141,6 +136,16 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
             Err(if target::has_ended(init) { Error::Ended } else { error })
         }
     }
+}
+
+/// The cell's own process says on which CPUs those run that don't say it themselves.
+fn with_affinity(mut process: Process, cell: &Spec) -> Process {
+    if process.exec_cpu_affinity().is_none() {
+        let first = cell.process().as_ref();
+        let affinity = first.and_then(|first| first.exec_cpu_affinity().clone());
+        process.set_exec_cpu_affinity(affinity);
+    }
+    process
 }
 
 /// Kills and reaps the init and whom it has brought into the world, `born` if that has told.

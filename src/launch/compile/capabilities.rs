@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use oci_spec::runtime::{Capability, LinuxCapabilities, Spec};
+use oci_spec::runtime::{Capability, LinuxCapabilities, Process, Spec};
 use rustix::thread::{CapabilitySet, capabilities, capability_is_in_bounding_set};
 
 use super::super::{Error, Plan, Step};
-use crate::bundle::CapabilityName;
+use super::annotated;
+use crate::bundle::{CapabilityName, annotation};
 use crate::sys::abi::CLONE_NEWUSER;
 
 /// The sets as bits. What the specification leaves out is empty.
@@ -119,9 +120,36 @@ pub(super) fn has_ptrace(spec: &Spec) -> bool {
     is_bounded_by(spec, Capability::SysPtrace)
 }
 
+/// What gets more of a directory that is mounted than the mount shows: a read-only mount of the own
+/// namespace can be made writable, one that covers another be removed, and whatever lies on the same
+/// file system be opened by its handle.
+const BEHIND_MOUNTS: [Capability; 2] = [Capability::SysAdmin, Capability::DacReadSearch];
+
+/// Whether the process can get behind mounts.
+pub(super) fn may_get_behind_mounts(spec: &Spec) -> bool {
+    BEHIND_MOUNTS.iter().any(|one| is_bounded_by(spec, *one))
+}
+
+/// Refuses a process that could get behind the mounts of a shared root which was not built for that.
+pub(in super::super) fn keep_from_shared_root(cell: &Spec, process: &Process) -> Result<(), Error> {
+    let has = |one: &Capability| is_in_bounding(process.capabilities().as_ref(), *one);
+    let more = BEHIND_MOUNTS.into_iter().find(|one| has(one) && !is_bounded_by(cell, *one));
+    match more.filter(|_| annotated(cell, annotation::ROOTFS).is_some()) {
+        Some(one) => {
+            let why = "reaches behind the mounts of a cell made without it, whose root is shared";
+            Err(Error::Capability { capability: format!("CAP_{one}"), why })
+        }
+        None => Ok(()),
+    }
+}
+
 fn is_bounded_by(spec: &Spec, capability: Capability) -> bool {
-    let capabilities = spec.process().as_ref().and_then(|process| process.capabilities().as_ref());
-    let bounding = capabilities.and_then(|sets| sets.bounding().as_ref());
+    let process = spec.process().as_ref();
+    is_in_bounding(process.and_then(|process| process.capabilities().as_ref()), capability)
+}
+
+fn is_in_bounding(sets: Option<&LinuxCapabilities>, capability: Capability) -> bool {
+    let bounding = sets.and_then(|sets| sets.bounding().as_ref());
     bounding.is_some_and(|set| set.contains(&capability))
 }
 

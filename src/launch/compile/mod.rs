@@ -17,8 +17,8 @@ mod sysctl;
 mod terminal;
 mod unsupported;
 
-pub(super) use capabilities::check_held;
 pub use capabilities::held_capabilities;
+pub(super) use capabilities::{check_held, keep_from_shared_root};
 pub(super) use enter::{Entry, enter, may_trace_at_all, traces};
 #[cfg(feature = "cli")]
 pub(crate) use own_ids::may_mount;
@@ -430,10 +430,10 @@ mod tests {
             let one = text(&config);
             config.stack(dir, ["a/fs", "b/fs"]);
             let two = text(&config);
-            let overlay = "(lowerdir=lower/a/fs:lower/b/fs,upperdir=upper,workdir=work)";
+            let overlay = "(lowerdir=lower/a/fs:lower/b/fs,upperdir=upper,";
             assert!(two.contains(&format!("bind read-only {dir} at lower\n")), "{two}");
             let two = two.replace(&format!("{dir} at lower"), &format!("{dir}/a/fs at lower"));
-            let two = two.replace(overlay, "(lowerdir=lower,upperdir=upper,workdir=work)");
+            let two = two.replace(overlay, "(lowerdir=lower,upperdir=upper,");
             assert_eq!(two, one, "{upper:?}");
         }
         config.user_namespace = crate::bundle::UserNamespace::Auto;
@@ -442,10 +442,25 @@ mod tests {
         crate::bundle::map_ids(&mut spec, range).unwrap();
         let bundle = Bundle::in_memory(spec);
         let text = compile(&bundle, &place()).unwrap().0.to_string();
-        assert!(
-            text.contains("lowerdir=lower/a/fs:lower/b/fs,upperdir=upper,workdir=work,userxattr")
-        );
+        let options = "upperdir=upper,workdir=work,nfs_export=off,userxattr)";
+        assert!(text.contains(&format!("(lowerdir=lower/a/fs:lower/b/fs,{options}")), "{text}");
         assert!(text.contains(&format!("bind read-only {dir}, ids mapped, at lower")), "{text}");
+    }
+
+    #[test]
+    fn who_could_get_behind_a_mount_sees_a_shared_root_through_an_overlay() {
+        use oci_spec::runtime::Capability::{DacReadSearch, SysAdmin};
+        let rootfs = tempfile::tempdir().unwrap();
+        for dir in ["dev", "proc", "sys"] {
+            std::fs::create_dir(rootfs.path().join(dir)).unwrap();
+        }
+        let mut config = CellConfig::new(rootfs.path(), ["true"]);
+        config.upper = Upper::ReadOnly;
+        assert!(!text(&config).contains("overlay"));
+        for more in [DacReadSearch, SysAdmin] {
+            config.capabilities = vec![more];
+            assert!(text(&config).contains("mount overlay"), "{more}");
+        }
     }
 
     #[test]

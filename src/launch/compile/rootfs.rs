@@ -12,7 +12,7 @@ use super::super::cradle::SCRATCH;
 use super::super::mount_plan::{Mapped, Tree};
 use super::super::{Error, Step, options};
 use super::layers::Lower;
-use super::{Place, annotated, own_ids};
+use super::{Place, annotated, capabilities};
 use crate::bundle::{Bundle, annotation};
 use crate::sys::abi::*;
 
@@ -75,7 +75,7 @@ pub(super) fn compile(
         Some(annotation::SHARED)
             if rootfs != Path::new("/")
                 && !lower.layered
-                && !(own_ids && own_ids::may_mount(spec))
+                && !capabilities::may_get_behind_mounts(spec)
                 && has_mount_points(&rootfs, spec) =>
         {
             let target = stage.dir.to_owned();
@@ -83,8 +83,7 @@ pub(super) fn compile(
             Ok(root(false))
         }
         // A mount point has to be made, in a layer above the shared directory, or several directories
-        // are the root. Or the cell may change the mounts of its own namespace: a mount made read-only
-        // there it can make writable again.
+        // are the root. Or the cell could get at what a mount keeps from it.
         Some(annotation::SHARED) => {
             stage.overlay_in_memory(lower, mode, steps);
             Ok(root(true))
@@ -189,7 +188,9 @@ impl Stage {
         let tree = self.layer(lower.tree, MOUNT_ATTR_RDONLY);
         steps.push(Step::TreeHere { tree, name: "lower" });
         let notes = if self.own_ids { ",userxattr" } else { "" };
-        let options = format!("lowerdir={},{upper}{notes}", lower.dirs);
+        // Where the host has exports on by default, whoever may open file handles gets at every file of
+        // the file system that a layer lies on.
+        let options = format!("lowerdir={},{upper},nfs_export=off{notes}", lower.dirs);
         steps.push(Step::Overlay { target: "root", options });
         steps.push(Step::EnterRoot("root"));
     }

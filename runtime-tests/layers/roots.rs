@@ -1,19 +1,14 @@
-//! Roots of several layers: what a cell sees of them, and that it never writes to one.
+//! What a cell sees of layers, and that it never writes to one.
 
-use std::io::Read;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::process::Command;
 
 use hotcell::bundle::{Account, Bundle, CellConfig, Upper, UserNamespace};
-use hotcell::launch::{Stdio, Stream};
-use hotcell::native::{Created, Instance};
-use rustix::fs::{
-    CWD, FileType, MemfdFlags, Mode, XattrFlags, fsetxattr, memfd_create, mknodat, setxattr,
-};
+use hotcell::launch::Stdio;
+use hotcell::native::Instance;
+use rustix::fs::{MemfdFlags, XattrFlags, fsetxattr, memfd_create};
 
+use super::stack::{Stack, output};
 use crate::bed::{Bed, listing};
-use crate::host::fixture;
 use crate::oci::scene::Scene;
 use crate::{Test, test};
 
@@ -30,60 +25,6 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Layers in a directory of their own, the first on top; the last is the busybox root.
-struct Stack {
-    dir: PathBuf,
-    /// Each a directory with its tree below, as a store of images keeps them.
-    names: Vec<String>,
-}
-
-impl Stack {
-    fn new(bed: &Bed, count: usize) -> Stack {
-        let dir = bed.path("layers");
-        std::fs::create_dir(&dir).unwrap();
-        let names: Vec<String> = (1..count).map(|number| format!("layer-{number}/fs")).collect();
-        for name in &names {
-            std::fs::create_dir_all(dir.join(name)).unwrap();
-        }
-        let mut copy = Command::new("cp");
-        copy.arg("-a").arg(fixture("busybox")).arg(dir.join("bottom"));
-        assert!(copy.status().unwrap().success());
-        Stack { dir, names: names.into_iter().chain(["bottom".to_owned()]).collect() }
-    }
-
-    /// A path in a layer whose directories are made.
-    fn path(&self, number: usize, path: &str) -> PathBuf {
-        let path = self.dir.join(&self.names[number]).join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        path
-    }
-
-    fn file(&self, number: usize, path: &str, content: &str) {
-        std::fs::write(self.path(number, path), content).unwrap();
-    }
-
-    fn whiteout(&self, number: usize, path: &str) {
-        let path = self.path(number, path);
-        mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0).unwrap();
-    }
-
-    /// As the unpacker makes it: for cells with the host's ids, and for those with their own.
-    fn opaque(&self, number: usize, path: &str) {
-        let path = self.path(number, path);
-        std::fs::create_dir_all(&path).unwrap();
-        for name in ["trusted.overlay.opaque", "user.overlay.opaque"] {
-            setxattr(&path, name, b"y", XattrFlags::empty()).unwrap();
-        }
-    }
-
-    /// A shell script on them all.
-    fn script(&self, text: &str) -> CellConfig {
-        let mut config = CellConfig::new("/", ["sh", "-c", text]);
-        config.stack(&self.dir, &self.names);
-        config
-    }
-}
-
 /// Every kind of root, with the host's ids and with ids of its own.
 fn kinds() -> Vec<(Upper, UserNamespace)> {
     let ids = [UserNamespace::Host, UserNamespace::Auto];
@@ -94,26 +35,9 @@ fn kinds() -> Vec<(Upper, UserNamespace)> {
     all.filter(|kind| *kind != refused || memory_keeps_attributes()).collect()
 }
 
-fn memory_keeps_attributes() -> bool {
+pub(super) fn memory_keeps_attributes() -> bool {
     let file = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
     fsetxattr(file, "user.test", b"1", XattrFlags::empty()).is_ok()
-}
-
-/// What the cell wrote to both of its streams.
-fn output(created: Created) -> String {
-    let (mut read, write) = std::io::pipe().unwrap();
-    let again = write.try_clone().unwrap();
-    let stdio = Stdio {
-        stdin: Stream::Null,
-        stdout: Stream::Fd(write.into()),
-        stderr: Stream::Fd(again.into()),
-    };
-    let mut running = created.run(stdio).unwrap();
-    let mut text = String::new();
-    read.read_to_string(&mut text).unwrap();
-    running.wait(None).unwrap();
-    running.close().unwrap();
-    text
 }
 
 fn said(driver: &Instance, config: &CellConfig) -> String {
