@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::duration::Timeout;
-use super::image::{ImageArgs, ImagesArgs, LoadArgs, RmiArgs, SaveArgs, StoreArgs, TagArgs};
+use super::image::{
+    ImageArgs, ImagesArgs, LoadArgs, LoginArgs, LogoutArgs, RmiArgs, SaveArgs, StoreArgs, TagArgs,
+};
 use super::security::SecurityOption;
 use crate::bundle::{
     Bytes, CapabilityName, CellName, DeviceFlag, DeviceRule, MilliCpu, MountFlag, Network,
@@ -42,6 +44,10 @@ pub(super) enum Command {
     Tag(TagArgs),
     /// Inspect, prune or check images
     Image(ImageArgs),
+    /// Keep the name and password that a registry wants to see, in Docker's file
+    Login(LoginArgs),
+    /// Forget the name and password for a registry
+    Logout(LogoutArgs),
     /// Show what this host can enforce; exit 1 if no cell can run
     Doctor(DoctorArgs),
 }

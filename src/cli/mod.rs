@@ -14,6 +14,7 @@ mod pump;
 mod root;
 mod run;
 mod security;
+mod signals;
 mod stats;
 
 use std::error::Error as StdError;
@@ -95,6 +96,8 @@ pub fn main() -> ExitCode {
             args::Command::Rmi(args) => image::rmi(&args),
             args::Command::Tag(args) => image::tag(&args),
             args::Command::Image(args) => image::image(&args),
+            args::Command::Login(args) => image::login(&args),
+            args::Command::Logout(args) => image::logout(&args),
             args::Command::Doctor(args) => doctor::doctor(&args),
         },
         Err(error) => usage(&error),

@@ -7,19 +7,22 @@ use std::path::Path;
 use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
 
 use super::args::RunArgs;
 use super::config::config;
 use super::pump::{self, Pump};
 use super::root::Root;
+use super::signals::Signals;
 use super::stats::stats;
 use super::{Code, Failure, complain};
 use crate::bundle::{Bytes, CellConfig};
 use crate::image::store::{self, Image};
 use crate::launch::{Stdio, Stream};
 use crate::native::{Instance, Outcome, Running};
+
+/// Signals that are the task's business, beside those that ask for an end.
+const TOLD: [Signal; 3] = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH];
 
 /// Runs the command and gives its code.
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
@@ -64,7 +67,7 @@ struct Ended {
 
 fn run_cell(args: &RunArgs, config: &CellConfig) -> Result<Ended, Failure> {
     // From here on signals wait to be read; nothing can be interrupted half-way.
-    let signals = Signals::watch()?;
+    let signals = Signals::watch(&TOLD)?;
     let mut options = args.driver.options();
     options.image_dir = args.store.dir().to_owned();
     let driver = Instance::open(options)?;
@@ -158,7 +161,7 @@ fn attend(
         };
         let mut watched = [
             PollFd::new(running.cell().pidfd(), PollFlags::POLLIN),
-            PollFd::new(signals.fd.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
         match poll(&mut watched, left) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -185,34 +188,5 @@ fn attend(
             late = true;
             running.kill()?;
         }
-    }
-}
-
-/// The signals that are the task's business, read instead of handled.
-struct Signals {
-    set: SigSet,
-    fd: SignalFd,
-}
-
-impl Signals {
-    /// Those that ask for an end.
-    const ASKS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGHUP];
-
-    fn watch() -> Result<Signals, Failure> {
-        let more = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH];
-        let set = SigSet::from_iter(Signals::ASKS.into_iter().chain(more));
-        set.thread_block()?;
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        Ok(Signals { fd: SignalFd::with_flags(&set, flags)?, set })
-    }
-
-    fn next(&self) -> Result<Option<Signal>, Failure> {
-        let info = self.fd.read_signal()?;
-        Ok(info.and_then(|info| Signal::try_from(info.ssi_signo as i32).ok()))
-    }
-
-    /// Gives the signals their usual effect on this program again.
-    fn unwatch(&self) -> Result<(), Failure> {
-        Ok(self.set.thread_unblock()?)
     }
 }

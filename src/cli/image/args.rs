@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 
 use crate::image::Reference;
+use crate::image::pull::{Settings, SettingsError};
 
 /// Where the images are.
 #[derive(clap::Args, Clone, Debug)]
@@ -22,6 +23,63 @@ pub(in crate::cli) struct StoreArgs {
 impl StoreArgs {
     pub(in crate::cli) fn dir(&self) -> &Path {
         &self.image_dir
+    }
+}
+
+/// How registries are reached.
+#[derive(clap::Args, Clone, Debug)]
+pub(in crate::cli) struct RegistryArgs {
+    /// File with settings of registries: mirrors, plain HTTP, authorities, time-outs [default:
+    /// /etc/hotcell/registries.json, where there is one]
+    #[arg(long, value_name = "FILE", env = "HOTCELL_REGISTRIES")]
+    registries: Option<PathBuf>,
+}
+
+impl RegistryArgs {
+    /// The settings that the flag, the variable or the host has.
+    pub(super) fn settings(&self) -> Result<Settings, SettingsError> {
+        let default = Path::new(Settings::FILE);
+        match &self.registries {
+            Some(path) => Settings::from_file(path),
+            None if default.exists() => Settings::from_file(default),
+            None => Ok(Settings::default()),
+        }
+    }
+}
+
+#[derive(clap::Args, Debug)]
+pub(in crate::cli) struct LoginArgs {
+    /// The registry: a host, with its port if it has one
+    #[arg(value_name = "REGISTRY", default_value = "docker.io", value_parser = registry)]
+    pub(super) registry: String,
+    /// The user's name; asked for on a terminal
+    #[arg(short, long, value_name = "NAME")]
+    pub(super) username: Option<String>,
+    /// Read the password, or a token in its place, from standard input; without it, it is asked for
+    /// on a terminal
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+    #[command(flatten)]
+    pub(super) registries: RegistryArgs,
+}
+
+#[derive(clap::Args, Debug)]
+pub(in crate::cli) struct LogoutArgs {
+    /// The registry: a host, with its port if it has one
+    #[arg(value_name = "REGISTRY", default_value = "docker.io", value_parser = registry)]
+    pub(super) registry: String,
+}
+
+/// A registry as it is typed: as in a reference, or as a URL.
+fn registry(text: &str) -> Result<String, String> {
+    let host = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let host = host.map_or(text, |rest| rest.split('/').next().unwrap_or_default());
+    let refused =
+        || format!("{text:?} is not a registry: a host has a dot or a port, or is localhost");
+    let found: Reference = format!("{host}/x").parse().map_err(|_| refused())?;
+    match found.registry() {
+        "docker.io" if !matches!(host, "docker.io" | "index.docker.io") => Err(refused()),
+        registry => Ok(registry.to_owned()),
     }
 }
 
@@ -165,4 +223,27 @@ pub(super) enum Format {
 pub(super) enum SaveFormat {
     OciArchive,
     OciDir,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_is_typed_as_in_a_name_or_as_a_url() {
+        for (text, name) in [
+            ("docker.io", "docker.io"),
+            ("index.docker.io", "docker.io"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("registry.example", "registry.example"),
+            ("https://registry.example:5000/v2/", "registry.example:5000"),
+            ("localhost", "localhost"),
+            ("[::1]:5000", "[::1]:5000"),
+        ] {
+            assert_eq!(registry(text).as_deref(), Ok(name), "{text}");
+        }
+        for text in ["", "registry", "a/b", "registry.example/team", "https://", "a.b:x", "u@a.b"] {
+            assert!(registry(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! The commands about images: load, save, images, rmi, tag, and image inspect, prune, check.
+//! The commands about images: pull, load, save, images, rmi, tag, image inspect, prune and check; and
+//! login and logout.
 //!
 //! What a command found goes to standard output, progress and complaints to standard error.
 
@@ -7,15 +8,19 @@ mod check;
 mod inspect;
 mod list;
 mod load;
+mod login;
 mod progress;
 mod remove;
 mod save;
 
 use serde_json::Value;
 
-pub(super) use args::{ImageArgs, ImagesArgs, LoadArgs, RmiArgs, SaveArgs, StoreArgs, TagArgs};
+pub(super) use args::{
+    ImageArgs, ImagesArgs, LoadArgs, LoginArgs, LogoutArgs, RmiArgs, SaveArgs, StoreArgs, TagArgs,
+};
 pub(super) use list::images;
 pub(super) use load::load;
+pub(super) use login::{login, logout};
 pub(super) use remove::{rmi, tag};
 pub(super) use save::save;
 

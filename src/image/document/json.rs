@@ -248,6 +248,18 @@ impl Object {
         self.field(name).ok_or_else(|| Flaw { at: below(&self.at, name), why: "is missing".into() })
     }
 
+    /// Ends the reading of what nobody else reads: what is unknown is refused.
+    #[cfg(feature = "pull")]
+    pub(in crate::image) fn finish_known(self) -> Result<(), Flaw> {
+        match self.fields.keys().next() {
+            None => Ok(()),
+            Some(key) => {
+                let why = format!("is unknown here: there are {}", self.known.join(", "));
+                Err(Flaw { at: below(&self.at, key), why })
+            }
+        }
+    }
+
     /// Ends the reading. What is unknown is let pass, but not in the spelling of what is known: there
     /// are readers for which upper and lower case are the same, and they would read another document.
     pub(in crate::image) fn finish(self) -> Result<(), Flaw> {

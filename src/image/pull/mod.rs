@@ -24,4 +24,4 @@ pub use credentials::{Credentials, DockerFile, Keyring, KeyringError, Secret};
 pub use error::{Asked, Error, Failure};
 pub use progress::{Listener, Progress};
 pub use puller::{Pull, Puller};
-pub use settings::{Endpoint, EndpointError, RegistrySettings, Settings, Timeouts};
+pub use settings::{Endpoint, EndpointError, RegistrySettings, Settings, SettingsError, Timeouts};

@@ -1,12 +1,14 @@
 //! What a host says of registries: mirrors, authorities, plain HTTP, patience.
 
 mod endpoint;
+mod file;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use endpoint::{Endpoint, EndpointError};
+pub use file::SettingsError;
 
 /// How registries are reached. The default suits public registries, and those on this host.
 #[derive(Clone, Debug)]
