@@ -337,7 +337,8 @@ fn damage_is_found_told_and_repaired(bed: &Bed) {
 }
 
 fn a_refusal_is_one_line_and_125(bed: &Bed) {
-    refused(&bed.run(["no/such:image", "true"]), "no such image: no/such:image");
+    let never = bed.run(["--pull", "never", "no/such:image", "true"]);
+    refused(&never, "no such image: no/such:image");
     refused(&bed.run(["UPPER/case", "true"]), "UPPER/case");
     refused(&bed.run([] as [&str; 0]), "an image, or --rootfs DIR");
     refused(&bed.program("load", &["/no/such/file"]), "/no/such/file");

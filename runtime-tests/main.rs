@@ -21,6 +21,7 @@
 //! ear       listens to a stream meanwhile                  tidy  the repository itself
 //! hostile_images  images that try to get out, to lie, to exhaust
 //! like_umoci  what images come to                         registry  one that does what a script tells it
+//! registry_commands  what is typed about registries
 //! ```
 //!
 //! One test at a time, because the looks cover the whole host. What a host lacks is found out before
@@ -70,6 +71,7 @@ mod peers;
 mod probe;
 mod recovery;
 mod registry;
+mod registry_commands;
 mod seccomp;
 mod snapshot;
 mod standing;
@@ -159,6 +161,7 @@ fn main() {
         unpack::tests(),
         store::tests(),
         registry::tests(),
+        registry_commands::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

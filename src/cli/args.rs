@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::duration::Timeout;
 use super::image::{
-    ImageArgs, ImagesArgs, LoadArgs, LoginArgs, LogoutArgs, RmiArgs, SaveArgs, StoreArgs, TagArgs,
+    ImageArgs, ImagesArgs, LoadArgs, LoginArgs, LogoutArgs, PullArgs, RegistryArgs, RmiArgs,
+    SaveArgs, StoreArgs, TagArgs, When,
 };
 use super::security::SecurityOption;
 use crate::bundle::{
@@ -32,6 +33,8 @@ pub(super) enum Command {
     Run(Box<RunArgs>),
     /// Write the cell's OCI bundle and run nothing
     Bundle(Box<BundleArgs>),
+    /// Pull an image from a registry
+    Pull(PullArgs),
     /// Load images from an archive or an OCI layout
     Load(LoadArgs),
     /// Write images as an OCI layout
@@ -206,6 +209,13 @@ pub(super) struct RunArgs {
     /// Name of the cell, unique on this host [default: random]
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<CellName>,
+    /// When the image is asked for at its registry: `always`, `missing` (when it is not here) or
+    /// `never`
+    #[arg(long, value_name = "WHEN", default_value = "missing", hide_possible_values = true)]
+    pub(super) pull: When,
+    /// Tell nothing of a pull
+    #[arg(short, long)]
+    pub(super) quiet: bool,
     /// Pass standard input on; without it the cell's is empty
     #[arg(short, long)]
     pub(super) interactive: bool,
@@ -221,6 +231,8 @@ pub(super) struct RunArgs {
     /// Write the OCI bundle to this directory and keep it
     #[arg(long, value_name = "DIR")]
     pub(super) bundle_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) registries: RegistryArgs,
     #[command(flatten)]
     pub(super) store: StoreArgs,
     #[command(flatten)]

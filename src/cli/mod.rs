@@ -90,6 +90,7 @@ pub fn main() -> ExitCode {
         Ok(args) => match args.command {
             args::Command::Run(args) => run::run(&args),
             args::Command::Bundle(args) => bundle::bundle(&args),
+            args::Command::Pull(args) => image::pull(&args),
             args::Command::Load(args) => image::load(&args),
             args::Command::Save(args) => image::save(&args),
             args::Command::Images(args) => image::images(&args),
@@ -120,7 +121,7 @@ fn usage(error: &clap::Error) -> Result<u8, Failure> {
             Ok(0)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(Failure::refused("a command is missing: run, load, images, … (see --help)"))
+            Err(Failure::refused("a command is missing: run, pull, images, … (see --help)"))
         }
         _ => {
             let lines: Vec<_> = text.lines().map(str::trim).take_while(|l| !l.is_empty()).collect();

@@ -11,12 +11,14 @@ use nix::sys::signal::Signal;
 
 use super::args::RunArgs;
 use super::config::config;
+use super::image::{self, When};
 use super::pump::{self, Pump};
 use super::root::Root;
 use super::signals::Signals;
 use super::stats::stats;
 use super::{Code, Failure, complain};
 use crate::bundle::{Bytes, CellConfig};
+use crate::image::Reference;
 use crate::image::store::{self, Image};
 use crate::launch::{Stdio, Stream};
 use crate::native::{Instance, Outcome, Running};
@@ -104,15 +106,27 @@ fn run_cell(args: &RunArgs, config: &CellConfig) -> Result<Ended, Failure> {
     Ok(Ended { name, outcome, timed_out, written })
 }
 
-/// The image of that name. People who leave out `--rootfs` type a command there.
+/// The image of that name, from its registry if need be. People who leave out `--rootfs` type a command
+/// there.
 fn find(args: &RunArgs, name: &str) -> Result<Image, Failure> {
-    let store = super::image::open(&args.store)?;
-    store.find(name).map_err(|error| match error {
-        store::Error::NotFound(_) => Failure::refused(format!(
-            "no such image: {name} (hotcell images lists those that are there; without an image \
-             give --rootfs DIR)"
-        )),
-        error => error.into(),
+    let store = image::open(&args.store)?;
+    let wanted = name.parse::<Reference>();
+    if args.pull != When::Always || wanted.is_err() {
+        match (store.find(name), args.pull) {
+            (Ok(image), _) => return Ok(image),
+            (Err(store::Error::NotFound(_)), When::Missing) if wanted.is_ok() => {}
+            (Err(store::Error::NotFound(_)), _) => {
+                return Err(Failure::refused(format!(
+                    "no such image: {name} (hotcell images lists those that are there; without an \
+                     image give --rootfs DIR)"
+                )));
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
+    }
+    image::fetch(&store, &wanted?, None, &args.registries, args.quiet).map_err(|failure| {
+        let line = format!("{} (without an image give --rootfs DIR)", failure.line);
+        Failure { line, ..failure }
     })
 }
 

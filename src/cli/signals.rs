@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use tokio::io::unix::AsyncFd;
 use tokio::runtime::Builder;
 
 use super::Failure;
+use crate::sys::watch::Watched;
 
 /// Signals that this process reads.
 pub(super) struct Signals {
@@ -54,10 +54,10 @@ pub(super) fn unless_interrupted<T>(task: impl Future<Output = T>) -> Result<T, 
     let failed = |error: io::Error| Failure::refused(format!("starting a runtime: {error}"));
     let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let ended = runtime.block_on(async {
-        let interrupted = AsyncFd::register(signals.as_fd())?;
+        let interrupted = Watched::new(signals.as_fd().try_clone_to_owned()?)?;
         tokio::select! {
             ended = task => Ok(Some(ended)),
-            ready = interrupted.readable() => ready.map(|_| None),
+            ready = interrupted.readable() => ready.map(|()| None),
         }
     });
     let ended = ended.map_err(failed)?;

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 
-use crate::image::Reference;
+use super::pull::platform;
 use crate::image::pull::{Settings, SettingsError};
+use crate::image::{Platform, Reference};
 
 /// Where the images are.
 #[derive(clap::Args, Clone, Debug)]
@@ -48,6 +49,38 @@ impl RegistryArgs {
 }
 
 #[derive(clap::Args, Debug)]
+pub(in crate::cli) struct PullArgs {
+    /// The image: NAME[:TAG][@DIGEST], with its registry in front unless that is Docker Hub
+    #[arg(value_name = "IMAGE")]
+    pub(super) image: Reference,
+    /// Take the image for this platform, of an index for many: OS/ARCHITECTURE[/VARIANT]
+    /// [default: this host's]
+    #[arg(long, value_name = "PLATFORM", value_parser = platform)]
+    pub(super) platform: Option<Platform>,
+    /// Print the name alone, without progress
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// `table`: the name and the manifest's digest; `json`: an object
+    #[arg(long, default_value = "table")]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) registries: RegistryArgs,
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+}
+
+/// When `run` asks the registry for its image.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub(in crate::cli) enum When {
+    /// Each time: what the tag means there may be another image by now
+    Always,
+    /// When the image is not here
+    Missing,
+    /// Not at all
+    Never,
+}
+
+#[derive(clap::Args, Debug)]
 pub(in crate::cli) struct LoginArgs {
     /// The registry: a host, with its port if it has one
     #[arg(value_name = "REGISTRY", default_value = "docker.io", value_parser = registry)]
@@ -78,8 +111,8 @@ fn registry(text: &str) -> Result<String, String> {
         || format!("{text:?} is not a registry: a host has a dot or a port, or is localhost");
     let found: Reference = format!("{host}/x").parse().map_err(|_| refused())?;
     match found.registry() {
-        "docker.io" if !matches!(host, "docker.io" | "index.docker.io") => Err(refused()),
-        registry => Ok(registry.to_owned()),
+        registry if registry == host || host == "index.docker.io" => Ok(registry.to_owned()),
+        _ => Err(refused()),
     }
 }
 

@@ -4,23 +4,27 @@
 //! What a command found goes to standard output, progress and complaints to standard error.
 
 mod args;
+mod bars;
 mod check;
 mod inspect;
 mod list;
 mod load;
 mod login;
 mod progress;
+mod pull;
 mod remove;
 mod save;
 
 use serde_json::Value;
 
 pub(super) use args::{
-    ImageArgs, ImagesArgs, LoadArgs, LoginArgs, LogoutArgs, RmiArgs, SaveArgs, StoreArgs, TagArgs,
+    ImageArgs, ImagesArgs, LoadArgs, LoginArgs, LogoutArgs, PullArgs, RegistryArgs, RmiArgs,
+    SaveArgs, StoreArgs, TagArgs, When,
 };
 pub(super) use list::images;
 pub(super) use load::load;
 pub(super) use login::{login, logout};
+pub(super) use pull::{fetch, pull};
 pub(super) use remove::{rmi, tag};
 pub(super) use save::save;
 
