@@ -7,7 +7,7 @@
 //! waiting    deadlines, cancels, late waits       races      the heavy proofs
 //! streams    stdin, stdout, stderr                suite      the conformance suite
 //! writers    readers and writers that fail        making     missing images, refused containers
-//! images     containers made of images of a store
+//! images     containers made of images of a store pulls      images that come from a registry
 //! ```
 
 mod closing;
@@ -18,6 +18,7 @@ mod images;
 mod lifecycle;
 mod making;
 mod outcome;
+mod pulls;
 pub mod races;
 mod stats;
 mod streams;
@@ -33,6 +34,7 @@ pub fn tests() -> Vec<Test> {
         lifecycle::tests(),
         making::tests(),
         images::tests(),
+        pulls::tests(),
         closing::tests(),
         outcome::tests(),
         waiting::tests(),

@@ -14,6 +14,8 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     message: String,
+    /// What a registry answered.
+    status: Option<u16>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -44,7 +46,8 @@ pub enum ErrorKind {
     /// The image declares volumes and the configuration does not allow it: fn's
     /// `ErrImageWithVolume` (400).
     ImageWithVolume,
-    /// Fetching the image failed: fn's `Failed to pull image` (502).
+    /// Fetching the image failed: fn's `Failed to pull image` (502, or the registry's own status if it
+    /// is one of the 400s).
     PullFailed,
     /// Fetching the image took too long: fn's `ErrDockerPullTimeout` (504).
     PullTimeout,
@@ -75,7 +78,9 @@ impl Error {
     /// An error without a source.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { inner: Arc::new(Inner { kind, message: message.into(), source: None }) }
+        Error {
+            inner: Arc::new(Inner { kind, message: message.into(), status: None, source: None }),
+        }
     }
 
     /// An error that another one caused.
@@ -86,7 +91,18 @@ impl Error {
         source: impl Into<Box<dyn StdError + Send + Sync>>,
     ) -> Error {
         let source = Some(source.into());
-        Error { inner: Arc::new(Inner { kind, message: message.into(), source }) }
+        Error { inner: Arc::new(Inner { kind, message: message.into(), status: None, source }) }
+    }
+
+    /// [`ErrorKind::PullFailed`], with the status that the registry answered with.
+    #[cfg(feature = "pull")]
+    pub(crate) fn pull_failed(
+        message: String,
+        status: Option<u16>,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Error {
+        let (kind, source) = (ErrorKind::PullFailed, Some(source.into()));
+        Error { inner: Arc::new(Inner { kind, message, status, source }) }
     }
 
     /// What kind of failure it is.
@@ -103,7 +119,10 @@ impl Error {
             ErrorKind::Conflict => 409,
             ErrorKind::Cancelled => 499,
             ErrorKind::Unsupported => 501,
-            ErrorKind::PullFailed | ErrorKind::ContainerExit | ErrorKind::ContainerKilled => 502,
+            ErrorKind::PullFailed => {
+                self.inner.status.filter(|it| (400..500).contains(it)).unwrap_or(502)
+            }
+            ErrorKind::ContainerExit | ErrorKind::ContainerKilled => 502,
             ErrorKind::ServerBusy | ErrorKind::Closed => 503,
             ErrorKind::PullTimeout | ErrorKind::DeadlineExceeded => 504,
             ErrorKind::InvalidConfig

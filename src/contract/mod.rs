@@ -49,6 +49,7 @@ pub use image_name::{ImageName, parse_image, parse_image_first_generation};
 pub(crate) use outcome::{result_of, result_of_end};
 pub use ready_task::Task;
 pub use result::{ExitInfo, RunResult, State, Status};
+pub(crate) use retry::with_retries;
 pub use retry::{BackOffConfig, RetryErrorChecker, never_retry};
 pub use stat::Stat;
 pub use task::{AuthConfiguration, Auther, ContainerTask, Input, Output};

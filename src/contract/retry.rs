@@ -1,9 +1,10 @@
 //! When a failed pull is tried again.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Error, ErrorKind, Result};
+use super::{Context, Error, ErrorKind, Result};
 
 /// fn's back-off: the wait before retry `n` lies between `min_delay_ms` and that plus
 /// [`ceiling`](BackOffConfig::ceiling)`(n)`. All times are in milliseconds.
@@ -50,6 +51,32 @@ impl BackOffConfig {
     }
 }
 
+/// Tries until it goes well, until the checker or the policy has had enough, or until the context ends.
+/// `chance` chooses the random part of a wait: anything from nothing up to what it is given.
+pub(crate) async fn with_retries<T, F: Future<Output = Result<T>>>(
+    (policy, worth_it): &(BackOffConfig, RetryErrorChecker),
+    context: &Context,
+    chance: impl Fn(Duration) -> Duration,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T> {
+    let mut retries = 0_u32;
+    loop {
+        let ended = context.run(attempt()).await.unwrap_or_else(|end| Err(end.into()));
+        let over = ended.as_ref().is_err_and(|error| {
+            use ErrorKind::{Cancelled, Closed, DeadlineExceeded};
+            matches!(error.kind(), Cancelled | Closed | DeadlineExceeded)
+        });
+        let (again, reason) = worth_it(ended.as_ref().err());
+        if over || !again || u64::from(retries) >= policy.max_retries {
+            return ended;
+        }
+        retries = retries.saturating_add(1);
+        let wait = Duration::from_millis(policy.min_delay_ms) + chance(policy.ceiling(retries));
+        tracing::info!(retries, reason, wait_ms = wait.as_millis(), "trying again");
+        context.run(tokio::time::sleep(wait)).await?;
+    }
+}
+
 /// A checker for which no failure is worth another try.
 #[must_use]
 pub fn never_retry() -> RetryErrorChecker {
@@ -74,6 +101,75 @@ mod tests {
         assert_eq!(ceilings(1000, 0, 0), [1000, 3000, 7000, 15000, 31000]);
         assert_eq!(ceilings(100, 100, 100), [100; 5]);
         assert_eq!(ceilings(0, 0, 7), [7; 5], "no interval, nothing to divide by");
+    }
+
+    /// What each of so many tries waited for, and what came of it: each fails, unless it is the last of
+    /// `fails`.
+    async fn tried(
+        policy: BackOffConfig,
+        fails: u64,
+        checker: RetryErrorChecker,
+    ) -> (Vec<u64>, bool) {
+        let (mut tries, mut last) = (Vec::new(), tokio::time::Instant::now());
+        let attempt = || {
+            let now = tokio::time::Instant::now();
+            tries.push((now - last).as_millis() as u64);
+            last = now;
+            let ended = match tries.len() as u64 > fails {
+                true => Ok(()),
+                false => Err(Error::new(ErrorKind::PullFailed, "later")),
+            };
+            async { ended }
+        };
+        let half = |ceiling: Duration| ceiling / 2;
+        let ended = with_retries(&(policy, checker), &Context::background(), half, attempt).await;
+        (tries, ended.is_ok())
+    }
+
+    fn always() -> RetryErrorChecker {
+        Arc::new(|error| (error.is_some(), "test".to_owned()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_are_the_shortest_plus_chance() {
+        let policy = |max_retries| BackOffConfig {
+            max_retries,
+            interval_ms: 100,
+            max_delay_ms: 0,
+            min_delay_ms: 1000,
+        };
+        assert_eq!(tried(policy(3), 9, always()).await, (vec![0, 1050, 1150, 1350], false));
+        assert_eq!(tried(policy(3), 2, always()).await, (vec![0, 1050, 1150], true));
+        assert_eq!(tried(policy(0), 1, always()).await, (vec![0], false));
+        assert_eq!(tried(policy(3), 1, never_retry()).await, (vec![0], false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_is_shown_to_the_checker_too_as_fn_does() {
+        let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let (counter, policy) =
+            (Arc::clone(&asked), BackOffConfig { max_retries: 2, ..Default::default() });
+        let checker: RetryErrorChecker = Arc::new(move |error| {
+            counter.fetch_add(u32::from(error.is_none()), std::sync::atomic::Ordering::Relaxed);
+            (false, String::new())
+        });
+        assert!(tried(policy, 0, checker).await.1);
+        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_context_that_ends_ends_the_wait_and_the_try() {
+        let policy =
+            BackOffConfig { max_retries: u64::MAX, min_delay_ms: 5000, ..Default::default() };
+        let context = Context::background().with_timeout(Duration::from_secs(12));
+        let fail = || async { Err::<(), _>(Error::new(ErrorKind::PullFailed, "later")) };
+        let retry = (policy, always());
+        let ended = with_retries(&retry, &context, |_| Duration::ZERO, fail).await.unwrap_err();
+        assert_eq!(ended.kind(), ErrorKind::DeadlineExceeded);
+        let hang = || std::future::pending::<Result<()>>();
+        let context = Context::background().with_timeout(Duration::from_secs(1));
+        let ended = with_retries(&retry, &context, |_| Duration::ZERO, hang).await.unwrap_err();
+        assert_eq!(ended.kind(), ErrorKind::DeadlineExceeded);
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! The stages before a task: the image, then the container.
 
-use std::time::Duration;
-
 use super::Operation;
-use super::container::{Container, Core, pause};
+use super::container::{Container, Core};
 use super::play::Image;
-use crate::contract::{Context, Error, ErrorKind, Result, State};
+use crate::contract::{Context, Error, ErrorKind, Result, State, with_retries};
 use crate::unpoisoned::lock;
 
 impl Container {
@@ -47,24 +45,16 @@ impl Container {
         if there {
             return Ok(());
         }
-        let (policy, worth_it) = self.driver.retry_policy();
-        let mut attempt = 0u32;
-        while let Err(error) = self.try_pull(context).await {
-            if error.kind() == ErrorKind::DeadlineExceeded {
+        let retry = self.driver.retry_policy();
+        // Always the longest wait: a script has no use for chance.
+        let pulled = with_retries(&retry, context, |ceiling| ceiling, || self.try_pull(context));
+        pulled.await.map_err(|error| match error.kind() {
+            ErrorKind::DeadlineExceeded => {
                 let message = "the image was not there by the deadline";
-                return Err(Error::caused(ErrorKind::PullTimeout, message, error));
+                Error::caused(ErrorKind::PullTimeout, message, error)
             }
-            let last = u64::from(attempt) >= policy.max_retries;
-            let over = context.ended().is_some() || self.look(Core::check_open).is_err();
-            if last || over || !worth_it(Some(&error)).0 {
-                return Err(error);
-            }
-            attempt = attempt.saturating_add(1);
-            // Always the longest wait: a script has no use for chance.
-            let wait = Duration::from_millis(policy.min_delay_ms) + policy.ceiling(attempt);
-            // If the context ends meanwhile, the next try says so.
-            let _ended = context.run(pause(wait)).await;
-        }
+            _ => error,
+        })?;
         self.change(|core| {
             core.check_open()?;
             core.pulled = true;
@@ -74,6 +64,7 @@ impl Container {
 
     /// One try, with the operation's time and fault.
     async fn try_pull(&self, context: &Context) -> Result<()> {
+        self.look(Core::check_open)?;
         self.delay(context, Operation::PullImage).await?;
         self.fault(Operation::PullImage)
     }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use crate::bundle::UserNamespace;
 use crate::cgroup::OwnPlace;
+#[cfg(feature = "pull")]
+use crate::image::pull::Settings;
 #[cfg(feature = "image")]
 use crate::image::unpack::Unpacker;
 
@@ -22,6 +24,10 @@ pub struct Options {
     /// `main` then calls [`serve_if_asked`](crate::image::unpack::serve_if_asked) first.
     #[cfg(feature = "image")]
     pub unpacker: Unpacker,
+    /// How registries are reached. A file of an operator's is read with
+    /// [`Settings::from_file`](crate::image::pull::Settings).
+    #[cfg(feature = "pull")]
+    pub registries: Settings,
     /// The cgroup above all cells, at the root of each hierarchy. The last driver to close removes
     /// it if a driver made it, so drivers that share it must share the state directory.
     pub cgroup_parent: String,
@@ -42,6 +48,8 @@ impl Default for Options {
             image_dir: "/var/lib/hotcell/images".into(),
             #[cfg(feature = "image")]
             unpacker: Unpacker::default(),
+            #[cfg(feature = "pull")]
+            registries: Settings::default(),
             cgroup_parent: "hotcell".to_owned(),
             own_place: OwnPlace::Keep,
             user_namespace: UserNamespace::Host,

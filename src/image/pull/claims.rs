@@ -12,14 +12,17 @@ use crate::unpoisoned::lock;
 /// clone is the same.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Claims {
-    claimed: Arc<Mutex<HashMap<(String, Digest), watch::Receiver<()>>>>,
+    claimed: Arc<Mutex<HashMap<Key, watch::Receiver<()>>>>,
 }
+
+/// A registry, and a blob of it.
+type Key = (String, Digest);
 
 /// Somebody fetches these; until this goes.
 #[derive(Debug)]
 pub(super) struct Claim {
     claims: Claims,
-    keys: Vec<(String, Digest)>,
+    keys: Vec<Key>,
     _until: watch::Sender<()>,
 }
 

@@ -6,7 +6,9 @@ use crate::image::load::{self, LayerOf};
 use crate::unpoisoned::lock;
 
 /// Is told what a pull is doing, from whichever thread does it.
-pub type Listener = Arc<dyn Fn(&Progress) + Send + Sync>;
+pub type Listener = Arc<Listening>;
+
+type Listening = dyn Fn(&Progress) + Send + Sync;
 
 /// What a pull is doing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,7 +54,7 @@ pub(super) struct Audience {
 
 #[derive(Default)]
 struct Inner {
-    listeners: Vec<Weak<dyn Fn(&Progress) + Send + Sync>>,
+    listeners: Vec<Weak<Listening>>,
     /// For those who come later.
     layers: Option<Progress>,
 }

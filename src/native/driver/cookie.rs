@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,26 +14,33 @@ use super::images::Images;
 use super::live::{Live, gone, unattended};
 use super::stage::Container;
 use crate::contract::{
-    ContainerOptions, ContainerTask, Context, Cookie, Error, ErrorKind, ExitInfo, Result,
-    RunResult, State, Status, WaitResult,
+    BackOffConfig, ContainerOptions, ContainerTask, Context, Cookie, Error, ErrorKind, ExitInfo,
+    Result, RetryErrorChecker, RunResult, State, Status, WaitResult,
 };
 use crate::native::Instance;
 use crate::sys::pidfd;
+use crate::unpoisoned::lock;
 
 /// A cookie of the native driver.
 pub(super) struct NativeCookie {
     container: Arc<Container>,
+    retry: Retry,
 }
+
+/// When a failed pull is tried again: the driver's, whenever it is set.
+pub(super) type Retry = Arc<Mutex<(BackOffConfig, RetryErrorChecker)>>;
 
 impl NativeCookie {
     /// A cookie that makes its container with `instance`.
     pub(super) fn new(
         instance: Instance,
         images: Arc<Images>,
+        retry: Retry,
         task: Arc<dyn ContainerTask>,
         configured: Configured,
     ) -> NativeCookie {
-        NativeCookie { container: Arc::new(Container::new(instance, images, task, configured)) }
+        let container = Arc::new(Container::new(instance, images, task, configured));
+        NativeCookie { container, retry }
     }
 }
 
@@ -66,7 +73,8 @@ impl Cookie for NativeCookie {
 
     async fn pull_image(&self, context: &Context) -> Result<()> {
         let turn = self.container.take_turn("pull_image", context).await?;
-        self.container.blocking(context, turn, |container| container.pull()).await
+        let retry = lock(&self.retry).clone();
+        self.container.pull(turn, &retry, context).await
     }
 
     async fn create_container(&self, context: &Context) -> Result<()> {

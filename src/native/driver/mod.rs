@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 
 use self::configure::{Surroundings, configure};
-use self::cookie::NativeCookie;
+use self::cookie::{NativeCookie, Retry};
 use self::images::Images;
 use self::live::given_up;
 use crate::contract::{
@@ -66,7 +66,7 @@ pub struct NativeDriver {
     images: Arc<Images>,
     /// Gone when the driver has been closed; each cookie has its own hold on it.
     instance: Mutex<Option<Instance>>,
-    retry: Mutex<(BackOffConfig, RetryErrorChecker)>,
+    retry: Retry,
 }
 
 impl NativeDriver {
@@ -93,7 +93,7 @@ impl NativeDriver {
                 masked_paths: hidden::paths(),
             },
             instance: Mutex::new(Some(instance)),
-            retry: Mutex::new((BackOffConfig::default(), never_retry())),
+            retry: Arc::new(Mutex::new((BackOffConfig::default(), never_retry()))),
         })
     }
 }
@@ -128,7 +128,8 @@ impl Driver for NativeDriver {
         }
         let configured = configure(&*task, &self.around)?;
         let images = Arc::clone(&self.images);
-        Ok(Box::new(NativeCookie::new(instance, images, task, configured)))
+        let retry = Arc::clone(&self.retry);
+        Ok(Box::new(NativeCookie::new(instance, images, retry, task, configured)))
     }
 
     fn set_pull_image_retry_policy(

@@ -18,13 +18,14 @@ use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::attend::attend;
 use super::configure::{Configured, Image, TaskStreams, Wish};
-use super::images::{ImageInUse, Images};
+use super::images::{ImageInUse, Images, Pulled};
 use super::live::{Live, given_up, out_of_order};
 use super::measure::measure;
 use crate::bundle::CellName;
 use crate::cgroup::Cgroup;
 use crate::contract::{
-    ContainerOptions, ContainerTask, Context, Error, ErrorKind, ExitInfo, Result, State,
+    BackOffConfig, ContainerOptions, ContainerTask, Context, Error, ErrorKind, ExitInfo, Result,
+    RetryErrorChecker, State,
 };
 use crate::native::Instance;
 use crate::native::error::lift;
@@ -44,6 +45,8 @@ pub(super) struct Container {
     images: Arc<Images>,
     /// The named image, once it was found; until the container is gone.
     pub(super) in_use: Mutex<Option<ImageInUse>>,
+    /// The image that was pulled for it, until it is found to be there.
+    pulled: Mutex<Option<Pulled>>,
     spec: Mutex<Spec>,
     pub(super) streams: Mutex<TaskStreams>,
     /// Holding it is the right to change the stage.
@@ -114,6 +117,7 @@ impl Container {
             wish,
             images,
             in_use: Mutex::new(None),
+            pulled: Mutex::new(None),
             spec: Mutex::new(spec),
             streams: Mutex::new(streams),
             turn: Arc::default(),
@@ -236,11 +240,12 @@ impl Container {
         let there = found.as_ref().map(Option::is_some).map_err(Error::clone);
         // The one that was found before is let go of only now: it may be the same.
         *lock(&self.in_use) = found.ok().flatten();
+        *lock(&self.pulled) = None;
         there
     }
 
-    /// Whether there is anything to pull, and nobody who could. Needs the turn.
-    pub(super) fn pull(&self) -> Result<()> {
+    /// The image to be pulled, if one is missing. Needs the turn.
+    fn missing_image(&self) -> Result<Option<&str>> {
         match (&*lock(&self.stage), &self.image) {
             (Stage::Configured, _) => Err(out_of_order("pull_image", "has no validated image")),
             (Stage::ImageMissing, Image::Rootfs(dir)) if !dir.is_dir() => {
@@ -248,12 +253,26 @@ impl Container {
                 let what = format!("Failed to pull image 'rootfs:{dir}': no such directory");
                 Err(Error::new(ErrorKind::PullFailed, what))
             }
-            (Stage::ImageMissing, Image::Named(name)) => {
-                let what = format!("Failed to pull image '{name}': pulling is not supported");
-                Err(Error::new(ErrorKind::Unsupported, what))
-            }
-            _ => Ok(()),
+            (Stage::ImageMissing, Image::Named(name)) => Ok(Some(name)),
+            _ => Ok(None),
         }
+    }
+
+    /// Pulls a missing image. Nobody's turn: a container can be closed meanwhile.
+    pub(super) async fn pull(
+        &self,
+        turn: OwnedMutexGuard<()>,
+        retry: &(BackOffConfig, RetryErrorChecker),
+        context: &Context,
+    ) -> Result<()> {
+        let missing = self.missing_image()?;
+        drop(turn);
+        if let Some(name) = missing {
+            let pulled = self.images.pull(&*self.task, name, retry, context).await?;
+            // The cleaner must not take it before it is looked for again.
+            *lock(&self.pulled) = Some(pulled);
+        }
+        Ok(())
     }
 
     /// Needs the turn.

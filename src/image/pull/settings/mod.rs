@@ -11,7 +11,7 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use file::SettingsError;
 
 /// How registries are reached. The default suits public registries, and those on this host.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// What is special about a registry, by the name that stands in references: `host` or `host:port`,
     /// and `docker.io` for Docker Hub.
@@ -25,7 +25,7 @@ pub struct Settings {
 }
 
 /// What is special about one registry.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct RegistrySettings {
     /// Who is asked first, in this order. Mirrors have to be trusted with what a tag means.
     pub mirrors: Vec<Endpoint>,

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use super::shelf::{StoreShelf, cached};
 use crate::bundle::{CellConfig, ImageDefaults};
-use crate::contract::{Config, Error, ErrorKind, Result};
+use crate::contract::{
+    BackOffConfig, Config, ContainerTask, Context, Error, ErrorKind, Result, RetryErrorChecker,
+};
 use crate::image::archive::Input;
 use crate::image::cleaner::{Cleaner, ImageCache};
 use crate::image::load::LoadOptions;
@@ -20,6 +22,8 @@ pub(in crate::native::driver) struct Images {
     unpacker: Unpacker,
     volumes_allowed: bool,
     store: Mutex<Option<Store>>,
+    #[cfg(feature = "pull")]
+    pulls: super::pull::Pulls,
     cleaner: Mutex<Option<Cleaner>>,
 }
 
@@ -28,6 +32,11 @@ pub(in crate::native::driver) struct ImageInUse {
     name: String,
     image: Image,
     images: Arc<Images>,
+}
+
+/// An image that was pulled, and not yet found to be there.
+pub(in crate::native::driver) struct Pulled {
+    _image: Image,
 }
 
 impl Images {
@@ -41,6 +50,8 @@ impl Images {
             unpacker: options.unpacker.clone(),
             volumes_allowed: config.image_enable_volume,
             store: Mutex::new(None),
+            #[cfg(feature = "pull")]
+            pulls: super::pull::Pulls::new(options.registries.clone()),
             cleaner: Mutex::new(None),
         };
         if !config.docker_load_file.is_empty() {
@@ -104,6 +115,35 @@ impl Images {
             cleaner.mark_busy(&cached(&image).map_err(|error| host(op, error))?);
         }
         Ok(Some(ImageInUse { name: name.to_owned(), image, images: Arc::clone(self) }))
+    }
+
+    /// Pulls the image, which stays until what is returned goes.
+    #[cfg(feature = "pull")]
+    pub(in crate::native::driver) async fn pull(
+        self: &Arc<Self>,
+        task: &dyn ContainerTask,
+        name: &str,
+        retry: &(BackOffConfig, RetryErrorChecker),
+        context: &Context,
+    ) -> Result<Pulled> {
+        // Opening a store deletes what killed loads have left: that blocks.
+        let images = Arc::clone(self);
+        let opened = context.run(tokio::task::spawn_blocking(move || images.store())).await?;
+        let store = opened.map_err(|error| host("opening the image store", error))??;
+        let pulled = self.pulls.pull(store, task, name, retry, context).await;
+        pulled.map(|image| Pulled { _image: image })
+    }
+
+    /// Nobody pulls.
+    #[cfg(not(feature = "pull"))]
+    pub(in crate::native::driver) async fn pull(
+        self: &Arc<Self>,
+        _task: &dyn ContainerTask,
+        name: &str,
+        _retry: &(BackOffConfig, RetryErrorChecker),
+        _context: &Context,
+    ) -> Result<Pulled> {
+        Err(super::no_pull(name))
     }
 
     /// Ends what works in the background.

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use crate::bundle::{CellConfig, ImageDefaults};
-use crate::contract::{Config, Error, ErrorKind, Result};
+use crate::contract::{
+    BackOffConfig, Config, ContainerTask, Context, Error, ErrorKind, Result, RetryErrorChecker,
+};
 use crate::native::Options;
 
 /// No images.
 pub(in crate::native::driver) struct Images;
+
+/// Nobody has pulled one.
+pub(in crate::native::driver) enum Pulled {}
 
 /// Nobody has one.
 pub(in crate::native::driver) enum ImageInUse {}
@@ -32,6 +37,17 @@ impl Images {
         _name: &str,
     ) -> Result<Option<ImageInUse>> {
         Ok(None)
+    }
+
+    #[allow(clippy::unused_async, reason = "with the feature it waits")]
+    pub(in crate::native::driver) async fn pull(
+        self: &Arc<Self>,
+        _task: &dyn ContainerTask,
+        name: &str,
+        _retry: &(BackOffConfig, RetryErrorChecker),
+        _context: &Context,
+    ) -> Result<Pulled> {
+        Err(super::no_pull(name))
     }
 
     pub(in crate::native::driver) fn stop(&self) {}
