@@ -65,6 +65,14 @@ pub enum Error {
     /// Another caller wanted the same, and this came of it.
     #[error(transparent)]
     Shared(Arc<Error>),
+    /// The settings of a registry make no sense.
+    #[error("the settings' registry {registry:?} {why}")]
+    Settings {
+        /// The registry.
+        registry: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// What a registry was asked for. Its text has no secrets.
@@ -220,31 +228,27 @@ impl Error {
     /// HTTP's status, if a registry answered with one that is no success.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        match self {
-            Error::Registry { failure, .. } => failure.status(),
-            Error::Shared(error) => error.status(),
-            _ => None,
-        }
+        self.failure()?.status()
     }
 
     /// Whether time ran out.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        match self {
-            Error::Registry { failure, .. } => failure.is_timeout(),
-            Error::Shared(error) => error.is_timeout(),
-            _ => false,
-        }
+        self.failure().is_some_and(Failure::is_timeout)
     }
 
     /// Whether the same may go well another time: the network failed, or the registry has too much to do
     /// or trouble of its own.
     #[must_use]
     pub fn is_transient(&self) -> bool {
+        self.failure().is_some_and(Failure::is_transient)
+    }
+
+    fn failure(&self) -> Option<&Failure> {
         match self {
-            Error::Registry { failure, .. } => failure.is_transient(),
-            Error::Shared(error) => error.is_transient(),
-            _ => false,
+            Error::Registry { failure, .. } => Some(failure),
+            Error::Shared(error) => error.failure(),
+            _ => None,
         }
     }
 }
@@ -272,6 +276,10 @@ impl Failure {
             | Failure::Connect { .. }
             | Failure::TimedOut { .. }
             | Failure::Broken { .. } => true,
+            // What is wrong with a certificate stays wrong.
+            Failure::Tls { source, .. } => {
+                !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+            }
             Failure::Status { status, .. } => *status == 429 || *status >= 500,
             Failure::Token { source, .. } => source.is_transient(),
             _ => false,

@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, StatusCode};
 
-use super::address::Reach;
-use super::url::Url;
-use super::wire::{Answer, Ask};
-use super::{Blob, Client};
+use super::ask::Source;
+use super::wire::Answer;
+use super::{Blob, Client, blocking};
 use crate::image::pull::{Asked, Credentials, Error, Failure};
 use crate::image::{DOCUMENT_LIMIT, Digest, Reference};
 
@@ -21,6 +20,9 @@ const MANIFESTS: HeaderValue = HeaderValue::from_static(
      application/vnd.docker.distribution.manifest.v2+json",
 );
 
+/// How the names of manifests begin that nobody should use any more.
+const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+";
+
 /// A repository, as somebody with certain credentials sees it. A clone is the same.
 #[derive(Clone)]
 pub struct Repository {
@@ -28,7 +30,7 @@ pub struct Repository {
 }
 
 pub(super) struct Inner {
-    pub(super) client: Client,
+    client: Client,
     registry: String,
     name: String,
     credentials: Credentials,
@@ -66,30 +68,46 @@ impl Repository {
         Repository { inner: Arc::new(Inner { client, registry, name, credentials }) }
     }
 
-    /// Asks for a manifest or an index.
+    /// Asks for a manifest or an index: mirrors first, then the registry.
     ///
     /// # Errors
     /// It does not come, is too long, or is not what its digest promised.
     pub async fn manifest(&self, which: Which<'_>) -> Result<Found, Error> {
         let told = |failure| self.told(format!("manifest {which}"), failure);
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, MANIFESTS);
-        let answer = self.ask(&format!("manifests/{which}"), headers).await.map_err(told)?;
-        let media_type =
-            answer.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = media_type
-            .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-        let from = self.inner.client.origin(&self.inner.registry).map_err(told)?;
-        let bytes = answer.body.whole("a manifest", DOCUMENT_LIMIT).await.map_err(told)?;
-        if let Which::Digest(promised) = which {
-            let found = Digest::of(promised.algorithm(), &bytes);
-            if found != *promised {
-                let host = from.authority();
-                let (found, promised) = (Box::new(found), Box::new(*promised));
-                return Err(told(Failure::Digest { host, found, promised }));
+        let Inner { client, registry, credentials, .. } = &*self.inner;
+        for mirror in client.mirrors(registry) {
+            match self.manifest_of(&mirror, which).await {
+                Ok(found) => return Ok(found),
+                Err(failure) => {
+                    tracing::debug!(mirror = %mirror.origin, %which, %failure, "mirror failed");
+                }
             }
         }
-        Ok(Found { bytes, media_type, from: from.to_string() })
+        let source = client.source(registry, credentials).await.map_err(told)?;
+        self.manifest_of(&source, which).await.map_err(told)
+    }
+
+    async fn manifest_of(&self, source: &Source, which: Which<'_>) -> Result<Found, Failure> {
+        let headers = HeaderMap::from_iter([(ACCEPT, MANIFESTS)]);
+        let answer = self.get(source, &format!("manifests/{which}"), &headers).await?;
+        let host = answer.host();
+        if answer.head.status != StatusCode::OK {
+            return Err(Failure::Answer { host, what: "a part of a manifest".to_owned() });
+        }
+        let media_type = answer.head.headers.get(CONTENT_TYPE).and_then(media_type);
+        if media_type.as_ref().is_some_and(|media_type| media_type.starts_with(SCHEMA_1)) {
+            return Err(Failure::Schema1 { host });
+        }
+        let bytes = answer.body.whole("a manifest", DOCUMENT_LIMIT).await?;
+        if let Which::Digest(promised) = which {
+            let (algorithm, hashed) = (promised.algorithm(), bytes.clone());
+            let found = blocking(move || Digest::of(algorithm, &hashed)).await;
+            if found != *promised {
+                let (found, promised) = (Box::new(found), Box::new(*promised));
+                return Err(Failure::Digest { host, found, promised });
+            }
+        }
+        Ok(Found { bytes, media_type, from: source.origin.to_string() })
     }
 
     /// Opens a blob of `size` bytes to be read.
@@ -97,15 +115,21 @@ impl Repository {
     /// # Errors
     /// It does not come, or is said to have another size.
     pub async fn blob(&self, digest: &Digest, size: u64) -> Result<Blob, Error> {
+        let Inner { client, registry, credentials, .. } = &*self.inner;
         let told = |failure| self.told(format!("blob {digest}"), failure);
-        let answer = self.ask(&format!("blobs/{digest}"), HeaderMap::new()).await.map_err(told)?;
-        Blob::open(self.clone(), *digest, size, answer).map_err(told)
+        let mut sources = client.mirrors(registry);
+        sources.push(client.source(registry, credentials).await.map_err(told)?);
+        Blob::open(self.clone(), sources, *digest, size).await
     }
 
-    async fn ask(&self, what: &str, headers: HeaderMap) -> Result<Answer, Failure> {
-        let Inner { client, registry, name, .. } = &*self.inner;
-        let url = Url::new(client.origin(registry)?, format!("/v2/{name}/{what}"));
-        good(client.inner.wire.send(&Ask::get(headers), &url, Reach::Anywhere).await?).await
+    pub(super) async fn get(
+        &self,
+        source: &Source,
+        what: &str,
+        headers: &HeaderMap,
+    ) -> Result<Answer, Failure> {
+        let Inner { client, name, .. } = &*self.inner;
+        client.inner.asker.get(source, Some(name), what, headers).await
     }
 
     pub(super) fn told(&self, what: String, failure: Failure) -> Error {
@@ -115,11 +139,10 @@ impl Repository {
     }
 }
 
-pub(super) async fn good(answer: Answer) -> Result<Answer, Failure> {
-    match answer.head.status.as_u16() {
-        200 => Ok(answer),
-        status => Err(Failure::Status { host: answer.host(), status, message: None }),
-    }
+/// A media type without its parameters.
+fn media_type(value: &HeaderValue) -> Option<String> {
+    let name = value.to_str().ok()?.split(';').next()?.trim().to_ascii_lowercase();
+    (!name.is_empty()).then_some(name)
 }
 
 impl fmt::Display for Which<'_> {

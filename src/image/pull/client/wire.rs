@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::address::{Reach, Zone};
 use super::connect::{Stream, connect};
+use super::tls::Tls;
 use super::url::{Origin, Url};
 use crate::image::pull::{Failure, Timeouts};
 use crate::unpoisoned::lock;
@@ -45,6 +46,7 @@ pub(super) struct Ask {
 /// Connections, opened as they are needed and kept for a while.
 pub(super) struct Wire {
     idle: Mutex<HashMap<Origin, Vec<Idle>>>,
+    pub(super) tls: Tls,
     timeouts: Timeouts,
 }
 
@@ -64,8 +66,8 @@ pub(super) struct Answer {
 }
 
 impl Wire {
-    pub(super) fn new(timeouts: Timeouts) -> Arc<Wire> {
-        Arc::new(Wire { idle: Mutex::default(), timeouts })
+    pub(super) fn new(tls: Tls, timeouts: Timeouts) -> Arc<Wire> {
+        Arc::new(Wire { idle: Mutex::default(), tls, timeouts })
     }
 
     /// Sends it and waits for the head of the answer.
@@ -95,7 +97,7 @@ impl Wire {
     ) -> Result<Answer, Failure> {
         let host = || to.origin.authority();
         let limit = self.timeouts.first_byte;
-        let broken = |source| Failure::Broken { host: host(), source: Box::new(source) };
+        let broken = |source| broken(host(), source);
         let answered = async {
             sender.ready().await.map_err(broken)?;
             sender.send_request(ask.request(to)?).await.map_err(broken)
@@ -115,10 +117,13 @@ impl Wire {
     }
 
     async fn open(&self, origin: &Origin, reach: Reach) -> Result<(Sender, Zone), Failure> {
-        let (stream, address) = connect(origin, reach, self.timeouts.connect).await?;
-        let stream: Box<dyn Stream> = Box::new(stream);
-        let broken =
-            |source| Failure::Broken { host: origin.authority(), source: Box::new(source) };
+        let limit = self.timeouts.connect;
+        let (stream, address) = connect(origin, reach, limit).await?;
+        let stream: Box<dyn Stream> = match origin.tls {
+            true => Box::new(self.tls.handshake(stream, origin, limit).await?),
+            false => Box::new(stream),
+        };
+        let broken = |source| broken(origin.authority(), source);
         let mut builder = http1::Builder::new();
         builder.max_buf_size(READ).max_header_size(HEADERS).max_headers(HEADER_LINES);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -189,6 +194,13 @@ impl Ask {
     }
 }
 
+fn broken(host: String, source: hyper::Error) -> Failure {
+    if source.is_parse() {
+        return Failure::Answer { host, what: format!("what is no HTTP: {source}") };
+    }
+    Failure::Broken { host, source: Box::new(source) }
+}
+
 /// The body of an answer. Dropping it before its end closes the connection.
 #[derive(Debug)]
 pub(super) struct Body {
@@ -215,13 +227,27 @@ impl fmt::Debug for Lent {
     }
 }
 
+/// Somebody waits, until this is dropped: with the future, if need be.
+struct Waiting<'a> {
+    all: &'a mut Duration,
+    begin: Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        *self.all += self.begin.elapsed();
+    }
+}
+
 impl Body {
     /// The next bytes; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         let limit = self.stall;
         loop {
-            let begin = Instant::now();
-            let frame = timeout(limit.saturating_sub(self.waited), self.incoming.frame()).await;
+            let left = limit.saturating_sub(self.waited);
+            let waiting = Waiting { all: &mut self.waited, begin: Instant::now() };
+            let frame = timeout(left, self.incoming.frame()).await;
+            drop(waiting);
             let late = |_| Failure::TimedOut { host: self.host.clone(), what: "bytes", limit };
             let Some(frame) = frame.map_err(late)? else {
                 if let Some(lent) = self.lent.take()
@@ -231,11 +257,9 @@ impl Body {
                 }
                 return Ok(None);
             };
-            let broken =
-                |source| Failure::Broken { host: self.host.clone(), source: Box::new(source) };
+            let broken = |source| broken(self.host.clone(), source);
             // The fields that may follow a body say nothing here.
             let Ok(bytes) = frame.map_err(broken)?.into_data() else { continue };
-            self.waited += begin.elapsed();
             self.moved += bytes.len();
             if self.moved >= MOVES {
                 (self.waited, self.moved) = (Duration::ZERO, 0);
