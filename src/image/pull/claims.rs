@@ -27,6 +27,7 @@ pub(super) struct Claim {
 }
 
 /// Somebody else fetches one of them.
+#[derive(Debug)]
 pub(super) struct Taken(watch::Receiver<()>);
 
 impl Claims {
@@ -60,5 +61,27 @@ impl Taken {
     pub(super) async fn gone(mut self) {
         // Nothing is ever sent: it ends with the sender.
         while self.0.changed().await.is_ok() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn all_are_had_or_none_and_whoever_waits_has_his_turn() {
+        let claims = Claims::default();
+        let [one, two, three] = [b"1", b"2", b"3"].map(|bytes| Digest::sha256(bytes));
+        let claim = claims.take("here", [one, two]).unwrap();
+        let Err(taken) = claims.take("here", [two, three]) else { panic!("it is taken") };
+        let third = claims.take("here", [three]).unwrap();
+        claims.take("there", [one, two]).unwrap();
+        let waiting = tokio::spawn(taken.gone());
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(claim);
+        waiting.await.unwrap();
+        drop(third);
+        claims.take("here", [one, two, three]).unwrap();
     }
 }

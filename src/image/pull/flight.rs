@@ -83,3 +83,71 @@ impl Drop for Flight {
         self.transfer.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A transfer that takes a second and fails, and counts how often it began and came so far.
+    #[derive(Clone, Default)]
+    struct Count {
+        begun: Arc<AtomicUsize>,
+        ended: Arc<AtomicUsize>,
+    }
+
+    impl Count {
+        async fn transfer(self) -> Result<Image, Error> {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.ended.fetch_add(1, Ordering::SeqCst);
+            Err(Error::Untyped { of: "it".to_owned() })
+        }
+
+        fn is(&self, begun: usize, ended: usize) {
+            let counts = [&self.begun, &self.ended].map(|count| count.load(Ordering::SeqCst));
+            assert_eq!(counts, [begun, ended]);
+        }
+    }
+
+    async fn join(flights: Arc<Flights<u8>>, key: u8, count: Count) -> Result<Image, Error> {
+        flights.join(key, None, |_| count.transfer()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_for_all_who_want_the_same_whoever_leaves() {
+        let (flights, count) = (Arc::<Flights<u8>>::default(), Count::default());
+        let waiting: Vec<_> = [1, 1, 1, 2]
+            .map(|key| tokio::spawn(join(Arc::clone(&flights), key, count.clone())))
+            .into();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        // The first caller goes.
+        waiting[0].abort();
+        for (at, waiter) in waiting.into_iter().enumerate() {
+            match waiter.await {
+                Ok(ended) => assert!(matches!(ended, Err(Error::Shared(_))), "{ended:?}"),
+                Err(_) => assert_eq!(at, 0),
+            }
+        }
+        count.is(2, 2);
+        // What came of it is not kept.
+        let again = join(flights, 1, count.clone()).await;
+        assert!(again.is_err());
+        count.is(3, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_and_it_ends() {
+        let (flights, count) = (Arc::<Flights<u8>>::default(), Count::default());
+        let waiters = [(); 2].map(|()| tokio::spawn(join(Arc::clone(&flights), 1, count.clone())));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        waiters.iter().for_each(tokio::task::JoinHandle::abort);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        count.is(1, 0);
+        let late = join(flights, 1, count.clone()).await;
+        assert!(late.is_err());
+        count.is(2, 1);
+    }
+}
