@@ -11,7 +11,7 @@ use hotcell::contract::{
 };
 use hotcell::native::NativeDriver;
 
-use super::tools::{background, driver_with, on_runtime, output};
+use super::tools::{PATIENCE, background, driver_with, on_runtime, output};
 use crate::bed::Bed;
 use crate::host::image;
 use crate::registry::{Answer, Content, Door, On, Registry, Rule, Tokens};
@@ -25,6 +25,7 @@ pub fn tests() -> Vec<Test> {
         test!(row_54_a_pull_ends_with_its_deadline_and_others_go_on, Cells, Images),
         test!(row_55_a_pull_fails_with_the_registrys_status, Cells, Images),
         test!(row_56_a_pull_is_tried_as_often_as_the_policy_says, Cells, Images),
+        test!(one_blocking_thread_is_enough, Cells, Images),
         test!(closing_ends_no_pull_of_others, Cells, Images),
     ]
 }
@@ -240,5 +241,19 @@ fn closing_ends_no_pull_of_others(bed: &Bed) {
         pulled.unwrap();
         assert!(!kept.validate_image(&context).await.unwrap());
         kept.close(&context).await.unwrap();
+    });
+}
+
+fn one_blocking_thread_is_enough(bed: &Bed) {
+    let mut content = Content::default();
+    content.layout("fn/layers", "1", &image("layers", "oci"));
+    let registry = Registry::plain(content);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let task = Task::builder(format!("{}/fn/layers:1", registry.address()));
+        let (driver, context) = (driver(bed), background());
+        let pulling = pull(&driver, task, &context);
+        tokio::time::timeout(PATIENCE, pulling).await.expect("it hangs").unwrap();
     });
 }

@@ -59,6 +59,13 @@ pub enum Error {
     /// What came could not be taken into the store.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The system gave no thread to unpack on.
+    #[error("no thread to unpack on")]
+    Thread {
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
     /// Whoever pulled was stopped: its runtime shut down, or its thread panicked.
     #[error("the pull was stopped")]
     Interrupted,

@@ -14,7 +14,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use super::claims::Claims;
@@ -33,8 +33,8 @@ const AT_ONCE: usize = 4;
 
 /// Pulls images into a store. A clone is the same puller: pulls of the same image are one.
 ///
-/// It works on the tokio runtime of whoever calls it; what blocks, runs on that runtime's threads for
-/// blocking work.
+/// It works on the tokio runtime of whoever calls it; what blocks runs on that runtime's threads for
+/// blocking work, and unpacking on a thread of its own for each image.
 #[derive(Clone)]
 pub struct Puller {
     inner: Arc<Inner>,
@@ -135,7 +135,8 @@ impl Inner {
         let Prepared { staged, downloads, transfers } = prepared;
         let (store, listening) = (self.store.clone(), audience.clone());
         let list = downloads.list.clone();
-        let loading = blocking(move || load(&store, staged, name, &documents, &list, &listening));
+        let loading =
+            on_a_thread(move || load(&store, staged, name, &documents, &list, &listening));
         let mut loading = pin!(loading);
         let loaded = {
             let fetching = pin!(fetch_all(transfers, repository, audience));
@@ -261,6 +262,17 @@ fn load(
     let images =
         store.take_all(staged, vec![name], &[Incoming { manifest, config, pieces }], &options)?;
     images.into_iter().next().ok_or(Error::Interrupted)
+}
+
+/// For work that waits for others' blocking work: as one of the runtime's threads it could keep the
+/// last one from them.
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (done, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("hotcell-pull".to_owned());
+    thread.spawn(move || done.send(work())).map_err(|source| Error::Thread { source })?;
+    ended.await.map_err(|_| Error::Interrupted)?
 }
 
 async fn blocking<T: Send + 'static>(
