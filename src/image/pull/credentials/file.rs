@@ -46,8 +46,8 @@ pub(super) struct Contents {
     pub(super) entries: Vec<(Key, Credentials)>,
     /// Those without: a helper has them.
     pub(super) elsewhere: Vec<Key>,
-    /// Helpers for one registry each.
-    pub(super) helpers: Vec<(Key, Helper)>,
+    /// Helpers for one registry each; none where the file itself has the entry.
+    pub(super) helpers: Vec<(Key, Option<Helper>)>,
     /// The helper for all others.
     pub(super) store: Option<Helper>,
 }
@@ -94,7 +94,8 @@ fn contents(field: Field, old_form: bool) -> Result<Contents, Flaw> {
         entries(auths, &mut contents)?;
     }
     for (key, name) in object.field("credHelpers").map_or(Ok(BTreeMap::new()), Field::map)? {
-        contents.helpers.push((Key::new(&key), name.parsed()?));
+        let helper = name.text_or_empty()?.map(Field::parsed).transpose()?;
+        contents.helpers.push((Key::new(&key), helper));
     }
     if let Some(field) = maybe(object.field("credsStore"), Field::text_or_empty)?.flatten() {
         contents.store = Some(field.parsed()?);

@@ -28,7 +28,7 @@ pub(super) const VARIABLE: &str = "FN_DOCKER_AUTH";
 /// Docker Hub's entry may be called `hub.docker.com`, `index.docker.io` or `docker.io`, which are looked
 /// for in this order, and of each form of a host the URLs come last.
 ///
-/// A helper that `credHelpers` has for the registry is asked before that, then the one of `credsStore`.
+/// The helper that `credHelpers` has for the registry, or else that of `credsStore`, is asked before that.
 #[derive(Clone, Default, Debug)]
 pub struct Keyring {
     contents: Contents,
@@ -105,29 +105,29 @@ impl Keyring {
     }
 
     fn find(&self, registry: &str, repository: &str) -> Result<Credentials, KeyringError> {
-        let Contents { entries, store, .. } = &self.contents;
-        let own = self.own_helper(registry);
-        for helper in own.into_iter().chain(store) {
-            if let Some(found) = helper.get(self.name_in_store(registry))? {
-                return Ok(found);
-            }
+        if let Some(helper) = self.helper(registry)
+            && let Some(found) = helper.get(self.name_in_store(registry))?
+        {
+            return Ok(found);
         }
-        let fitting = entries.iter().filter_map(|(key, credentials)| {
+        let entries = self.contents.entries.iter();
+        let fitting = entries.filter_map(|(key, credentials)| {
             Some((key.distance(registry, repository)?, credentials))
         });
         let closest = fitting.min_by(|(one, _), (other, _)| one.cmp(other));
         Ok(closest.map(|(_, credentials)| credentials.clone()).unwrap_or_default())
     }
 
-    /// The helper that keeps this registry's credentials, if any does.
+    /// The helper that keeps this registry's credentials, if any does: the registry's own, or that of all
+    /// registries without one.
     pub(super) fn helper(&self, registry: &str) -> Option<&Helper> {
-        self.own_helper(registry).or(self.contents.store.as_ref())
-    }
-
-    fn own_helper(&self, registry: &str) -> Option<&Helper> {
-        let own = self.contents.helpers.iter().filter(|(key, _)| key.is(registry));
+        let Contents { helpers, store, .. } = &self.contents;
+        let own = helpers.iter().filter(|(key, _)| key.is(registry));
         let distances = own.filter_map(|(key, helper)| Some((key.distance(registry, "")?, helper)));
-        distances.min_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, helper)| helper)
+        match distances.min_by(|(one, _), (other, _)| one.cmp(other)) {
+            Some((_, own)) => own.as_ref(),
+            None => store.as_ref(),
+        }
     }
 
     /// How a helper knows the registry: as whoever gave it the credentials wrote down.

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::fs;
 
+use proptest::prelude::*;
+
+use super::super::matching::Key;
 use super::*;
 use crate::image::pull::Secret;
 
@@ -67,7 +70,7 @@ fn what_is_wrong_is_told_with_its_place_and_without_what_stands_there() {
         (r#"{"auths":{"r":{},"r":{"auth":"hunter2"}}}"#, "the key \"r\" stands there twice"),
         (r#"{"auths":{"r":{"Auth":"hunter2"}}}"#, "auths.r.Auth: is another spelling of auth"),
         (r#"{"auths":{},"credHelpers":{"r":"../x"}}"#, "credHelpers.r: the helper's name \"../x\""),
-        (r#"{"auths":{},"credHelpers":{"r":""}}"#, "credHelpers.r: the helper's name \"\""),
+        (r#"{"auths":{},"credHelpers":{"r":7}}"#, "credHelpers.r: must be a text, not a number"),
         (r#"{"credsStore":"a b"}"#, "credsStore: the helper's name \"a b\""),
         (r#"{"credsStore":7}"#, "credsStore: must be a text, not a number"),
     ] {
@@ -164,6 +167,46 @@ fn an_image_gets_the_closest_entry() {
         let found = keyring.for_image(&image.parse().unwrap()).unwrap();
         let expected = wins.map_or(Credentials::Anonymous, |wins| basic("u", wins));
         assert_eq!(found, expected, "{image}");
+    }
+}
+
+#[test]
+fn a_registrys_own_helper_stands_above_the_one_for_all() {
+    let keyring = keyring(
+        r#"{"credsStore":"all","credHelpers":{
+            "r.example":"own","https://r.example":"other","docker.io":"hub","plain.example":""},
+            "auths":{"https://r.example/v2/":{},"plain.example":{"auth":"dTpw"}}}"#,
+    )
+    .unwrap();
+    for (registry, helper, name) in [
+        ("r.example", Some("own"), "https://r.example/v2/"),
+        ("docker.io", Some("hub"), "https://index.docker.io/v1/"),
+        ("s.example", Some("all"), "s.example"),
+        ("x.r.example", Some("all"), "x.r.example"),
+        ("plain.example", None, "plain.example"),
+    ] {
+        let found = keyring.helper(registry).map(Helper::program);
+        let helper = helper.map(|name| format!("docker-credential-{name}"));
+        assert_eq!((found, keyring.name_in_store(registry)), (helper, name), "{registry}");
+    }
+    assert_eq!(at(&keyring, "plain.example"), basic("u", "p"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_or_is_repeated(key in ".{0,30}", auth in "[!-~]{12,40}", more in ".{0,30}") {
+        let hidden = serde_json::json!({"auths": {&*key: {"auth": &*auth, "email": &*more}}});
+        if let Err(error) = keyring(&hidden.to_string()) {
+            prop_assert!(key.contains(&auth) || !error.contains(&auth), "{}", error);
+        }
+        let _ = keyring(&more).map(|keyring| keyring.for_registry(&key));
+    }
+
+    #[test]
+    fn no_name_panics_and_a_host_is_its_own(host in "[a-z0-9.:]{0,20}", other in ".{0,30}") {
+        let _ = Key::new(&other).distance(&host, &other);
+        let _ = Key::new(&host).distance(&other, &host);
+        prop_assert!(host.is_empty() || Key::new(&host).distance(&host, "").is_some());
     }
 }
 
