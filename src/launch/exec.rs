@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use oci_spec::runtime::{Process, Spec};
+use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
@@ -133,9 +134,16 @@ pub fn exec(exec: Exec<'_>) -> Result<Cell, Error> {
         (Err(error), born) => {
             put_down_all(entering, born);
             // The cell's end explains whatever went wrong.
-            Err(if target::has_ended(init) { Error::Ended } else { error })
+            Err(if is_ending(&error) || target::has_ended(init) { Error::Ended } else { error })
         }
     }
+}
+
+/// Whether there were no namespaces to enter any more. A process gives them back before its pidfd says
+/// that it has ended.
+fn is_ending(error: &Error) -> bool {
+    let gone = Some(Errno::SRCH.raw_os_error());
+    matches!(error, Error::Step { call: "setns", source, .. } if source.raw_os_error() == gone)
 }
 
 /// The cell's own process says on which CPUs those run that don't say it themselves.
