@@ -279,10 +279,8 @@ impl Failure {
 
     pub(super) fn is_transient(&self) -> bool {
         match self {
-            Failure::Name { .. }
-            | Failure::Connect { .. }
-            | Failure::TimedOut { .. }
-            | Failure::Broken { .. } => true,
+            Failure::Name { source, .. } => source.kind() != io::ErrorKind::InvalidInput,
+            Failure::Connect { .. } | Failure::TimedOut { .. } | Failure::Broken { .. } => true,
             // What is wrong with a certificate stays wrong.
             Failure::Tls { source, .. } => {
                 !matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)

@@ -24,6 +24,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -113,8 +114,10 @@ impl Client {
     async fn source(&self, registry: &str, credentials: &Credentials) -> Result<Source, Failure> {
         let host = if registry == HUB { HUB_HOST } else { registry };
         let parse = |tls| {
-            let wrong =
-                |UrlError(why)| Failure::Answer { host: registry.to_owned(), what: why.to_owned() };
+            let wrong = |UrlError(why)| {
+                let source = io::Error::new(io::ErrorKind::InvalidInput, format!("it {why}"));
+                Failure::Name { host: registry.to_owned(), source }
+            };
             Origin::parse(tls, host).map_err(wrong)
         };
         let (origin, reach) = if self.settings(registry).is_some_and(|own| own.plain_http) {

@@ -65,7 +65,7 @@ impl Tls {
         limit: Duration,
     ) -> Result<TlsStream<TcpStream>, Failure> {
         let host = || origin.authority();
-        let failed = |source| Failure::Tls { host: host(), source };
+        let failed = |source: io::Error| Failure::Tls { host: host(), source: plainly(source) };
         let name = ServerName::try_from(origin.host.clone())
             .map_err(|wrong| failed(io::Error::new(io::ErrorKind::InvalidInput, wrong)))?;
         let connector = TlsConnector::from(self.config(origin).await?);
@@ -88,6 +88,18 @@ impl Tls {
         configs.retain(|_, (since, _)| since.elapsed() < FRESH);
         configs.insert(key, (Instant::now(), Arc::clone(&config)));
         Ok(config)
+    }
+}
+
+/// The failure, in plain words where it is what people meet most: a registry without TLS.
+fn plainly(source: io::Error) -> io::Error {
+    let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            let why = "it does not speak TLS: its settings would have to allow plain HTTP";
+            io::Error::new(source.kind(), why)
+        }
+        _ => source,
     }
 }
 

@@ -152,3 +152,67 @@ impl fmt::Debug for Url {
         write!(f, "{self}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> String {
+        match text.parse::<Url>() {
+            Ok(url) => format!("{} {}", url.origin, url.target),
+            Err(UrlError(why)) => why.to_owned(),
+        }
+    }
+
+    #[test]
+    fn addresses_have_one_form() {
+        for (text, wanted) in [
+            ("https://A.Example/b?c=d#e", "https://a.example /b?c=d"),
+            ("https://a.example:443", "https://a.example /"),
+            ("http://a.example:443?b", "http://a.example:443 /?b"),
+            ("HTTP://127.0.0.1:80/", "http://127.0.0.1 /"),
+            ("https://[::1]:5000/", "https://[::1]:5000 /"),
+            ("https://[0:0::1]", "https://[::1] /"),
+            ("https://a.example\\@b.example/", "has a user in it"),
+            ("https://a.example:b@c.example/", "has a user in it"),
+            ("https://a.example:+1/", "has no port from 1 to 65535"),
+            ("https://a.example:/", "has no port from 1 to 65535"),
+            ("https://a.example:0/", "has no port from 1 to 65535"),
+            ("https://a.example:65536/", "has no port from 1 to 65535"),
+            ("https://[::1/", "lacks a bracket"),
+            ("https://[a.example]/", "has no IPv6 address in its brackets"),
+            ("https://::1/", "has no host of letters, digits, dashes and dots"),
+            ("https:///a", "has no host of letters, digits, dashes and dots"),
+            ("https://a%2eexample/", "has no host of letters, digits, dashes and dots"),
+            ("https://exämple/", "has no host of letters, digits, dashes and dots"),
+            ("https:/a.example", "starts with neither https:// nor http://"),
+            ("file:///etc/passwd", "starts with neither https:// nor http://"),
+        ] {
+            assert_eq!(read(text), wanted, "{text}");
+        }
+        let control = "has a blank, a control character or a letter that is not ASCII";
+        assert_eq!(read("https://a.example/b\r\nX-Evil: 1"), control);
+        assert_eq!(
+            read(&format!("https://a.example/{}", "a".repeat(LONGEST))),
+            "is longer than 16 KiB"
+        );
+    }
+
+    #[test]
+    fn no_query_is_printed() {
+        let url: Url = "https://a.example/b?sig=secret".parse().unwrap();
+        assert_eq!(format!("{url} {url:?}"), "https://a.example/b https://a.example/b");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_reads_the_same_again(text in "(https?://)?[a-z0-9.:@/?#\\[\\]%-]{0,60}") {
+            if let Ok(url) = text.parse::<Url>() {
+                let again = format!("{}{}", url.origin, url.target).parse::<Url>();
+                prop_assert_eq!(again, Ok(url));
+            }
+        }
+    }
+}

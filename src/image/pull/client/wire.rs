@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, USER_AGENT};
 use http::response::Parts;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -22,6 +22,8 @@ use super::url::{Origin, Url};
 use crate::image::pull::{Failure, Timeouts};
 use crate::unpoisoned::lock;
 
+/// How we call ourselves.
+const AGENT: &str = concat!("hotcell/", env!("CARGO_PKG_VERSION"));
 /// How much is read at once, at most: it is also what a body that nobody reads takes of memory.
 const READ: usize = 256 << 10;
 /// How many bytes an answer's headers may have, and how many there may be.
@@ -189,7 +191,11 @@ impl Ask {
         *request.uri_mut() = to.target.parse().map_err(|_| no_address())?;
         *request.headers_mut() = self.headers.clone();
         let host = HeaderValue::try_from(to.origin.authority()).map_err(|_| no_address())?;
-        request.headers_mut().insert(HOST, host);
+        let headers = request.headers_mut();
+        headers.insert(HOST, host);
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        // Digests and sizes are of bytes as they are.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         Ok(request)
     }
 }

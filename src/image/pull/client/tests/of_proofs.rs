@@ -274,6 +274,9 @@ async fn credentials_are_checked_at_the_registrys_door() {
     assert_eq!(error.status(), Some(401));
     let wanted = format!("the registry {} did not give access", server.authority());
     assert!(chain(&error).starts_with(&wanted), "{}", chain(&error));
+    let error = client.check("https://a.example", &ali()).await.unwrap_err();
+    let wanted = "the name https://a.example was not found: it has no";
+    assert!(chain(&error).contains(wanted) && !error.is_transient(), "{}", chain(&error));
 }
 
 #[tokio::test]

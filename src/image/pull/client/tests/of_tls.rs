@@ -76,6 +76,20 @@ async fn a_host_is_not_believed_without_its_authority() {
 }
 
 #[tokio::test]
+async fn a_host_without_tls_is_told_in_plain_words() {
+    let client = client();
+    let origin = Origin::parse(true, "plain.example").unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (mut plain, _) = listener.accept().await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut plain, b"HTTP/1.1 400 Bad\r\n\r\n").await.unwrap();
+    let limit = Duration::from_secs(20);
+    let failure = client.inner.asker.wire.tls.handshake(to, &origin, limit).await.unwrap_err();
+    let Failure::Tls { source, .. } = failure else { panic!("{failure:?}") };
+    assert!(source.to_string().contains("does not speak TLS"), "{source}");
+}
+
+#[tokio::test]
 async fn an_authority_of_the_settings_is_believed_for_its_registry_alone() {
     let (server, other) = (server(false).await, server(false).await);
     let dir = tempfile::tempdir().unwrap();
