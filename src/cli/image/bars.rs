@@ -182,14 +182,15 @@ impl State {
         if self.committing {
             return "writing to the disk".to_owned();
         }
-        let rate = got as f64 / time.as_secs_f64().max(0.1);
-        format!(
-            "{done} of {} layers, {} of {}, {}/s",
+        let sum = format!(
+            "{done} of {} layers, {} of {}",
             self.rows.len(),
             human::size(got),
             human::size(all),
-            human::size(rate as u64)
-        )
+        );
+        let rate = got as f64 / time.as_secs_f64().max(0.1);
+        // When all has come, nothing comes any more.
+        if got < all { format!("{sum}, {}/s", human::size(rate as u64)) } else { sum }
     }
 }
 
@@ -278,6 +279,7 @@ mod tests {
         let few = state.picture(second, 80, 4);
         assert_eq!(few.len(), 2, "{few:?}");
         assert!(few[0].ends_with("unpacking (4MB)") && few[1].starts_with("2 of 3"), "{few:?}");
+        assert_eq!(few[1], "2 of 3 layers, 4.03MB of 4.03MB");
         state.hear(&Progress::Committing);
         assert_eq!(state.picture(second, 80, 24)[3], "writing to the disk");
     }
