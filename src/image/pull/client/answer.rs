@@ -1,7 +1,10 @@
 //! Answers that are not what was asked for: what the registry says of it, without anybody's secrets.
 
+use std::time::Duration;
+
 use http::header::{HeaderValue, LOCATION};
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::url::Url;
 use super::wire::{Answer, Body};
@@ -11,6 +14,8 @@ use crate::image::pull::{Credentials, Failure};
 /// How much of such an answer is read, and how many of its errors are told.
 const LIMIT: usize = 64 << 10;
 const TOLD: usize = 3;
+/// How long is waited for the rest of an answer that nobody needs.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What was shown to a registry, and what nobody else may see.
 pub(super) struct Shown(Vec<String>);
@@ -81,10 +86,10 @@ impl Answer {
 }
 
 impl Body {
-    /// Reads what is left, so that the connection can be used again, unless that is much.
+    /// Reads what is left, so that the connection can be used again, unless that is much or slow.
     pub(super) async fn pass_over(self) {
         // What is in it does not matter, nor whether it comes.
-        drop(self.whole("an answer", LIMIT).await);
+        drop(timeout(SLOW, self.whole("an answer", LIMIT)).await);
     }
 }
 
