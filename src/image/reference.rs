@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::digest::{Digest, DigestError};
+use super::digest::{Algorithm, Digest, DigestError};
 use super::excerpt;
 use crate::contract::parse_image;
 
@@ -164,6 +164,9 @@ impl FromStr for Reference {
         if registry == HUB && !repository.contains('/') {
             repository.insert_str(0, "library/");
         }
+        if registry == HUB && is_algorithm(&repository) {
+            return whole("has the form of a digest");
+        }
         let check = |part, value: &str, check: Check| {
             let (given, shown) = (excerpt(text), excerpt(value));
             check(value).map_err(|why| ReferenceError::Part { given, part, value: shown, why })
@@ -174,6 +177,12 @@ impl FromStr for Reference {
         let tag = tag.map(str::to_owned).or_else(|| digest.is_none().then(latest));
         Ok(Reference { registry: registry.to_owned(), repository, tag, digest })
     }
+}
+
+/// A name such as `sha256:0` would mean an image to some programs, and the beginning of its id to others.
+fn is_algorithm(repository: &str) -> bool {
+    let all = [Algorithm::Sha256, Algorithm::Sha512];
+    all.iter().any(|one| repository.strip_prefix("library/") == Some(one.name()))
 }
 
 type Check = fn(&str) -> Result<(), &'static str>;

@@ -7,6 +7,7 @@
 
 mod header;
 mod pax;
+mod record;
 mod refusal;
 mod sparse;
 
@@ -262,7 +263,7 @@ impl<B: Blocks> Reader<B> {
     /// The content of a header that says more about the next entry.
     fn extension(&mut self, size: u64, most: u64) -> Result<Vec<u8>, Cause> {
         if size > most {
-            return Err(Refusal::Extension(size).into());
+            return Err(Refusal::Extension(size, most).into());
         }
         let mut text = Vec::with_capacity(size as usize);
         self.left = size;

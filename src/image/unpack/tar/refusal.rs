@@ -40,9 +40,10 @@ pub enum Refusal {
     /// A header for all that follows says what only a header for one entry may.
     #[error("a global header sets {0:?}")]
     Global(String),
-    /// An extended header is larger than any honest one.
-    #[error("its extended header has {0} bytes, more than {most}", most = super::LARGEST_EXTENSION)]
-    Extension(u64),
+    /// An extended header, or one of GNU's long names, is larger than any honest one: its bytes, and the
+    /// most that are read.
+    #[error("its extended header has {0} bytes, more than {1}")]
+    Extension(u64, u64),
     /// The header and the extended header give two sizes.
     #[error("it has two sizes, {0} and {1} bytes")]
     TwoSizes(u64, u64),
@@ -99,6 +100,6 @@ impl Refusal {
     }
 
     pub(super) fn record(key: &[u8]) -> Refusal {
-        Refusal::Record(super::pax::shown(key))
+        Refusal::Record(super::record::shown(key))
     }
 }

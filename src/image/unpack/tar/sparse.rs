@@ -1,7 +1,8 @@
 //! Sparse files: where the pieces of content lie, in GNU's four ways to say it.
 
 use super::header::{BLOCK, more, number};
-use super::pax::{SparseRecords, plain_decimal};
+use super::pax::SparseRecords;
+use super::record::plain_decimal;
 use super::{Blocks, Cause, Refusal};
 
 /// The most pieces of one file: a mebibyte of memory.

@@ -220,6 +220,7 @@ fn what_programs_read_differently_is_refused() {
             Tar::new().extended(b'g', &[("path", b"a")]).file("c", b"").end(),
             Refusal::Global("path".to_owned()),
         ),
+        (Tar::new().long(b'L', &[b'a'; 4097]).file("c", b"").end(), Refusal::Extension(4098, 4097)),
         (Tar::new().pax(&[("path", b"a")]).end(), Refusal::Dangling),
         (Tar::new().long(b'L', b"a").0, Refusal::Dangling),
         // Records.
