@@ -1,12 +1,11 @@
 //! Images as their users have them: found by name, with a lease, and nothing of them can go.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use super::error::Told;
 use super::lease::Lease;
+use super::mark::Mark;
 use super::merge::merged_of;
 use super::place::{DOCUMENT_MAX, Key, TREE, read_all, read_bounded};
 use super::record::{self, ImageRecord};
@@ -33,6 +32,8 @@ pub(super) struct Held {
 struct Documents {
     record: ImageRecord,
     config: Arc<ImageConfig>,
+    /// Where what is mounted for it lies.
+    trees: Vec<PathBuf>,
 }
 
 /// Documents that were read once: reading and checking those of a hundred layers takes longer than finding
@@ -44,24 +45,8 @@ pub(super) struct Known {
     documents: Arc<Documents>,
 }
 
-/// Of how many images the documents are kept.
-const MOST_KNOWN: usize = 256;
-
-/// What tells a file from one that took its place, and from itself before it was changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Mark {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
-}
-
-impl Mark {
-    fn of(file: &Metadata) -> Mark {
-        let changed = (file.ctime(), file.ctime_nsec());
-        Mark { device: file.dev(), inode: file.ino(), size: file.size(), changed }
-    }
-}
+/// Of how many images the documents are kept, and how many names.
+pub(super) const MOST_KNOWN: usize = 256;
 
 /// The directories that an overlay takes as lowers, so that a cell sees the image.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -231,10 +216,9 @@ impl Store {
             return Ok(None);
         };
         let documents = self.documents(id, &lease)?;
-        for key in mounted_keys(&documents.record) {
-            let tree = self.place().layer(&key).join(TREE);
+        for tree in &documents.trees {
             if !tree.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-                return Err(Error::damaged(&tree, "it is not there"));
+                return Err(Error::damaged(tree, "it is not there"));
             }
         }
         let held = Arc::new(Held { _lease: lease, documents });
@@ -246,20 +230,21 @@ impl Store {
 
     /// The documents of a leased image: as they were read before, if their files are the same still.
     fn documents(&self, id: &Digest, lease: &Lease) -> Result<Arc<Documents>, Error> {
-        let path = self.place().image(id);
-        let record = lease.file().metadata().told("look at", &path)?;
-        let config = self.place().blob(id).symlink_metadata();
-        let marks = config.ok().map(|config| [Mark::of(&record), Mark::of(&config)]);
+        let config = Mark::at(&self.place().blob(id)).ok().flatten();
+        let marks = config.map(|config| [lease.mark(), config]);
         if let Some(known) = lock(self.known()).get(id)
             && Some(known.marks) == marks
         {
             return Ok(Arc::clone(&known.documents));
         }
+        let path = self.place().image(id);
         let bytes = read_all(lease.file(), DOCUMENT_MAX).told("read", &path)?;
         let record = record::unseal::<ImageRecord>(&bytes).filter(|record| record.id == *id);
         let record = record.ok_or_else(|| Error::damaged(&path, "its seal is broken"))?;
         let config = self.config_of(&record)?;
-        let documents = Arc::new(Documents { record, config });
+        let keys = mounted_keys(&record).into_iter();
+        let trees = keys.map(|key| self.place().layer(&key).join(TREE)).collect();
+        let documents = Arc::new(Documents { record, config, trees });
         if let Some(marks) = marks {
             let mut known = lock(self.known());
             if known.len() >= MOST_KNOWN {

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -10,11 +9,16 @@ use rustix::io::Errno;
 use super::Error;
 use super::error::Told;
 use super::lock::Flock;
+use super::mark::Mark;
 use super::place::open_plain;
 
 /// A shared lease on a file or directory of the store. Dropping it gives it back.
 #[derive(Debug)]
-pub(in crate::image) struct Lease(Flock);
+pub(in crate::image) struct Lease {
+    held: Flock,
+    /// As it was when it was leased.
+    mark: Mark,
+}
 
 impl Lease {
     /// Takes the lease, then looks whether what it is on is still in its place: `None` if there is
@@ -29,14 +33,18 @@ impl Lease {
                 opened => opened.told("open", path)?,
             };
             let held = Flock::shared(file).told("lease", path)?;
-            if is_at(held.file(), path).told("look at", path)? {
-                return Ok(Some(Lease(held)));
+            if let Some(mark) = mark_if_at(held.file(), path).told("look at", path)? {
+                return Ok(Some(Lease { held, mark }));
             }
         }
     }
 
     pub(in crate::image) fn file(&self) -> &File {
-        self.0.file()
+        self.held.file()
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
     }
 }
 
@@ -74,14 +82,11 @@ fn is_a_stray(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|errno| strays.contains(&errno))
 }
 
-/// Whether the path leads to this very file.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let held = file.metadata()?;
-    match std::fs::symlink_metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+/// The file's mark, if the path leads to this very file.
+fn mark_if_at(file: &File, path: &Path) -> io::Result<Option<Mark>> {
+    let held = Mark::of(&file.metadata()?);
+    let there = Mark::at(path)?;
+    Ok(there.filter(|there| there.is_of_same_file(&held)).map(|_| held))
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ mod image;
 mod lease;
 mod list;
 mod lock;
+mod mark;
 mod merge;
 mod names;
 mod place;
@@ -124,6 +125,8 @@ struct Inner {
     held: Mutex<BTreeMap<Digest, Weak<image::Held>>>,
     /// What this process has read of images.
     known: Mutex<BTreeMap<Digest, image::Known>>,
+    /// Names that it has read, as they were asked for.
+    known_names: Mutex<BTreeMap<String, names::KnownName>>,
 }
 
 impl Store {
@@ -136,8 +139,8 @@ impl Store {
     pub fn open(dir: impl AsRef<Path>, options: StoreOptions) -> Result<Store, Error> {
         let place = Place::open(dir.as_ref())?;
         work::sweep(&place)?;
-        let (held, known) = Default::default();
-        Ok(Store { inner: Arc::new(Inner { place, options, held, known }) })
+        let (held, known, known_names) = Default::default();
+        Ok(Store { inner: Arc::new(Inner { place, options, held, known, known_names }) })
     }
 
     /// Its directory, as an absolute path without links.
@@ -156,6 +159,10 @@ impl Store {
 
     fn held(&self) -> &Mutex<BTreeMap<Digest, Weak<image::Held>>> {
         &self.inner.held
+    }
+
+    fn known_names(&self) -> &Mutex<BTreeMap<String, names::KnownName>> {
+        &self.inner.known_names
     }
 
     fn known(&self) -> &Mutex<BTreeMap<Digest, image::Known>> {

@@ -1,14 +1,16 @@
 //! Names: each is a file that says whose it is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::Told;
-use super::image::Image;
+use super::image::{Image, MOST_KNOWN};
 use super::lock::StoreLock;
+use super::mark::Mark;
 use super::place::{Place, list, random_name, read_bounded, sync, write_new};
 use super::record::{self, NameRecord, seal};
 use super::{Error, Store};
 use crate::image::{Digest, Reference};
+use crate::unpoisoned::lock;
 
 /// What happens to a name that is another image's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -51,13 +53,15 @@ impl Store {
 
     /// Whose name or identifier this is. Nobody promises that the image is there.
     pub(super) fn look_up(&self, text: &str) -> Result<Option<Digest>, Error> {
+        if let Some(id) = self.known_name(text) {
+            return Ok(Some(id));
+        }
         if let Some(id) = whole_id(text) {
             return Ok(Some(id));
         }
         let name: Reference = text.parse()?;
         let Some(manifest) = name.digest() else {
-            let record = read_name(self.place(), &name.to_string())?;
-            return Ok(record.map(|record| record.image));
+            return self.read_and_know(text, &name.to_string());
         };
         let came_so = |(other, record): &(Reference, NameRecord)| {
             record.manifest == *manifest
@@ -65,6 +69,43 @@ impl Store {
         };
         let all = all_names(self.place())?;
         Ok(all.into_iter().find(came_so).map(|(_, record)| record.image))
+    }
+}
+
+/// A name that was read once: taking the text apart and reading its file takes longer than looking whether
+/// the file is the same still.
+#[derive(Debug)]
+pub(super) struct KnownName {
+    pub(super) path: PathBuf,
+    pub(super) mark: Mark,
+    pub(super) image: Digest,
+}
+
+impl Store {
+    /// What a name means, if its file is the one that was read.
+    fn known_name(&self, text: &str) -> Option<Digest> {
+        let known = lock(self.known_names());
+        let known = known.get(text)?;
+        (Mark::at(&known.path).ok()? == Some(known.mark)).then_some(known.image)
+    }
+
+    fn read_and_know(&self, text: &str, canonical: &str) -> Result<Option<Digest>, Error> {
+        let path = self.place().name(canonical);
+        let mark = Mark::at(&path).ok().flatten();
+        let record = read_name(self.place(), canonical)?;
+        let image = record.map(|record| record.image);
+        if let (Some(image), Some(mark)) = (image, mark.filter(Mark::is_settled)) {
+            self.know(text, KnownName { path, mark, image });
+        }
+        Ok(image)
+    }
+
+    pub(super) fn know(&self, text: &str, name: KnownName) {
+        let mut known = lock(self.known_names());
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(text.to_owned(), name);
     }
 }
 

@@ -3,6 +3,8 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use super::mark::Mark;
+use super::names::KnownName;
 use super::scene::{Files, Scene, files, load};
 use super::{Error, Prune, Removal, Store, StoreOptions, Taken};
 use crate::image::load::LoadError;
@@ -182,6 +184,33 @@ fn a_name_moves_only_when_that_is_wanted() {
     assert_eq!(first.names().unwrap().len(), 2);
     scene.store.remove(&own, Removal::Careful).unwrap();
     assert_eq!(first.names().unwrap().len(), 1);
+}
+
+/// One store reads a name; what becomes of it is another's doing.
+#[test]
+fn a_name_that_was_read_is_read_again_when_it_is_changed() {
+    let scene = Scene::new();
+    let (two, one) = (scene.load("two", &one("two")), scene.load("one", &one("one")));
+    let path = scene.store.place().name("docker.io/library/name:latest");
+    let know = || {
+        // As if it had been read some time ago.
+        let (path, image) = (path.clone(), one.id());
+        let mark = Mark::at(&path).unwrap().unwrap();
+        scene.store.know("name", KnownName { path, mark, image });
+    };
+    let found = || scene.store.resolve("name").map(|found| found.map(|image| image.id()));
+    let (name, other) = ("name".parse().unwrap(), scene.again());
+    other.tag(&one, &name, Taken::Refused).unwrap();
+    know();
+    assert_eq!(found().unwrap(), Some(one.id()));
+    other.tag(&two, &name, Taken::Replaced).unwrap();
+    assert_eq!(found().unwrap(), Some(two.id()));
+    other.tag(&one, &name, Taken::Replaced).unwrap();
+    know();
+    std::fs::write(&path, "damaged").unwrap();
+    assert!(matches!(found(), Err(Error::Damaged { .. })));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(found().unwrap(), None);
 }
 
 #[test]
