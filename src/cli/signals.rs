@@ -48,8 +48,12 @@ impl AsFd for Signals {
 }
 
 /// Runs what needs a runtime to its end, on this thread. A signal that asks for an end drops it; what it
-/// began is taken back before the signal does what it does. A second one does so at once.
-pub(super) fn unless_interrupted<T>(task: impl Future<Output = T>) -> Result<T, Failure> {
+/// began is taken back, for which `settled` waits, before the signal does what it does. A second one does so
+/// at once.
+pub(super) fn unless_interrupted<T>(
+    task: impl Future<Output = T>,
+    settled: impl Future<Output = ()>,
+) -> Result<T, Failure> {
     let signals = Signals::watch(&[])?;
     let failed = |error: io::Error| Failure::refused(format!("starting a runtime: {error}"));
     let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -66,7 +70,10 @@ pub(super) fn unless_interrupted<T>(task: impl Future<Output = T>) -> Result<T, 
         None => Some(signals.next()?.unwrap_or(Signal::SIGINT)),
     };
     signals.unwatch()?;
-    // Waits for what was begun on other threads.
+    if signal.is_some() {
+        runtime.block_on(settled);
+    }
+    // Waits for the runtime's own threads.
     drop(runtime);
     match (ended, signal) {
         (Some(value), _) => Ok(value),

@@ -22,7 +22,7 @@ pub(in crate::cli) fn login(args: &LoginArgs) -> Result<u8, Failure> {
     let client = Client::new(args.registries.settings()?)?;
     let (username, password) = ask(args)?;
     let credentials = Credentials::Basic { username: username.clone(), password: password.clone() };
-    unless_interrupted(async { client.check(&args.registry, &credentials).await })??;
+    unless_interrupted(client.check(&args.registry, &credentials), async {})??;
     let helper = file.store(&args.registry, &username, &password)?;
     let place = file.path().display();
     match helper {

@@ -49,7 +49,8 @@ pub(in crate::cli) fn fetch(
     pull.platform = platform;
     pull.progress = Some(Arc::new(move |progress| told.tell(progress)));
     let puller = Puller::new(store.clone(), client);
-    let pulled = unless_interrupted(async move { puller.pull(pull).await });
+    let settled = puller.clone();
+    let pulled = unless_interrupted(puller.pull(pull), settled.settled());
     // Nobody else has it any more: what was shown goes.
     drop(bars);
     Ok(pulled??)

@@ -14,7 +14,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::claims::Claims;
@@ -45,6 +45,8 @@ struct Inner {
     client: Client,
     flights: Flights<Key>,
     claims: Claims,
+    /// How many threads unpack.
+    unpacking: watch::Sender<usize>,
 }
 
 /// What is wanted.
@@ -81,8 +83,8 @@ impl Puller {
     /// A puller into this store.
     #[must_use]
     pub fn new(store: Store, client: Client) -> Puller {
-        let (flights, claims) = Default::default();
-        Puller { inner: Arc::new(Inner { store, client, flights, claims }) }
+        let (flights, claims, unpacking) = Default::default();
+        Puller { inner: Arc::new(Inner { store, client, flights, claims, unpacking }) }
     }
 
     /// Pulls an image, or waits for whoever is pulling it. What the store has of it is not fetched again.
@@ -104,6 +106,13 @@ impl Puller {
             inner.transfer(&repository, &reference, &platform, &audience).await
         };
         self.inner.flights.join(key, progress, transfer).await
+    }
+
+    /// Returns when nothing is unpacked any more: of a pull whose future was dropped, too, what it began is
+    /// taken back then. Who ends right after that, and does not wait, leaves it to the store's next user.
+    pub async fn settled(&self) {
+        // The other end is here.
+        let _ = self.inner.unpacking.subscribe().wait_for(|threads| *threads == 0).await;
     }
 }
 
@@ -136,7 +145,7 @@ impl Inner {
         let (store, listening) = (self.store.clone(), audience.clone());
         let list = downloads.list.clone();
         let loading =
-            on_a_thread(move || load(&store, staged, name, &documents, &list, &listening));
+            self.on_a_thread(move || load(&store, staged, name, &documents, &list, &listening));
         let mut loading = pin!(loading);
         let loaded = {
             let fetching = pin!(fetch_all(transfers, repository, audience));
@@ -147,6 +156,40 @@ impl Inner {
         };
         // A layer that is cut off is no layer: what is told is why it was.
         loaded.map_err(|error| downloads.error().unwrap_or(error))
+    }
+
+    /// For work that waits for others' blocking work: as one of the runtime's threads it could keep the
+    /// last one from them.
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (done, ended) = oneshot::channel();
+        let counted = Counted::new(&self.unpacking);
+        let work = move || {
+            // Nobody may want to hear it.
+            let _ = done.send(work());
+            drop(counted);
+        };
+        let thread = std::thread::Builder::new().name("hotcell-pull".to_owned());
+        thread.spawn(work).map_err(|source| Error::Thread { source })?;
+        ended.await.map_err(|_| Error::Interrupted)?
+    }
+}
+
+/// A thread that is counted for as long as it works, even if it panics.
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(threads: &watch::Sender<usize>) -> Counted {
+        threads.send_modify(|threads| *threads += 1);
+        Counted(threads.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|threads| *threads -= 1);
     }
 }
 
@@ -262,17 +305,6 @@ fn load(
     let images =
         store.take_all(staged, vec![name], &[Incoming { manifest, config, pieces }], &options)?;
     images.into_iter().next().ok_or(Error::Interrupted)
-}
-
-/// For work that waits for others' blocking work: as one of the runtime's threads it could keep the
-/// last one from them.
-async fn on_a_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let (done, ended) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("hotcell-pull".to_owned());
-    thread.spawn(move || done.send(work())).map_err(|source| Error::Thread { source })?;
-    ended.await.map_err(|_| Error::Interrupted)?
 }
 
 async fn blocking<T: Send + 'static>(
