@@ -6,10 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::copy::copy_range;
-use super::piece::{Unfed, feed};
+use super::piece::{Lost, Unfed, feed};
 use super::{
-    Arriving, Incoming, LayerOf, LoadError, LoadOptions, Lost, Origin, Piece, Progress,
-    merge_trees, same, tell, unpack_blob, unpack_source,
+    Arriving, Incoming, LayerOf, LoadError, LoadOptions, Origin, Piece, Progress, merge_trees,
+    same, tell, unpack_blob, unpack_source,
 };
 use crate::image::archive::Region;
 use crate::image::store::Store;
@@ -100,6 +100,7 @@ impl Load<'_> {
 
     /// Whether the layer's blob has to come: unless the store has it, and what was unpacked of it. Both
     /// are leased then.
+    #[cfg(feature = "pull")]
     pub(super) fn wants(
         &mut self,
         chain: &Digest,
