@@ -13,6 +13,7 @@ scripts/bench [GROUP...] [--rounds N] [--spaced N] [--quick] [--drift SECONDS] [
     engines      hotcell-oci, runc and crun as an engine starts them
     contract     whole lives through the contract; measuring 200 idle cells
     images       unpacking, finding and starting from images
+    pull         pulling from a registry on this host
   --rounds N   measurements of each contender back to back [default: 200]
   --spaced N   ... and 80 ms apart [default: 40]
   --quick      30 and 5, and smaller sizes
@@ -33,9 +34,10 @@ pub(crate) enum Group {
     Engines,
     Contract,
     Images,
+    Pull,
 }
 
-const GROUPS: [(&str, Group); 10] = [
+const GROUPS: [(&str, Group); 11] = [
     ("start", Group::Start),
     ("peers", Group::Peers),
     ("scale", Group::Scale),
@@ -46,6 +48,7 @@ const GROUPS: [(&str, Group); 10] = [
     ("engines", Group::Engines),
     ("contract", Group::Contract),
     ("images", Group::Images),
+    ("pull", Group::Pull),
 ];
 
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use super::worker::flag::{BUNDLE, LIMITS, NET, SECCOMP};
 const WHOLE: u32 = LIMITS | NET | SECCOMP;
 /// The CPUs that unpacking gets.
 const CPUS: &str = "0,1";
-const PROGRAM: &str = env!("CARGO_BIN_EXE_hotcell");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hotcell");
 
 pub(crate) fn compare(bed: &Bed, args: &Args, report: &mut Report) {
     unpacking(bed, args, report);
@@ -33,7 +33,7 @@ pub(crate) fn compare(bed: &Bed, args: &Args, report: &mut Report) {
 }
 
 /// A directory beside the fixtures: what is unpacked lies on a disk.
-fn disk() -> tempfile::TempDir {
+pub(crate) fn disk() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("bench").tempdir_in(fixture("")).unwrap()
 }
 
@@ -48,7 +48,7 @@ fn load(store: &Store, name: &str) -> Image {
 /// One command, spawned and awaited by a small process, in a directory that is new. All are removed at the
 /// end: for some seconds ext4 goes around the inodes of files that were deleted, and every new file then
 /// takes many times as long.
-fn command<'a>(
+pub(crate) fn command<'a>(
     bed: &Bed,
     name: &str,
     against: &[&str],

@@ -24,6 +24,7 @@ mod containment;
 mod contender;
 mod contract;
 mod control;
+mod distribution;
 mod engines;
 mod figures;
 mod freezing;
@@ -34,6 +35,7 @@ mod measure;
 mod memory;
 mod peers;
 mod plot;
+mod pull;
 mod report;
 mod runtime;
 mod scale;
@@ -78,6 +80,7 @@ fn main() {
             Group::Engines => engines::compare(&bed, &args, &mut report),
             Group::Contract => contract::compare(&bed, &args, &mut report),
             Group::Images => images::compare(&bed, &args, &mut report),
+            Group::Pull => pull::compare(&bed, &args, &mut report),
         }
     }
 }

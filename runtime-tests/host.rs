@@ -27,6 +27,12 @@ pub enum Need {
     Podman,
     Containerd,
     Dockerd,
+    /// The distribution's registry.
+    Distribution,
+    /// What makes certificates.
+    Openssl,
+    /// The tests were started by cargo.
+    Cargo,
     /// umoci and skopeo, which make a bundle of an image.
     Umoci,
     /// A C compiler and libseccomp's headers.
@@ -72,6 +78,7 @@ impl Host {
         match need {
             Need::Unified => hybrid,
             Need::Hybrid => !hybrid,
+            Need::Cargo => std::env::var_os("CARGO").is_none(),
             Need::Systemd => hybrid || !Path::new(SYSTEMD).is_dir(),
             _ => false,
         }
@@ -95,6 +102,9 @@ impl Host {
             Need::Podman => (installed("podman"), "podman (scripts/setup)"),
             Need::Containerd => (installed("containerd"), "containerd (scripts/setup)"),
             Need::Dockerd => (installed("dockerd"), "dockerd (scripts/setup)"),
+            Need::Distribution => (installed("docker-registry"), "docker-registry (scripts/setup)"),
+            Need::Openssl => (installed("openssl"), "openssl (scripts/setup)"),
+            Need::Cargo => (!self.is_other_than(need), "cargo"),
             Need::Umoci => {
                 (installed("umoci") && installed("skopeo"), "umoci, skopeo (scripts/setup)")
             }

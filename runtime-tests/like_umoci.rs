@@ -32,7 +32,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// Where the fixtures of images are.
-fn images() -> Vec<PathBuf> {
+pub fn images() -> Vec<PathBuf> {
     let all = std::fs::read_dir(fixture("images")).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<_> = all.filter(|path| path.join("oci").is_dir()).collect();
     all.sort();
@@ -40,7 +40,7 @@ fn images() -> Vec<PathBuf> {
     all
 }
 
-fn name(image: &Path) -> &str {
+pub fn name(image: &Path) -> &str {
     image.file_name().unwrap().to_str().unwrap()
 }
 
@@ -121,6 +121,31 @@ fn extracted(image: &Path) -> Tree {
     tree(&root)
 }
 
+/// How a tree differs from what umoci makes of the image.
+pub fn wrong_about(image: &Path, mut ours: Tree) -> Vec<String> {
+    let differ = match unpacked(image) {
+        Ok(mut theirs) => {
+            for (_, path) in UNNAMED.iter().filter(|(image_of, _)| *image_of == name(image)) {
+                assert_eq!(ours[*path].time, (0, 0), "{path}");
+                untimed(&mut ours, path);
+                untimed(&mut theirs, path);
+            }
+            let differ = differences(&ours, &theirs);
+            assert_eq!(differ.is_empty(), hash(&ours) == hash(&theirs));
+            differ
+        }
+        Err(said) if said.contains(NOT_UMOCIS) => {
+            // tar leaves the top with the time of the last change to it.
+            let mut theirs = extracted(image);
+            untimed(&mut ours, ".");
+            untimed(&mut theirs, ".");
+            differences(&ours, &theirs)
+        }
+        Err(said) => vec![format!("umoci: {said}")],
+    };
+    differ.iter().map(|line| format!("{}: {line}", name(image))).collect()
+}
+
 fn an_image_comes_to_the_tree_that_umoci_makes_of_it(_: &Bed) {
     let mut wrong = Vec::new();
     for image in images() {
@@ -128,28 +153,7 @@ fn an_image_comes_to_the_tree_that_umoci_makes_of_it(_: &Bed) {
         let differ = differences(&ours, &stacked(&image));
         assert!(differ.is_empty(), "the store makes another tree than its layers: {differ:?}");
         assert!(ours.len() > 10, "{}: {:?}", name(&image), ours.keys());
-        match unpacked(&image) {
-            Ok(theirs) => {
-                let (mut ours, mut theirs) = (ours, theirs);
-                for (_, path) in UNNAMED.iter().filter(|(image_of, _)| *image_of == name(&image)) {
-                    assert_eq!(ours[*path].time, (0, 0), "{path}");
-                    untimed(&mut ours, path);
-                    untimed(&mut theirs, path);
-                }
-                let differ = differences(&ours, &theirs);
-                assert_eq!(differ.is_empty(), hash(&ours) == hash(&theirs));
-                wrong.extend(differ.iter().map(|line| format!("{}: {line}", name(&image))));
-            }
-            Err(said) if said.contains(NOT_UMOCIS) => {
-                // tar leaves the top with the time of the last change to it.
-                let (mut ours, mut theirs) = (ours, extracted(&image));
-                untimed(&mut ours, ".");
-                untimed(&mut theirs, ".");
-                let differ = differences(&ours, &theirs);
-                wrong.extend(differ.iter().map(|line| format!("{}: {line}", name(&image))));
-            }
-            Err(said) => wrong.push(format!("{}: umoci: {said}", name(&image))),
-        }
+        wrong.extend(wrong_about(&image, ours));
     }
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -20,6 +20,7 @@
 //! unpack    layers made of archives, right and wrong       image_commands  what is typed about images
 //! ear       listens to a stream meanwhile                  tidy  the repository itself
 //! hostile_images  images that try to get out, to lie, to exhaust
+//! pull      images from registries, right and wrong
 //! like_umoci  what images come to                         registry  one that does what a script tells it
 //! registry_commands  what is typed about registries
 //! ```
@@ -69,6 +70,7 @@ mod oci;
 mod own_place;
 mod peers;
 mod probe;
+mod pull;
 mod recovery;
 mod registry;
 mod registry_commands;
@@ -112,9 +114,11 @@ fn main() {
     hotcell::image::unpack::serve_if_asked();
     // A process of this same program plays the embedder that a test kills or breaks.
     if let Some(part) = std::env::args().nth(1).filter(|arg| arg.starts_with("--play=")) {
-        match part.strip_prefix("--play=image-") {
-            Some(way) => hostile_images::player(way),
-            None => embedder::play(part.trim_start_matches("--play=")),
+        let part = part.trim_start_matches("--play=");
+        match (part.strip_prefix("image-"), part.strip_prefix("pull-")) {
+            (Some(way), _) => hostile_images::player(way),
+            (_, Some(part)) => pull::player(part),
+            (None, None) => embedder::play(part),
         }
         return;
     }
@@ -162,6 +166,7 @@ fn main() {
         store::tests(),
         registry::tests(),
         registry_commands::tests(),
+        pull::tests(),
         tidy::tests(),
     ];
     let trials = lists.into_iter().flatten().map(|test| trial(test, &host)).collect();

@@ -14,6 +14,7 @@ pub fn tests() -> Vec<Test> {
         test!(every_row_about_the_task_names_its_test),
         test!(every_row_about_a_fault_names_its_test),
         test!(every_property_of_a_specification_has_a_row_and_a_test),
+        test!(who_pulls_nothing_compiles_no_http_and_no_tls, Cargo),
     ]
 }
 
@@ -142,6 +143,37 @@ fn list_properties(value: &serde_json::Value, at: &str, all: &mut Vec<String>) {
         }
         _ => all.push(at.to_owned()),
     }
+}
+
+/// What a user of the library gets along with it.
+fn who_pulls_nothing_compiles_no_http_and_no_tls(_: &Bed) {
+    let crates = |features: &str| -> Vec<String> {
+        let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap());
+        cargo.args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--prefix",
+            "none",
+            "--edges",
+            "normal,build",
+        ]);
+        cargo.args(["--no-default-features", "--features", features]);
+        let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
+    };
+    let web = |name: &String| {
+        let words = ["http", "hyper", "rustls", "ring", "tls", "webpki", "openssl"];
+        words.iter().any(|word| name.split(['-', '_']).any(|part| part == *word))
+    };
+    for features in ["", "image", "image,conformance,rusqlite"] {
+        let found: Vec<_> = crates(features).into_iter().filter(web).collect();
+        assert!(found.is_empty(), "{features:?} brings {found:?}");
+    }
+    // And they would be seen.
+    assert!(crates("pull").iter().filter(|name| web(name)).count() > 5);
 }
 
 /// The rows of the tables that have a column for it.

@@ -13,7 +13,7 @@ mod bundles;
 mod containerd;
 mod docker;
 pub mod image;
-mod podman;
+pub mod podman;
 mod recipes;
 mod saved;
 mod stage;

@@ -16,7 +16,7 @@ pub mod case;
 mod corpus;
 mod judge;
 pub mod layout;
-mod memory;
+pub mod memory;
 mod page;
 pub mod play;
 pub mod tar;

@@ -113,7 +113,7 @@ fn files(dir: &Path) -> BTreeSet<String> {
 /// The tree as overlayfs shows it, in a mount namespace that ends with this process: with its marks in
 /// `trusted.*` as for cells with the host's ids, and with those in `user.*` as for cells with ids of
 /// their own.
-fn seen(lowers: &[PathBuf], dir: &Path) -> Tree {
+pub fn seen(lowers: &[PathBuf], dir: &Path) -> Tree {
     apart();
     let bottom = dir.join("bottom");
     fs::create_dir_all(&bottom).unwrap();

@@ -78,6 +78,10 @@ impl Request {
 /// The next request of a connection; nothing when the client has ended it.
 pub fn read(from: &mut impl BufRead) -> io::Result<Option<Request>> {
     let mut left = MOST;
+    // Who speaks TLS, or something else, would wait for an answer as long as this for a line.
+    if from.fill_buf()?.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
     let Some(first) = line(from, &mut left)? else { return Ok(None) };
     let mut words = first.split(' ').map(str::to_owned);
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

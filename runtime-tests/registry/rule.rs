@@ -14,10 +14,7 @@ pub enum On {
     Any,
     /// All but requests for tokens.
     Registry,
-    Version,
     Manifest,
-    /// A manifest by its tag, or by its digest.
-    ManifestOf(String),
     Blob,
     BlobOf(String),
     Token,
@@ -29,12 +26,10 @@ impl On {
     pub fn matches(&self, request: &Request) -> bool {
         match (self, request.asked()) {
             (On::Any, _)
-            | (On::Version, Asked::Version)
             | (On::Manifest, Asked::Manifest { .. })
             | (On::Blob, Asked::Blob { .. })
             | (On::Token, Asked::Token) => true,
             (On::Registry, asked) => asked != Asked::Token,
-            (On::ManifestOf(wanted), Asked::Manifest { reference, .. }) => *wanted == reference,
             (On::BlobOf(wanted), Asked::Blob { digest, .. }) => *wanted == digest,
             (On::Path(path), _) => *path == request.path,
             _ => false,

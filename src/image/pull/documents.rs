@@ -107,9 +107,13 @@ fn choose(index: &Index, platform: &Platform, reference: &Reference) -> Result<D
             None => others.extend(entry.platform.as_ref().map(Platform::to_string)),
         }
     }
+    let found = match others.is_empty() {
+        true => "no platform".to_owned(),
+        false => others.into_iter().collect::<Vec<_>>().join(", "),
+    };
     best.map(|(_, entry)| entry.clone()).ok_or_else(|| Error::Platform {
         of: reference.to_string(),
-        found: others.into_iter().collect::<Vec<_>>().join(", "),
+        found,
         wanted: Box::new(platform.clone()),
     })
 }

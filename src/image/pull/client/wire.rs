@@ -286,12 +286,16 @@ impl Body {
         let (host, time) = (self.host.clone(), self.stall * 4);
         let all = async {
             let mut all = BytesMut::new();
-            while let Some(bytes) = self.next().await? {
-                if all.len() + bytes.len() > limit {
+            // Who says that there is too much is believed at once.
+            let mut length = hyper::body::Body::size_hint(&self.incoming).lower();
+            loop {
+                if length > limit as u64 {
                     let what = format!("{what} of more than {limit} bytes");
                     return Err(Failure::Answer { host: self.host.clone(), what });
                 }
+                let Some(bytes) = self.next().await? else { break };
                 all.extend_from_slice(&bytes);
+                length = all.len() as u64;
             }
             Ok(all.freeze())
         };
