@@ -21,8 +21,7 @@ pub(super) const VARIABLE: &str = "FN_DOCKER_AUTH";
 /// 4. `~/.docker/config.json`,
 /// 5. `~/.dockercfg`, Docker's form of old.
 ///
-/// An entry is for its host and, as fn has it, for each parent of that with two labels at least: one
-/// for `eu.registry.example` serves `registry.example`, too. The closest entry wins: a path (`registry.example/team`,
+/// An entry is for its host; [as fn has it](Keyring::with_parents) also for that host's parents. The closest entry wins: a path (`registry.example/team`,
 /// for the repositories below) before a host, the longer path before the shorter; the host itself
 /// before others; of these the one with the fewest labels more, and then the first of the alphabet.
 /// Docker Hub's entry may be called `hub.docker.com`, `index.docker.io` or `docker.io`, which are looked
@@ -32,6 +31,7 @@ pub(super) const VARIABLE: &str = "FN_DOCKER_AUTH";
 #[derive(Clone, Default, Debug)]
 pub struct Keyring {
     contents: Contents,
+    parents: bool,
 }
 
 impl Keyring {
@@ -55,7 +55,7 @@ impl Keyring {
     fn from_path(path: &Path, old_form: bool) -> Result<Option<Keyring>, KeyringError> {
         let Some(text) = file::bytes(path)? else { return Ok(None) };
         let contents = file::read(&text, &Place::File(path.to_owned()), old_form)?;
-        Ok(Some(Keyring { contents }))
+        Ok(Some(contents.into()))
     }
 
     fn from_variables(
@@ -64,7 +64,7 @@ impl Keyring {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         if let Some(text) = variable(VARIABLE) {
             let contents = file::read(text.as_encoded_bytes(), &Place::Variable(VARIABLE), true)?;
-            return Ok(Keyring { contents });
+            return Ok(contents.into());
         }
         let path = |name: &str, file: &str| {
             variable(name).map(|directory| PathBuf::from(directory).join(file))
@@ -83,6 +83,13 @@ impl Keyring {
             }
         }
         Ok(Keyring::default())
+    }
+
+    /// The same, with fn's rule: an entry is also for each parent of its host that has two labels at least.
+    /// One for `eu.registry.example` serves `registry.example`, too.
+    #[must_use]
+    pub fn with_parents(self) -> Keyring {
+        Keyring { parents: true, ..self }
     }
 
     /// The credentials for an image. Asks a helper, if there is one: a program that may take long, so
@@ -112,7 +119,8 @@ impl Keyring {
         }
         let entries = self.contents.entries.iter();
         let fitting = entries.filter_map(|(key, credentials)| {
-            Some((key.distance(registry, repository)?, credentials))
+            let distance = key.distance(registry, repository)?;
+            (self.parents || distance.is_own()).then_some((distance, credentials))
         });
         let closest = fitting.min_by(|(one, _), (other, _)| one.cmp(other));
         Ok(closest.map(|(_, credentials)| credentials.clone()).unwrap_or_default())
@@ -142,7 +150,7 @@ impl Keyring {
 
 impl From<Contents> for Keyring {
     fn from(contents: Contents) -> Keyring {
-        Keyring { contents }
+        Keyring { contents, parents: false }
     }
 }
 

@@ -150,6 +150,7 @@ fn an_image_gets_the_closest_entry() {
     let entries: Vec<_> =
         keys.iter().map(|key| format!(r#""{key}":{{"auth":"{}"}}"#, entry(key))).collect();
     let keyring = keyring(&format!(r#"{{"auths":{{{}}}}}"#, entries.join(","))).unwrap();
+    let keyring = keyring.with_parents();
     for (image, wins) in [
         ("busybox", Some(keys[2])),
         ("docker.io/team/app:v1", Some(keys[2])),
@@ -219,4 +220,19 @@ fn nothing_secret_is_shown() {
     .unwrap();
     let shown = format!("{keyring:?} {:?}", at(&keyring, "a"));
     assert!(!shown.contains("hunter2") && !shown.contains("dTpodW50ZXIy"), "{shown}");
+}
+
+#[test]
+fn an_entry_is_for_parents_of_its_host_only_where_fns_rule_is_asked_for() {
+    let text = r#"{"auths": {"eu.registry.example": {"auth": "bWU6c2VjcmV0"}}}"#;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let keyring = Keyring::from_file(file.path()).unwrap();
+    let found = |keyring: &Keyring, host: &str| {
+        keyring.for_registry(host).unwrap() != Credentials::Anonymous
+    };
+    assert!(found(&keyring, "eu.registry.example") && !found(&keyring, "registry.example"));
+    let keyring = keyring.with_parents();
+    assert!(found(&keyring, "eu.registry.example") && found(&keyring, "registry.example"));
+    assert!(!found(&keyring, "other.registry.example") && !found(&keyring, "example"));
 }

@@ -32,6 +32,13 @@ pub(super) struct Distance<'a> {
     text: &'a str,
 }
 
+impl Distance<'_> {
+    /// Whether the entry is of the registry itself, and of no host below it.
+    pub(super) fn is_own(&self) -> bool {
+        self.labels == 0
+    }
+}
+
 impl Key {
     pub(super) fn new(text: &str) -> Key {
         let (host, path) = match without_scheme(text) {

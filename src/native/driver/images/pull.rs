@@ -79,7 +79,7 @@ async fn credentials(
         return Ok(own.into());
     }
     let image = image.clone();
-    let find = move || Keyring::from_environment()?.for_image(&image);
+    let find = move || Keyring::from_environment()?.with_parents().for_image(&image);
     let found = tokio::task::spawn_blocking(find).await;
     let found = found.map_err(|error| Error::caused(ErrorKind::Host, "pull_image", error))?;
     found.map_err(|error| {
