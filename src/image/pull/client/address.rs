@@ -31,7 +31,11 @@ impl Zone {
         match address {
             IpAddr::V4(address) => Zone::of_v4(address),
             IpAddr::V6(address) => match inner_v4(address) {
-                Some(inner) => Zone::of_v4(inner),
+                // A translator of the network's own leads inside even where its target is outside.
+                Some(inner) => match (Zone::of_v4(inner), address.segments()) {
+                    (Zone::Public, [0x64, 0xff9b, 1, ..]) => Zone::Private,
+                    (zone, _) => zone,
+                },
                 None => Zone::of_v6(address),
             },
         }
@@ -42,6 +46,8 @@ impl Zone {
             // A connection to 0.0.0.0 is one to this host.
             [0 | 127, ..] => Zone::Loopback,
             [169, 254, ..] | [224..=255, ..] => Zone::LinkLocal,
+            // Clouds' own services for the machine at other addresses: Azure's, Alibaba's, Oracle's.
+            [168, 63, 129, 16] | [100, 100, 100, 200] | [192, 0, 0, 192] => Zone::LinkLocal,
             [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Zone::Private,
             // Providers' own, protocols' own, benchmarks.
             [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18..=19, ..] => Zone::Private,
@@ -52,6 +58,10 @@ impl Zone {
     fn of_v6(address: Ipv6Addr) -> Zone {
         if address.is_loopback() || address.is_unspecified() {
             return Zone::Loopback;
+        }
+        // Clouds' own services for the machine: Amazon's and Google's.
+        if matches!(address.segments(), [0xfd00, 0xec2, .., 0x254] | [0xfd20, 0xce, .., 0x254]) {
+            return Zone::LinkLocal;
         }
         match address.segments()[0] {
             0xfe80..=0xfebf | 0xff00.. => Zone::LinkLocal,
@@ -70,14 +80,15 @@ impl Zone {
     }
 }
 
-/// The IPv4 address that an IPv6 address leads to by itself: mapped, compatible, through NAT64 or 6to4.
+/// The IPv4 address that an IPv6 address leads to by itself: mapped, translated, compatible, through NAT64
+/// (that of the network itself, too) or 6to4.
 fn inner_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
     let v4 = |high: u16, low: u16| Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
     match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff) => v4(g, h),
+        (0, 0, 0, 0, 0, 0xffff) | (0, 0, 0, 0, 0xffff, 0) => v4(g, h),
         (0, 0, 0, 0, 0, 0) if g != 0 => v4(g, h),
-        (0x64, 0xff9b, 0, 0, 0, 0) => v4(g, h),
+        (0x64, 0xff9b, 0, 0, 0, 0) | (0x64, 0xff9b, 1, ..) => v4(g, h),
         (0x2002, ..) => v4(b, c),
         _ => None,
     }
@@ -111,6 +122,12 @@ mod tests {
             ("64:ff9b::127.0.0.1 2002:7f00:1::1 ::127.0.0.1", Zone::Loopback),
             ("169.254.169.254 fe80::1 ::ffff:169.254.169.254 224.0.0.1", Zone::LinkLocal),
             ("255.255.255.255 240.0.0.1 ff02::1 64:ff9b::a9fe:a9fe", Zone::LinkLocal),
+            (
+                "168.63.129.16 100.100.100.200 192.0.0.192 fd00:ec2::254 fd20:ce::254",
+                Zone::LinkLocal,
+            ),
+            ("64:ff9b:1::a9fe:a9fe 64:ff9b:1:7::a9fe:a9fe ::ffff:0:a9fe:a9fe", Zone::LinkLocal),
+            ("64:ff9b:1::8.8.8.8 64:ff9b:1::10.1.2.3 100.100.100.201 fd00:ec2::1", Zone::Private),
             ("10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 100.64.0.1", Zone::Private),
             ("fd00::1 fc00::1 fec0::1 ::ffff:10.1.2.3 198.18.0.1", Zone::Private),
             ("1.1.1.1 172.15.0.1 172.32.0.1 100.63.0.1 100.128.0.1", Zone::Public),

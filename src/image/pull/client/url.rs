@@ -60,7 +60,9 @@ impl Origin {
         };
         let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
         let bracketed = authority.starts_with('[');
-        if host.is_empty() || host.len() > 255 || !(bracketed || host.bytes().all(known)) {
+        // What starts with a dot would be another directory among those of certificates.
+        let named = host.bytes().all(known) && !host.starts_with('.');
+        if host.is_empty() || host.len() > 255 || !(bracketed || named) {
             return Err(UrlError("has no host of letters, digits, dashes and dots"));
         }
         let port = match port {
