@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::image::load::LoadError;
-use crate::image::{Digest, DocumentError, Platform};
+use crate::image::{Digest, DocumentError, Platform, excerpt};
 
 /// Why an image did not come. `Display` tells this level; the source, why.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum Error {
         of: String,
     },
     /// There is no image for the platform.
-    #[error("{of} is for {found}, not for {wanted}")]
+    #[error("{of} is for {}, not for {wanted}", quoted(found))]
     Platform {
         /// The image's name.
         of: String,
@@ -227,6 +227,11 @@ pub enum Failure {
     },
 }
 
+/// What somebody else wrote, in a line and no longer than that.
+fn quoted(text: &str) -> String {
+    excerpt(text).escape_debug().to_string()
+}
+
 fn said(message: Option<&str>) -> String {
     message.map_or(String::new(), |message| format!(": {message:?}"))
 }
@@ -301,5 +306,18 @@ impl fmt::Display for Asked {
             }
             None => write!(f, "the registry {registry} did not give {what}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_index_says_of_platforms_stays_in_a_line() {
+        let found = format!("\u{1b}[2J\nlinux/{}", "x".repeat(1 << 20));
+        let wanted = Box::new(Platform::new("linux", "amd64"));
+        let text = Error::Platform { of: "r.example/app:1".to_owned(), found, wanted }.to_string();
+        assert!(text.len() < 300 && !text.contains(char::is_control), "{text}");
     }
 }
