@@ -91,7 +91,14 @@ impl Store {
         let mut load = Load { store: self, staged, options: &options };
         let chain = chain_ids(&config.diff_ids);
         let layers = manifest.layers.iter().zip(&config.diff_ids).zip(&chain);
-        let wants = layers.map(|((layer, diff_id), chain)| {
+        let (of, most) = (manifest.layers.len(), self.options().limits.bytes);
+        let wants = layers.enumerate().map(|(at, ((layer, diff_id), chain))| {
+            // It would be refused when it is unpacked, and fill the disk before.
+            if layer.size > most {
+                let (number, blob) = (at + 1, layer.digest);
+                let source = Box::new(unpack::Error::too_long(most));
+                return Err(LoadError::Layer { number, of, blob, source });
+            }
             let source = LayerSource { diff_id: *diff_id, blob: layer.digest };
             load.wants(chain, &source, layer.size)
         });

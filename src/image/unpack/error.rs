@@ -40,6 +40,12 @@ impl Error {
         Error { entry, cause }
     }
 
+    /// The archive has more bytes than it may, which was seen before it was read.
+    #[cfg(feature = "pull")]
+    pub(in crate::image) fn too_long(most: u64) -> Error {
+        Error::new(None, Cause::Limit { limit: Limit::ArchiveBytes, most })
+    }
+
     /// The entry that was being read or made, if any was.
     #[must_use]
     pub fn entry(&self) -> Option<&Place> {
