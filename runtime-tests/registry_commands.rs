@@ -17,6 +17,7 @@ use crate::{Test, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test!(what_is_pulled_is_told_listed_and_run, Cells, Images),
+        test!(a_tag_beside_a_digest_moves_no_name, Cells, Images),
         test!(run_pulls_what_it_is_told_to, Cells, Images),
         test!(who_is_known_is_kept_in_dockers_file_and_shown_to_the_registry, Cells, Images),
         test!(a_helper_keeps_what_it_is_given, Cells, Images),
@@ -114,6 +115,27 @@ fn what_is_pulled_is_told_listed_and_run(bed: &Bed) {
     let other = bed.asks("pull", &["--platform", "linux/s390x", &name]);
     assert_eq!(other.code, Some(125), "{other:?}");
     assert!(other.err.contains("linux/s390x"), "{other:?}");
+}
+
+fn a_tag_beside_a_digest_moves_no_name(bed: &Bed) {
+    let mut content = content();
+    let old = content.layout(NAME, "old", &image("layers", "oci"));
+    let registry = Registry::plain(content);
+    let name = name(&registry);
+    went_well(bed.asks("pull", &["-q", &name]));
+    let id = |name: &str| {
+        let text = went_well(bed.asks("image", &["inspect", name]));
+        let images: Value = serde_json::from_str(&text).unwrap();
+        images[0]["id"].as_str().unwrap().to_owned()
+    };
+    let before = id(&name);
+    // Whoever may pull it could give an old image the tag of the new one.
+    let both = format!("{name}:latest@{old}");
+    went_well(bed.asks("pull", &["-q", &both]));
+    assert_eq!(id(&name), before);
+    for text in [&both, &format!("{name}@{old}")] {
+        assert_ne!(id(text), before);
+    }
 }
 
 fn run_pulls_what_it_is_told_to(bed: &Bed) {

@@ -26,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         test!(row_55_a_pull_fails_with_the_registrys_status, Cells, Images),
         test!(row_56_a_pull_is_tried_as_often_as_the_policy_says, Cells, Images),
         test!(one_blocking_thread_is_enough, Cells, Images),
+        test!(a_registry_that_dawdles_keeps_no_thread_from_others, Cells, Images),
         test!(closing_ends_no_pull_of_others, Cells, Images),
     ]
 }
@@ -255,5 +256,29 @@ fn one_blocking_thread_is_enough(bed: &Bed) {
         let (driver, context) = (driver(bed), background());
         let pulling = pull(&driver, task, &context);
         tokio::time::timeout(PATIENCE, pulling).await.expect("it hangs").unwrap();
+    });
+}
+
+fn a_registry_that_dawdles_keeps_no_thread_from_others(bed: &Bed) {
+    let registry = registry();
+    // Its configuration comes, its layer does not.
+    registry.when(Rule::new(On::Blob, |_, right| right.stall(1000)).after(1));
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (driver, context) = (driver(bed), background());
+        let others = async {
+            while registry.count(&On::Blob) < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // By now it has come, as far as it does.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+        };
+        tokio::select! {
+            pulled = pull(&driver, of(&registry), &context) => panic!("{pulled:?}"),
+            () = others => {}
+            () = tokio::time::sleep(Duration::from_secs(20)) => panic!("they wait for the registry"),
+        }
     });
 }

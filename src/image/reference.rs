@@ -104,6 +104,13 @@ impl Reference {
         Reference { tag, digest: None, ..self.clone() }
     }
 
+    /// The same name without its tag, if it has a digest: that alone says which image is meant.
+    #[cfg(feature = "pull")]
+    pub(in crate::image) fn without_idle_tag(&self) -> Reference {
+        let tag = self.tag.clone().filter(|_| self.digest.is_none());
+        Reference { tag, ..self.clone() }
+    }
+
     /// The name as Docker shows it: without Docker Hub's registry and its `library/`.
     #[must_use]
     pub fn familiar(&self) -> String {

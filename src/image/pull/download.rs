@@ -1,13 +1,16 @@
 //! A blob on its way from a registry into the store's file: hashed as it is written, read as it grows.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::mem;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::progress::Audience;
+use super::puller::blocking;
 use super::{Error, Progress, Repository};
 use crate::image::load::{Arriving, LayerOf, LoadError, Lost};
 use crate::image::{Digest, Hasher};
@@ -42,12 +45,13 @@ enum End {
 /// Whoever fetches it. If this goes before it is done, the blob is lost.
 pub(super) struct Transfer {
     download: Arc<Download>,
-    to: File,
+    to: PathBuf,
 }
 
 impl Download {
-    /// A blob that is going to be written into the file.
-    pub(super) fn new(layer: LayerOf, to: File) -> (Arc<Download>, Transfer) {
+    /// A blob that is going to be written into the file, which is opened when its turn has come: an image
+    /// may have more layers than this process may have files.
+    pub(super) fn new(layer: LayerOf, to: PathBuf) -> (Arc<Download>, Transfer) {
         let (state, moved) = Default::default();
         let download = Arc::new(Download { layer, state, moved });
         (Arc::clone(&download), Transfer { download, to })
@@ -136,29 +140,26 @@ impl Transfer {
 
     async fn fetch(&self, repository: &Repository, audience: &Audience) -> Result<(), Error> {
         let layer = self.download.layer;
-        let broken = |source| Error::Load(LoadError::Copy { blob: layer.blob, source });
         let mut blob = repository.blob(&layer.blob, layer.bytes).await?;
         let (pieces, to_write) = mpsc::channel(AHEAD);
-        let (download, to) = (Arc::clone(&self.download), self.to.try_clone().map_err(broken)?);
-        let writing = tokio::task::spawn_blocking(move || download.write(to_write, to));
-        let (mut come, mut told) = (0, 0);
-        let ended = loop {
-            let piece = match blob.next().await {
-                Ok(Some(piece)) => piece,
-                ended => break ended.map(drop),
-            };
-            come += piece.len() as u64;
-            if come - told >= NEWS {
-                told = come;
-                audience.tell(&Progress::Downloading { layer, bytes: come });
+        let fetching = async move {
+            let (mut come, mut told) = (0, 0);
+            while let Some(piece) = blob.next().await? {
+                come += piece.len() as u64;
+                if come - told >= NEWS {
+                    told = come;
+                    audience.tell(&Progress::Downloading { layer, bytes: come });
+                }
+                // Whoever writes has failed: it says why.
+                if pieces.send(piece).await.is_err() {
+                    break;
+                }
             }
-            // Whoever writes has failed: it says why.
-            if pieces.send(piece).await.is_err() {
-                break Ok(());
-            }
+            Ok(())
         };
-        drop(pieces);
-        let found = writing.await.map_err(|_| Error::Interrupted)?.map_err(broken)?;
+        let writing = write(Arc::clone(&self.download), self.to.clone(), to_write);
+        let (ended, found): (Result<(), Error>, _) = tokio::join!(fetching, writing);
+        let found = found?;
         ended?;
         match found == layer.blob {
             true => Ok(()),
@@ -171,18 +172,49 @@ impl Transfer {
     }
 }
 
-impl Download {
-    /// Writes and hashes what comes, on a thread that may block.
-    fn write(&self, mut pieces: mpsc::Receiver<Bytes>, mut to: File) -> io::Result<Digest> {
-        let mut hasher = Hasher::new(self.layer.blob.algorithm());
-        while let Some(piece) = pieces.blocking_recv() {
-            to.write_all(&piece)?;
-            lock(&self.state).written += piece.len() as u64;
-            self.moved.notify_all();
-            hasher.update(&piece);
-        }
-        Ok(hasher.finish())
+/// Writes and hashes what comes. It has one of the runtime's threads for blocking work only while there
+/// is something to write: a registry that dawdles keeps none from others.
+async fn write(
+    download: Arc<Download>,
+    to: PathBuf,
+    mut pieces: mpsc::Receiver<Bytes>,
+) -> Result<Digest, Error> {
+    let mut writer = blocking(move || Writer::open(download, &to)).await?;
+    let mut come = Vec::new();
+    while pieces.recv_many(&mut come, AHEAD).await > 0 {
+        let come = mem::take(&mut come);
+        writer = blocking(move || writer.write(&come)).await?;
     }
+    Ok(writer.hasher.finish())
+}
+
+/// Writes a blob into its file.
+struct Writer {
+    download: Arc<Download>,
+    to: File,
+    hasher: Hasher,
+}
+
+impl Writer {
+    fn open(download: Arc<Download>, to: &Path) -> Result<Writer, Error> {
+        let blob = download.blob();
+        let to = OpenOptions::new().write(true).open(to).map_err(broken(blob))?;
+        Ok(Writer { download, to, hasher: Hasher::new(blob.algorithm()) })
+    }
+
+    fn write(mut self, pieces: &[Bytes]) -> Result<Writer, Error> {
+        for piece in pieces {
+            self.to.write_all(piece).map_err(broken(self.download.blob()))?;
+            lock(&self.download.state).written += piece.len() as u64;
+            self.download.moved.notify_all();
+            self.hasher.update(piece);
+        }
+        Ok(self)
+    }
+}
+
+fn broken(blob: Digest) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Load(LoadError::Copy { blob, source })
 }
 
 impl Drop for Transfer {

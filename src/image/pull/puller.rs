@@ -26,7 +26,7 @@ use super::{Client, Credentials, Error, Listener, Progress, Repository};
 use crate::image::load::{Incoming, LayerOf, LoadError, LoadOptions, Origin, Piece};
 use crate::image::store::staging::{NameRecord, Staged, name_record};
 use crate::image::store::{Image, Store, Taken};
-use crate::image::{Platform, Reference};
+use crate::image::{Digest, Platform, Reference};
 
 /// How many blobs of an image come at once.
 const AT_ONCE: usize = 4;
@@ -54,6 +54,7 @@ struct Inner {
 #[non_exhaustive]
 pub struct Pull {
     /// The image, by tag or digest. Its name in the store afterwards; a tag that was another image's moves.
+    /// Of a name with both, the digest alone: nobody asks what the tag means.
     pub reference: Reference,
     /// Who asks for it.
     pub credentials: Credentials,
@@ -103,7 +104,7 @@ impl Puller {
         let transfer = move |audience| async move {
             let (reference, credentials, platform) = wanted;
             let repository = inner.client.repository(&reference, &credentials);
-            inner.transfer(&repository, &reference, &platform, &audience).await
+            inner.transfer(&repository, &reference, &credentials, &platform, &audience).await
         };
         self.inner.flights.join(key, progress, transfer).await
     }
@@ -121,18 +122,19 @@ impl Inner {
         &self,
         repository: &Repository,
         reference: &Reference,
+        credentials: &Credentials,
         platform: &Platform,
         audience: &Audience,
     ) -> Result<Image, Error> {
         let documents = documents::read(repository, &self.store, reference, platform).await?;
-        let name = name(reference, &documents)?;
+        let name = name(reference, *documents.config.digest(), documents.named)?;
         let documents = Arc::new(documents);
         audience.tell(&Progress::Layers(layers(&documents)));
         let (prepared, _claim) = loop {
             let (store, documents) = (self.store.clone(), Arc::clone(&documents));
             let prepared = blocking(move || prepare(&store, &documents)).await?;
             let blobs = prepared.downloads.list.iter().map(|download| download.blob());
-            match self.claims.take(reference.registry(), blobs) {
+            match self.claims.take(reference.registry(), credentials, blobs) {
                 Ok(claim) => break (prepared, claim),
                 // What somebody else fetches is there when he is done, or it is our turn.
                 Err(other) => {
@@ -194,9 +196,10 @@ impl Drop for Counted {
 }
 
 /// What the image is going to be called. Its name stands for what the registry gave under it, which
-/// may be an index.
-fn name(reference: &Reference, documents: &Documents) -> Result<NameRecord, Error> {
-    let named = name_record(reference, *documents.config.digest(), documents.named);
+/// may be an index. A tag beside a digest was not asked for: the registry never said that it is this
+/// image's, and who pulls an old image that way must not take the tag from the new one.
+fn name(reference: &Reference, image: Digest, named: Digest) -> Result<NameRecord, Error> {
+    let named = name_record(&reference.without_idle_tag(), image, named);
     named.map_err(|error| Error::Load(error.into()))
 }
 
@@ -247,8 +250,8 @@ fn prepare(store: &Store, documents: &Documents) -> Result<Prepared, Error> {
         if !wanted || downloads.list.iter().any(|one| one.blob() == layer.blob) {
             continue;
         }
-        let file = staged.new_blob(&layer.blob).map_err(LoadError::Store)?;
-        let (download, transfer) = Download::new(layer, file);
+        drop(staged.new_blob(&layer.blob).map_err(LoadError::Store)?);
+        let (download, transfer) = Download::new(layer, staged.blob(&layer.blob));
         downloads.list.push(download);
         transfers.push(transfer);
     }
@@ -293,7 +296,7 @@ fn load(
     audience: &Audience,
 ) -> Result<Image, Error> {
     let Documents { manifest, config, .. } = documents;
-    let piece = |(layer, diff_id): (&crate::image::Descriptor, &crate::image::Digest)| {
+    let piece = |(layer, diff_id): (&crate::image::Descriptor, &Digest)| {
         let download = downloads.iter().find(|download| download.blob() == layer.digest);
         let origin = download.map_or(Origin::Store, |download| Origin::Arriving(&**download));
         Piece { diff_id: *diff_id, blob: layer.digest, bytes: layer.size, origin }
@@ -307,7 +310,7 @@ fn load(
     images.into_iter().next().ok_or(Error::Interrupted)
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     // It panicked, or the runtime shuts down.
@@ -323,5 +326,20 @@ impl std::fmt::Debug for Puller {
 impl std::fmt::Debug for Pull {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pull").field("reference", &self.reference).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_beside_a_digest_is_given_to_nobody() {
+        let [image, named] = [b"1", b"2"].map(|bytes| Digest::sha256(bytes));
+        let called = |text: &str| name(&text.parse().unwrap(), image, named).unwrap().name;
+        assert_eq!(called("r.example/app:1"), "r.example/app:1");
+        let by_digest = format!("r.example/app@{named}");
+        assert_eq!(called(&by_digest), by_digest);
+        assert_eq!(called(&format!("r.example/app:1@{named}")), by_digest);
     }
 }
