@@ -102,9 +102,9 @@ impl Order {
         timeouts.connect = millis(PATIENT);
         (timeouts.first_byte, timeouts.stall) = (millis(self.patience), millis(self.patience));
         for (host, special) in &self.registries {
-            let mut all = RegistrySettings::default();
-            all.mirrors = special.mirrors.iter().map(|mirror| mirror.parse().unwrap()).collect();
-            (all.plain_http, all.ca) = (special.plain_http, special.ca.clone());
+            let mirrors = special.mirrors.iter().map(|mirror| mirror.parse().unwrap()).collect();
+            let (plain_http, ca) = (special.plain_http, special.ca.clone());
+            let all = RegistrySettings { mirrors, plain_http, ca };
             settings.registries.insert(host.clone(), all);
         }
         settings

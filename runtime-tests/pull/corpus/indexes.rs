@@ -92,19 +92,7 @@ fn nowhere() -> Vec<Form> {
                 index([ours(it)])
             }),
         ),
-        refused("to itself, by its tag", &["answered 404"], |_, scene| {
-            // No document has its own digest in it, but a registry may say so.
-            let named = digest(b"itself");
-            let mut it = descriptor(crate::hostile_images::archive::INDEX, b"itself");
-            it["digest"] = named.clone().into();
-            let text = index([ours(it)]).to_string();
-            scene.when(crate::registry::Rule::new(On::Manifest, move |_, right| {
-                right
-                    .saying(text.clone())
-                    .with("Content-Type", crate::hostile_images::archive::INDEX)
-            }));
-            scene.at_most(On::Manifest, 2);
-        }),
+        to_itself(),
         refused(
             "to another index, a hundred deep",
             &["indexes lead to one another"],
@@ -133,6 +121,20 @@ fn nowhere() -> Vec<Form> {
             }),
         ),
     ]
+}
+
+fn to_itself() -> Form {
+    refused("to itself, by its tag", &["answered 404"], |_, scene| {
+        // No document has its own digest in it, but a registry may say so.
+        let named = digest(b"itself");
+        let mut it = descriptor(crate::hostile_images::archive::INDEX, b"itself");
+        it["digest"] = named.clone().into();
+        let text = index([ours(it)]).to_string();
+        scene.when(crate::registry::Rule::new(On::Manifest, move |_, right| {
+            right.saying(text.clone()).with("Content-Type", crate::hostile_images::archive::INDEX)
+        }));
+        scene.at_most(On::Manifest, 2);
+    })
 }
 
 fn bombs() -> Vec<Form> {
