@@ -105,7 +105,8 @@ fn stalled() -> Vec<Form> {
 }
 
 fn changed() -> Vec<Form> {
-    let digest = ["as promised"];
+    // Its digest is another; but whoever unpacks meanwhile may have found something wrong before.
+    let digest = ["layer"];
     vec![
         refused("the first bit", &digest, long(|_, right| right.flip(0))),
         refused("in the middle", &digest, long(|_, right| right.flip(LONG / 2))),
@@ -146,11 +147,12 @@ fn changed() -> Vec<Form> {
     ]
 }
 
+/// Of zeros, which end every archive: whoever unpacks finds nothing wrong with them.
 fn longer() -> Vec<Form> {
     let more = |_: &Request, right: Answer| {
         let all = right.whole();
         let length = all.length();
-        all.saying(vec![7; length + 1])
+        all.saying(vec![0; length + 1])
     };
     vec![
         refused("by its length", &["were promised"], long(more)),
@@ -159,7 +161,7 @@ fn longer() -> Vec<Form> {
             &["that were promised"],
             long(|_, right| {
                 let length = right.length();
-                right.saying(vec![7; length + 1]).chunked()
+                right.saying(vec![0; length + 1]).chunked()
             }),
         ),
         refused(
@@ -167,7 +169,7 @@ fn longer() -> Vec<Form> {
             &["that were promised"],
             long(|_, right| {
                 let length = right.length();
-                right.saying(vec![7; length + 1]).until_the_end()
+                right.saying(vec![0; length + 1]).until_the_end()
             }),
         ),
         refused(
@@ -175,14 +177,14 @@ fn longer() -> Vec<Form> {
             &["that were promised"],
             long(|_, _| {
                 let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-                let chunk = [b"4000\r\n".to_vec(), vec![b'x'; 0x4000], b"\r\n".to_vec()].concat();
+                let chunk = [b"4000\r\n".to_vec(), vec![0; 0x4000], b"\r\n".to_vec()].concat();
                 Answer::raw(head, chunk)
             }),
         ),
         refused(
             "without end",
             &["that were promised"],
-            long(|_, _| Answer::raw("HTTP/1.1 200 OK\r\n\r\n", vec![b'x'; 0x4000])),
+            long(|_, _| Answer::raw("HTTP/1.1 200 OK\r\n\r\n", vec![0; 0x4000])),
         ),
         refused(
             "10 GiB by its length",

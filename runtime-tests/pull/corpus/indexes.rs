@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::hostile_images::archive::{MANIFEST, architecture};
+use crate::hostile_images::archive::{INDEX, MANIFEST, architecture};
 use crate::pull::case::{Case, Form, Scene, answered, case, pulled, refused};
 use crate::pull::image::{REPOSITORY, TAG, descriptor, index, on};
 use crate::pull::place::Place;
-use crate::registry::{Content, On, digest};
+use crate::registry::{Content, On, Rule};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -92,25 +92,8 @@ fn nowhere() -> Vec<Form> {
                 index([ours(it)])
             }),
         ),
-        to_itself(),
-        refused(
-            "to another index, a hundred deep",
-            &["indexes lead to one another"],
-            |_, scene| {
-                let of = crate::hostile_images::archive::INDEX;
-                let image = scene.image.clone();
-                scene.registry.stock(|content| {
-                    image.put(content);
-                    let mut it = descriptor(MANIFEST, image.manifest.to_string().as_bytes());
-                    for _ in 0..100 {
-                        let text = index([ours(it)]).to_string();
-                        content.document(REPOSITORY, Some(TAG), of, text.clone());
-                        it = descriptor(of, text.as_bytes());
-                    }
-                });
-                scene.at_most(On::Manifest, 10);
-            },
-        ),
+        refused("to itself, by its tag", &["sent bytes with the digest"], to_itself),
+        refused("to another index, a hundred deep", &["indexes lead to one another"], deep),
         refused(
             "and to layers as well",
             &["can't have"],
@@ -123,18 +106,27 @@ fn nowhere() -> Vec<Form> {
     ]
 }
 
-fn to_itself() -> Form {
-    refused("to itself, by its tag", &["answered 404"], |_, scene| {
-        // No document has its own digest in it, but a registry may say so.
-        let named = digest(b"itself");
-        let mut it = descriptor(crate::hostile_images::archive::INDEX, b"itself");
-        it["digest"] = named.clone().into();
-        let text = index([ours(it)]).to_string();
-        scene.when(crate::registry::Rule::new(On::Manifest, move |_, right| {
-            right.saying(text.clone()).with("Content-Type", crate::hostile_images::archive::INDEX)
-        }));
-        scene.at_most(On::Manifest, 2);
-    })
+/// No document has its own digest in it, but a registry may say so.
+fn to_itself(_: &Place, scene: &mut Scene) {
+    let text = index([ours(descriptor(INDEX, b"itself"))]).to_string();
+    scene.when(Rule::new(On::Manifest, move |_, right| {
+        right.status(200).saying(text.clone()).with("Content-Type", INDEX)
+    }));
+    scene.at_most(On::Manifest, 2);
+}
+
+fn deep(_: &Place, scene: &mut Scene) {
+    let image = scene.image.clone();
+    scene.registry.stock(|content| {
+        image.put(content);
+        let mut it = descriptor(MANIFEST, image.manifest.to_string().as_bytes());
+        for _ in 0..100 {
+            let text = index([ours(it)]).to_string();
+            content.document(REPOSITORY, Some(TAG), INDEX, text.clone());
+            it = descriptor(INDEX, text.as_bytes());
+        }
+    });
+    scene.at_most(On::Manifest, 10);
 }
 
 fn bombs() -> Vec<Form> {

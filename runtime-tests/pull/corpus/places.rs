@@ -209,7 +209,7 @@ fn mirrors() -> Vec<Form> {
             rule(any, Answer::silence)(place, scene);
             scene.in_a_hurry();
         }),
-        refused("whose bytes are others", &["as promised"], rule(long, |right| right.flip(7))),
+        refused("whose bytes are others", &["layer"], rule(long, |right| right.flip(7))),
         late("that stops in the middle of each blob", move |place, scene| {
             rule(|_| On::Blob, |right| right.stall(0))(place, scene);
             scene.when(Rule::new(On::Blob, |_, right| right.stall(0)));

@@ -36,7 +36,7 @@ fn ignored() -> Vec<Form> {
         }),
         refused(
             "the whole, and it is another",
-            &["as promised"],
+            &["layer"],
             resumed(|_, right| {
                 let last = right.clone().whole().length() - 1;
                 right.whole().flip(last)
@@ -117,19 +117,15 @@ fn other() -> Vec<Form> {
                     .with("Content-Type", "multipart/byteranges; boundary=x")
             }),
         ),
-        unasked(),
+        refused("though none was asked for", &["another part than"], unasked),
     ]
 }
 
-fn unasked() -> Form {
-    refused("though none was asked for", &["another part than"], |_, scene| {
-        let on = On::BlobOf(scene.image.long());
-        scene.when(Rule::new(on, |_, right| {
-            let all = right.length();
-            right
-                .status(206)
-                .only(1000..all)
-                .with("Content-Range", format!("bytes 1000-{}/{all}", all - 1))
-        }));
-    })
+fn unasked(_: &Place, scene: &mut Scene) {
+    let on = On::BlobOf(scene.image.long());
+    scene.when(Rule::new(on, |_, right| {
+        let all = right.length();
+        let range = format!("bytes 1000-{}/{all}", all - 1);
+        right.status(206).only(1000..all).with("Content-Range", range)
+    }));
 }

@@ -73,7 +73,7 @@ fn elsewhere() -> Vec<Form> {
                 Answer::new(401).with("WWW-Authenticate", "Basic realm=\"tell me\"")
             }));
         }),
-        refused("with other bytes", &["as promised"], move |place, scene| {
+        refused("with other bytes", &["layer"], move |place, scene| {
             to(On::Blob, 307)(place, scene);
             let on = On::BlobOf(scene.image.long());
             scene.strangers[0].when(Rule::new(on, |_, right| right.flip(9)));
