@@ -13,6 +13,10 @@ use crate::image::{
 /// How many indexes may lead to one another.
 const DEPTH: usize = 4;
 
+/// How many bytes the blobs of an image may have together: they come while the first is unpacked, and
+/// what is too large is seen before they fill the disk.
+const BYTES: u64 = 64 << 30;
+
 /// The documents of an image, checked.
 pub(super) struct Documents {
     /// What the name leads to: an index's digest, or the manifest's.
@@ -41,6 +45,7 @@ pub(super) async fn read(
     };
     let config: Document<ImageConfig> = Document::described(&bytes, described).map_err(wrong)?;
     let name = reference.to_string();
+    check_size(&manifest, &name)?;
     archive::check(&config, manifest.layers.len(), &name)
         .map_err(|error| Error::Load(error.into()))?;
     match platform.takes(&config.platform) {
@@ -50,6 +55,14 @@ pub(super) async fn read(
             found: config.platform.to_string(),
             wanted: Box::new(platform.clone()),
         }),
+    }
+}
+
+fn check_size(manifest: &Manifest, name: &str) -> Result<(), Error> {
+    let sizes = manifest.layers.iter().map(|layer| layer.size);
+    match sizes.fold(0, u64::saturating_add) {
+        bytes if bytes > BYTES => Err(Error::TooLarge { of: name.to_owned(), bytes, limit: BYTES }),
+        _ => Ok(()),
     }
 }
 
@@ -137,4 +150,23 @@ async fn fetched(repository: &Repository, described: &Descriptor) -> Result<Vec<
         bytes.extend_from_slice(&more);
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_has_no_more_than_is_fetched() {
+        let of = |kind: &str, size| Descriptor::new(kind.into(), Digest::sha256(b""), size);
+        let image = |sizes: &[u64]| {
+            let kind = "application/vnd.oci.image.layer.v1.tar";
+            let layers = sizes.iter().map(|size| of(kind, *size)).collect();
+            Manifest::new(of("application/vnd.oci.image.config.v1+json", 2), layers)
+        };
+        assert!(check_size(&image(&[BYTES / 2, BYTES / 2]), "it").is_ok());
+        for sizes in [&[BYTES, 1][..], &[u64::MAX, u64::MAX]] {
+            assert!(matches!(check_size(&image(sizes), "it"), Err(Error::TooLarge { .. })));
+        }
+    }
 }

@@ -56,6 +56,16 @@ pub enum Error {
         /// How many are followed.
         limit: usize,
     },
+    /// There is more of it than is fetched for one image.
+    #[error("{of} has blobs of {bytes} bytes, more than {limit}")]
+    TooLarge {
+        /// The image's name.
+        of: String,
+        /// What its manifest says that they have.
+        bytes: u64,
+        /// How many are fetched.
+        limit: u64,
+    },
     /// What came could not be taken into the store.
     #[error(transparent)]
     Load(#[from] LoadError),

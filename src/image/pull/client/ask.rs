@@ -96,7 +96,7 @@ impl Asker {
     ) -> Result<Followed, Failure> {
         let mut ask = Ask::get(headers.clone());
         ask.headers.extend(proof.map(|proof| (AUTHORIZATION, proof.clone())));
-        let mut home: Option<Zone> = None;
+        let (host, mut home) = (url.origin.host.clone(), None::<Zone>);
         let mut hops = 0;
         loop {
             let answer = self.wire.send(&ask, &url, reach).await?;
@@ -109,14 +109,15 @@ impl Asker {
                 return Err(refuse("nowhere".to_owned(), "that is no address"));
             };
             if url.origin.tls && !to.origin.tls {
-                return Err(refuse(to.to_string(), "that would go without TLS"));
+                return Err(refuse(to.origin.to_string(), "that would go without TLS"));
             }
             if hops == REDIRECTIONS {
-                return Err(refuse(to.to_string(), "that would be the sixth time"));
+                return Err(refuse(to.origin.to_string(), "that would be the sixth time"));
             }
             if to.origin != url.origin {
                 ask.headers.remove(AUTHORIZATION);
             }
+            ask.identified = to.origin.host == host;
             answer.body.pass_over().await;
             (url, reach) = (to, Reach::From(zone));
             hops += 1;

@@ -30,7 +30,7 @@ const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 pub(super) struct Tls {
     places: Arc<Places>,
     roots: OnceCell<Arc<RootCertStore>>,
-    configs: Mutex<HashMap<String, (Instant, Arc<ClientConfig>)>>,
+    configs: Mutex<HashMap<(String, bool), (Instant, Arc<ClientConfig>)>>,
 }
 
 /// Where certificates are.
@@ -58,23 +58,29 @@ impl Tls {
         blocking(move || places.directory(&names).is_some()).await
     }
 
+    /// Our own certificate is shown only if `identified`.
     pub(super) async fn handshake(
         &self,
         stream: TcpStream,
         origin: &Origin,
+        identified: bool,
         limit: Duration,
     ) -> Result<TlsStream<TcpStream>, Failure> {
         let host = || origin.authority();
         let failed = |source: io::Error| Failure::Tls { host: host(), source: plainly(source) };
         let name = ServerName::try_from(origin.host.clone())
             .map_err(|wrong| failed(io::Error::new(io::ErrorKind::InvalidInput, wrong)))?;
-        let connector = TlsConnector::from(self.config(origin).await?);
+        let connector = TlsConnector::from(self.config(origin, identified).await?);
         let late = |_| Failure::TimedOut { host: host(), what: "a handshake", limit };
         timeout(limit, connector.connect(name, stream)).await.map_err(late)?.map_err(failed)
     }
 
-    async fn config(&self, origin: &Origin) -> Result<Arc<ClientConfig>, Failure> {
-        let key = origin.authority();
+    async fn config(
+        &self,
+        origin: &Origin,
+        identified: bool,
+    ) -> Result<Arc<ClientConfig>, Failure> {
+        let key = (origin.authority(), identified);
         if let Some((since, config)) = lock(&self.configs).get(&key)
             && since.elapsed() < FRESH
         {
@@ -83,7 +89,7 @@ impl Tls {
         let roots = self.roots.get_or_try_init(|| blocking(host_roots)).await?;
         let (places, roots) = (Arc::clone(&self.places), Arc::clone(roots));
         let names = names(origin);
-        let config = Arc::new(blocking(move || places.config(&names, &roots)).await?);
+        let config = Arc::new(blocking(move || places.config(&names, &roots, identified)).await?);
         let mut configs = lock(&self.configs);
         configs.retain(|_, (since, _)| since.elapsed() < FRESH);
         configs.insert(key, (Instant::now(), Arc::clone(&config)));
@@ -138,7 +144,12 @@ impl Places {
         all.find(|dir| dir.is_dir())
     }
 
-    fn config(&self, names: &[String], roots: &RootCertStore) -> Result<ClientConfig, Failure> {
+    fn config(
+        &self,
+        names: &[String],
+        roots: &RootCertStore,
+        identified: bool,
+    ) -> Result<ClientConfig, Failure> {
         let mut authorities: Vec<PathBuf> =
             names.iter().filter_map(|name| self.authorities.get(name)).flatten().cloned().collect();
         let mut pair = None;
@@ -146,7 +157,7 @@ impl Places {
             for path in files(&dir)? {
                 match path.extension().and_then(|extension| extension.to_str()) {
                     Some("crt") => authorities.push(path),
-                    Some("cert") if pair.is_none() => {
+                    Some("cert") if identified && pair.is_none() => {
                         pair = Some((path.with_extension("key"), path))
                     }
                     _ => {}

@@ -150,7 +150,7 @@ impl Bearer {
         })?;
         let at_home = !registry.tls && realm.origin.host == registry.host;
         if !(realm.origin.tls || at_home) {
-            return Err(refuse(format!("at {realm}, which does not speak TLS")));
+            return Err(refuse(format!("at {}, which does not speak TLS", realm.origin)));
         }
         let service = challenge.parameter("service").map(str::to_owned);
         let scope = match (challenge.parameter("scope"), &purpose.repository) {
@@ -167,10 +167,12 @@ impl Bearer {
         purpose: &Purpose,
         zone: Zone,
     ) -> Result<Proof, Failure> {
-        let failed =
-            |source| Failure::Token { realm: self.realm.to_string(), source: Box::new(source) };
+        let failed = |source| Failure::Token {
+            realm: self.realm.origin.to_string(),
+            source: Box::new(source),
+        };
         let begin = Instant::now();
-        let (ask, to) = match &purpose.credentials {
+        let (mut ask, to) = match &purpose.credentials {
             Credentials::IdentityToken(token) => self.by_refreshing(token),
             Credentials::Basic { username, password } => {
                 let proof = basic(purpose, username, password)?;
@@ -178,6 +180,7 @@ impl Bearer {
             }
             _ => self.by_asking(None),
         };
+        ask.identified = self.realm.origin.host == purpose.origin.host;
         let shown = Shown::new(&purpose.credentials, ask.headers.get(AUTHORIZATION));
         let answer = self.answer(wire, &ask, &to, zone, &shown).await.map_err(failed)?;
         let host = answer.host();
@@ -213,7 +216,8 @@ impl Bearer {
             }
             if answer.head.status.is_redirection() {
                 let why = "who gives tokens must do so itself";
-                let to = answer.location(to).map_or("nowhere".to_owned(), |to| to.to_string());
+                let to =
+                    answer.location(to).map_or("nowhere".to_owned(), |to| to.origin.to_string());
                 return Err(Failure::Redirect { host: answer.host(), to, why });
             }
             return match answer.head.status {
@@ -248,7 +252,8 @@ impl Bearer {
         let mut headers = HeaderMap::new();
         let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(CONTENT_TYPE, kind);
-        (Ask { method: Method::POST, headers, body: Bytes::from(form.0) }, self.realm.clone())
+        let ask = Ask { method: Method::POST, body: Bytes::from(form.0), ..Ask::get(headers) };
+        (ask, self.realm.clone())
     }
 
     fn add_scope<'a>(&self, form: &mut Form, scopes: impl Iterator<Item = &'a str>) {

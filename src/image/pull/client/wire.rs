@@ -43,11 +43,17 @@ pub(super) struct Ask {
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// Whether this host may show its own certificate: whoever we are sent to could be somebody that
+    /// trusts it, and what he then says would go to whoever sent us.
+    pub(super) identified: bool,
 }
+
+/// Whose connection it is, and whether our own certificate could be shown on it.
+type Key = (Origin, bool);
 
 /// Connections, opened as they are needed and kept for a while.
 pub(super) struct Wire {
-    idle: Mutex<HashMap<Origin, Vec<Idle>>>,
+    idle: Mutex<HashMap<Key, Vec<Idle>>>,
     pub(super) tls: Tls,
     timeouts: Timeouts,
 }
@@ -79,14 +85,15 @@ impl Wire {
         to: &Url,
         reach: Reach,
     ) -> Result<Answer, Failure> {
-        while let Some(idle) = self.take(&to.origin, reach) {
+        let key = (to.origin.clone(), ask.identified);
+        while let Some(idle) = self.take(&key, reach) {
             // The other side may have closed it by now; then nothing has been heard yet.
             match self.exchange(ask, to, idle.sender, idle.zone).await {
                 Err(Failure::Broken { .. }) => {}
                 answered => return answered,
             }
         }
-        let (sender, zone) = self.open(&to.origin, reach).await?;
+        let (sender, zone) = self.open(&key, reach).await?;
         self.exchange(ask, to, sender, zone).await
     }
 
@@ -106,7 +113,8 @@ impl Wire {
         };
         let late = |_| Failure::TimedOut { host: host(), what: "an answer", limit };
         let (head, incoming) = timeout(limit, answered).await.map_err(late)??.into_parts();
-        let lent = Lent { sender, zone, origin: to.origin.clone(), wire: Arc::downgrade(self) };
+        let key = (to.origin.clone(), ask.identified);
+        let lent = Lent { sender, zone, key, wire: Arc::downgrade(self) };
         let body = Body {
             incoming,
             host: host(),
@@ -118,11 +126,12 @@ impl Wire {
         Ok(Answer { head, body, zone })
     }
 
-    async fn open(&self, origin: &Origin, reach: Reach) -> Result<(Sender, Zone), Failure> {
+    async fn open(&self, key: &Key, reach: Reach) -> Result<(Sender, Zone), Failure> {
+        let (origin, identified) = key;
         let limit = self.timeouts.connect;
         let (stream, address) = connect(origin, reach, limit).await?;
         let stream: Box<dyn Stream> = match origin.tls {
-            true => Box::new(self.tls.handshake(stream, origin, limit).await?),
+            true => Box::new(self.tls.handshake(stream, origin, *identified, limit).await?),
             false => Box::new(stream),
         };
         let broken = |source| broken(origin.authority(), source);
@@ -134,18 +143,18 @@ impl Wire {
         Ok((sender, Zone::of(address)))
     }
 
-    fn take(&self, origin: &Origin, reach: Reach) -> Option<Idle> {
+    fn take(&self, key: &Key, reach: Reach) -> Option<Idle> {
         let mut idle = lock(&self.idle);
-        let kept = idle.get_mut(origin)?;
+        let kept = idle.get_mut(key)?;
         kept.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < KEPT_FOR);
         let at = kept.iter().rposition(|idle| reach.allows(idle.zone))?;
         Some(kept.swap_remove(at))
     }
 
     fn keep(&self, lent: Lent) {
-        let Lent { sender, zone, origin, wire } = lent;
+        let Lent { sender, zone, key, wire } = lent;
         let mut idle = lock(&self.idle);
-        let kept = idle.entry(origin.clone()).or_default();
+        let kept = idle.entry(key.clone()).or_default();
         if sender.is_closed() || kept.len() >= KEPT {
             return;
         }
@@ -154,17 +163,17 @@ impl Wire {
         tokio::spawn(async move {
             tokio::time::sleep(KEPT_FOR).await;
             if let Some(wire) = wire.upgrade() {
-                wire.forget_old(&origin);
+                wire.forget_old(&key);
             }
         });
     }
 
-    fn forget_old(&self, origin: &Origin) {
+    fn forget_old(&self, key: &Key) {
         let mut idle = lock(&self.idle);
-        if let Some(kept) = idle.get_mut(origin) {
+        if let Some(kept) = idle.get_mut(key) {
             kept.retain(|idle| idle.since.elapsed() < KEPT_FOR);
             if kept.is_empty() {
-                idle.remove(origin);
+                idle.remove(key);
             }
         }
     }
@@ -178,7 +187,7 @@ impl fmt::Debug for Wire {
 
 impl Ask {
     pub(super) fn get(headers: HeaderMap) -> Ask {
-        Ask { method: Method::GET, headers, body: Bytes::new() }
+        Ask { method: Method::GET, headers, body: Bytes::new(), identified: true }
     }
 
     fn request(&self, to: &Url) -> Result<Request<Full<Bytes>>, Failure> {
@@ -223,13 +232,13 @@ pub(super) struct Body {
 struct Lent {
     sender: Sender,
     zone: Zone,
-    origin: Origin,
+    key: Key,
     wire: Weak<Wire>,
 }
 
 impl fmt::Debug for Lent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Lent({})", self.origin)
+        write!(f, "Lent({})", self.key.0)
     }
 }
 

@@ -84,7 +84,8 @@ async fn a_host_without_tls_is_told_in_plain_words() {
     let (mut plain, _) = listener.accept().await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut plain, b"HTTP/1.1 400 Bad\r\n\r\n").await.unwrap();
     let limit = Duration::from_secs(20);
-    let failure = client.inner.asker.wire.tls.handshake(to, &origin, limit).await.unwrap_err();
+    let failure =
+        client.inner.asker.wire.tls.handshake(to, &origin, true, limit).await.unwrap_err();
     let Failure::Tls { source, .. } = failure else { panic!("{failure:?}") };
     assert!(source.to_string().contains("does not speak TLS"), "{source}");
 }
@@ -118,7 +119,8 @@ async fn a_certificate_is_for_the_names_that_stand_in_it() {
     let origin = Origin::parse(true, &host).unwrap();
     let to = tokio::net::TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
     let limit = Duration::from_secs(20);
-    let failure = client.inner.asker.wire.tls.handshake(to, &origin, limit).await.unwrap_err();
+    let failure =
+        client.inner.asker.wire.tls.handshake(to, &origin, true, limit).await.unwrap_err();
     let Failure::Tls { source, .. } = failure else { panic!("{failure:?}") };
     assert!(source.to_string().contains("not valid for"), "{source}");
 }
@@ -132,6 +134,28 @@ async fn a_client_shows_the_certificate_that_its_host_wants() {
     let (_kept, dir) = certs(&server.authority(), &pair[..1]);
     assert!(latest(&server, vec![dir]).await.is_err());
     assert_eq!(server.got().len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_is_led_to_where_the_hosts_certificate_opens_doors() {
+    let inside = server(true).await;
+    let pair = [("own.crt", AUTHORITY), ("me.cert", CLIENT[0]), ("me.key", CLIENT[1])];
+    let (_kept, dir) = certs(&inside.authority(), &pair);
+    let client = Client::new(Settings { certs_dirs: vec![dir], ..settings() }).unwrap();
+    let there = format!("https://{}/v2/app/manifests/latest", inside.authority());
+    let sends = Server::new(move |_| Reply::status(307).header("Location", &there)).await;
+    let realm = format!("Bearer realm=\"https://{}/token\"", inside.authority());
+    let asks = Server::new(move |_| Reply::status(401).header("WWW-Authenticate", &realm)).await;
+    for server in [&sends, &asks] {
+        // By another name it is another host, and its own is the place that knows us.
+        for (registry, opens) in [("localhost", false), ("127.0.0.1", true)] {
+            let before = inside.got().len();
+            let registry = format!("{registry}:{}", server.port);
+            let app = app_at(&client, &registry, &Credentials::Anonymous);
+            let _ = app.manifest(Which::Tag("latest")).await;
+            assert_eq!(inside.got().len() > before, opens, "{registry}");
+        }
+    }
 }
 
 #[tokio::test]
