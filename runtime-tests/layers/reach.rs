@@ -194,7 +194,7 @@ fn who_enters_may_get_behind_no_mount_that_the_cell_may_not(bed: &Bed) {
     let scenery = Scenery::new(bed, 2);
     for ids in [UserNamespace::Host, UserNamespace::Auto] {
         let mut config = scenery.seeker();
-        config.user_namespace = ids;
+        (config.user_namespace, config.upper) = (ids, Upper::Disk);
         config.args = idle();
         let scene = Scene::new(&scenery.driver, &config);
         for (more, name) in [
