@@ -20,6 +20,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         test!(of_64_pulls_half_are_cancelled_and_each_blob_is_fetched_once),
         test!(pulls_under_other_names_fetch_no_blob_twice),
+        test!(pulls_by_others_wait_for_nobody),
         test!(if_all_give_up_the_transfer_ends_and_nothing_is_left),
         test!(the_first_of_many_gives_up_and_the_others_get_their_image),
     ]
@@ -133,15 +134,26 @@ fn of_64_pulls_half_are_cancelled_and_each_blob_is_fetched_once(_: &Bed) {
 
 fn pulls_under_other_names_fetch_no_blob_twice(_: &Bed) {
     let scene = Scene::new();
+    let pulls = ["a", "b", "c", TAG].map(|tag| (scene.wanted(tag), None));
+    assert_eq!(scene.pull(pulls.into()), 4);
+    assert_eq!(scene.fetched()[..3], [1; 3]);
+    assert_eq!(scene.registry.count(&On::Manifest), 4);
+    assert_eq!(scene.store.images().unwrap()[0].names.len(), 4);
+    scene.check();
+}
+
+/// Nobody waits for a stranger's blobs; both come to one image.
+fn pulls_by_others_wait_for_nobody(_: &Bed) {
+    let scene = Scene::new();
     let mut secret = scene.wanted("a");
     let password = Secret::new("secret");
     secret.credentials = Credentials::Basic { username: "somebody".to_owned(), password };
-    let mut pulls: Vec<_> = ["a", "b", "c", TAG].map(|tag| (scene.wanted(tag), None)).into();
-    pulls.push((secret, None));
-    assert_eq!(scene.pull(pulls), 5);
-    assert_eq!(scene.fetched()[..3], [1; 3]);
-    assert_eq!(scene.registry.count(&On::Manifest), 5);
-    assert_eq!(scene.store.images().unwrap()[0].names.len(), 4);
+    let pulls = ["a", "b"].map(|tag| (scene.wanted(tag), None)).into_iter().chain([(secret, None)]);
+    assert_eq!(scene.pull(pulls.collect()), 3);
+    assert!(scene.fetched()[..3].iter().all(|times| (1..=2).contains(times)));
+    assert_eq!(scene.registry.count(&On::Manifest), 3);
+    let images = scene.store.images().unwrap();
+    assert_eq!((images.len(), images[0].names.len()), (1, 2));
     scene.check();
 }
 
