@@ -26,11 +26,14 @@ const FRESH: Duration = Duration::from_secs(60);
 /// The variables that say where the host's own authorities are.
 const VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
+/// A host, and whether our own certificate may be shown to it.
+type Key = (String, bool);
+
 /// Handshakes, each as its host wants them.
 pub(super) struct Tls {
     places: Arc<Places>,
     roots: OnceCell<Arc<RootCertStore>>,
-    configs: Mutex<HashMap<(String, bool), (Instant, Arc<ClientConfig>)>>,
+    configs: Mutex<HashMap<Key, (Instant, Arc<ClientConfig>)>>,
 }
 
 /// Where certificates are.
