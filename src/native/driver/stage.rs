@@ -268,7 +268,15 @@ impl Container {
         let missing = self.missing_image()?;
         drop(turn);
         if let Some(name) = missing {
-            let pulled = self.images.pull(&*self.task, name, retry, context).await?;
+            let pulled = self.images.pull(&*self.task, name, retry, context).await;
+            // Whatever it was at, looking for credentials or waiting for another try.
+            let pulled = pulled.map_err(|error| match error.kind() {
+                ErrorKind::DeadlineExceeded => {
+                    let what = format!("Failed to pull image '{name}' in time");
+                    Error::caused(ErrorKind::PullTimeout, what, error)
+                }
+                _ => error,
+            })?;
             // The cleaner must not take it before it is looked for again.
             *lock(&self.pulled) = Some(pulled);
         }

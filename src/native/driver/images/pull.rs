@@ -44,14 +44,7 @@ impl Pulls {
             let pulled = puller.pull(wanted);
             async { pulled.await.map_err(|error| failed(name, error)) }
         };
-        let pulled = with_retries(retry, context, by_chance, attempt).await;
-        pulled.map_err(|error| match error.kind() {
-            ErrorKind::DeadlineExceeded => {
-                let what = format!("Failed to pull image '{name}' in time");
-                Error::caused(ErrorKind::PullTimeout, what, error)
-            }
-            _ => error,
-        })
+        with_retries(retry, context, by_chance, attempt).await
     }
 
     fn puller(&self, store: Store) -> Result<Puller> {
