@@ -24,16 +24,17 @@ fn main() {
         .args(["-C", "opt-level=2", "-C", "panic=abort", "-C", "codegen-units=1"])
         // No symbols, no unwinding tables: the file is read into a memfd at every driver start.
         .args(["-C", "debuginfo=0", "-C", "strip=symbols", "-C", "force-unwind-tables=no"])
-        // A fixed load address needs no relocation at start; few segments mean few mappings.
+        // A fixed load address needs no relocation at start.
         .args(["-C", "relocation-model=static", "-C", "overflow-checks=no"]);
     for arg in [
         "-nostartfiles",
         "-nostdlib",
         "-static",
         "-Wl,--build-id=none",
-        "-Wl,-z,noseparate-code",
+        "-Wl,--no-eh-frame-hdr",
         "-Wl,-z,max-page-size=4096",
         "-Wl,-z,norelro",
+        "-Wl,-T,src/init/init.ld",
     ] {
         rustc.arg("-C").arg(format!("link-arg={arg}"));
     }

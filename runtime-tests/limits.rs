@@ -3,8 +3,9 @@
 use hotcell::bundle::{CellConfig, Limits};
 use hotcell::cgroup::{Controller, Hierarchies, OwnPlace, Parent};
 use hotcell::launch::Exit;
+use hotcell::native::Instance;
 
-use crate::bed::{Bed, finish, script};
+use crate::bed::{Bed, every_cgroup_dir, finish, script, start};
 use crate::host::fixture;
 use crate::{Test, test};
 
@@ -21,6 +22,7 @@ pub fn tests() -> Vec<Test> {
         test!(raising_a_hard_limit_without_privilege_is_refused, Cells, Busybox),
         test!(a_limit_without_its_controller_is_refused_by_name, Cells, Busybox),
         test!(values_stand_in_the_kernels_files, Cells, Busybox, Memory, Cpu, Pids),
+        test!(nothing_can_be_made_below_a_cells_cgroup, Cells, Busybox),
     ]
 }
 
@@ -147,4 +149,34 @@ fn values_stand_in_the_kernels_files(bed: &Bed) {
     let unified = "67108864\n0\n9000 1000000\n12\n";
     let hybrid = "67108864\n67108864\n9000\n1000000\n12\n";
     assert!(out == unified || out == hybrid, "{out}");
+}
+
+fn nothing_can_be_made_below_a_cells_cgroup(bed: &Bed) {
+    let unified = Hierarchies::detect().unwrap().unified;
+    // One that the driver makes, and one that was there before and is deeper than its own.
+    for found in [false, true] {
+        let parent = format!("{}-deep", bed.options().cgroup_parent);
+        if found {
+            std::fs::create_dir(unified.join(&parent)).unwrap();
+        }
+        let mut options = bed.options();
+        options.cgroup_parent = parent.clone();
+        let driver = Instance::open(options).unwrap();
+        let running = start(&driver, &script("sleep 100"));
+        let leaves: Vec<_> = std::fs::read_dir(unified.join(&parent))
+            .unwrap()
+            .filter_map(|entry| Some(entry.unwrap().path()).filter(|path| path.is_dir()))
+            .collect();
+        assert_eq!(leaves.len(), 1, "{leaves:?}");
+        let refused = std::fs::create_dir(leaves[0].join("below")).unwrap_err();
+        // EAGAIN is the kernel's word for a tree that is as deep or as wide as it may be.
+        assert_eq!(refused.raw_os_error(), Some(11), "{refused}");
+        let depth = std::fs::read_to_string(unified.join(&parent).join("cgroup.max.depth"));
+        assert_eq!(depth.unwrap(), if found { "max\n" } else { "1\n" });
+        running.close().unwrap();
+        drop(driver);
+        for dir in every_cgroup_dir() {
+            let _ = std::fs::remove_dir(dir.with_file_name(&parent));
+        }
+    }
 }

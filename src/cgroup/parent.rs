@@ -23,7 +23,12 @@ pub struct Parent {
     name: String,
     pub(super) unified: Dir,
     pub(super) v1: BTreeMap<Controller, Dir>,
+    /// Nothing can be made below its leaves.
+    shallow: bool,
 }
+
+/// The file that says how deep a tree may be.
+const DEPTH: &str = "cgroup.max.depth";
 
 impl Parent {
     /// Opens the parent `name` (one path component) at the root of each hierarchy, made when
@@ -39,14 +44,19 @@ impl Parent {
                 hand_down_from_aside(&root, &hierarchies.v2, &format!("{name}.driver"))?;
             }
         }
-        let unified = root.make_or_enter(name)?;
+        let (unified, new) = root.make_if_missing(name)?;
         hand_down(&unified, &hierarchies.v2)?;
+        // What was there before may be somebody's who needs it deeper.
+        if new {
+            unified.write(DEPTH, "1")?;
+        }
+        let shallow = new || unified.read(DEPTH)?.trim() == "1";
         let mut v1 = BTreeMap::new();
         for (controller, mount) in &hierarchies.v1 {
             v1.insert(*controller, Dir::open(mount)?.make_or_enter(name)?);
         }
         devices::hold(&unified);
-        Ok(Parent { hierarchies, name: name.to_owned(), unified, v1 })
+        Ok(Parent { hierarchies, name: name.to_owned(), unified, v1, shallow })
     }
 
     /// Opens the parent `name` where it exists; nothing is made.
@@ -64,7 +74,7 @@ impl Parent {
                 v1.insert(*controller, dir);
             }
         }
-        Ok(Some(Parent { hierarchies, name: name.to_owned(), unified, v1 }))
+        Ok(Some(Parent { hierarchies, name: name.to_owned(), unified, v1, shallow: false }))
     }
 
     /// What this host has.
@@ -100,7 +110,9 @@ impl Parent {
     fn make(&self, name: &str, settings: &[Setting], filter: &Filter) -> Result<Cgroup, Error> {
         let unified = self.unified.make(name)?;
         // Whatever a cell finds a way to, its place in the tree stays one directory.
-        unified.write("cgroup.max.descendants", "0")?;
+        if !self.shallow {
+            unified.write("cgroup.max.descendants", "0")?;
+        }
         let mut v1: BTreeMap<Controller, Dir> = BTreeMap::new();
         let limited = |c| settings.iter().any(|setting: &Setting| setting.controller == c);
         for (controller, parent) in &self.v1 {
@@ -175,18 +187,27 @@ impl Parent {
     /// # Errors
     /// As for [`remove`](Parent::remove).
     pub fn remove_by(&self, leaf: &str, deadline: Instant) -> Result<(), Error> {
+        // Mostly its processes have ended, and the kernel removes no directory in which one lives.
+        if self.everywhere().all(|parent| parent.remove(leaf).is_ok()) {
+            return Ok(());
+        }
         let killed = match self.unified.find(leaf) {
             Ok(Some(dir)) => leaf::kill_and_wait(&dir, deadline),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
         let mut outcome = Ok(());
-        for parent in self.v1.values().chain([&self.unified]) {
+        for parent in self.everywhere() {
             let removed = leaf::remove_dir(parent, leaf, deadline);
             outcome = outcome.and(removed);
         }
         // What is gone needs no killing, whatever kept it from being killed.
         outcome.map_err(|error| killed.err().unwrap_or(error))
+    }
+
+    /// The v2 directory comes last: as long as a leaf is there, its removal can be tried again.
+    fn everywhere(&self) -> impl Iterator<Item = &Dir> {
+        self.v1.values().chain([&self.unified])
     }
 
     /// Removes the parent itself where no cell is in it. Others that have it open can't make cells
@@ -195,7 +216,7 @@ impl Parent {
     /// # Errors
     /// When a directory without cells can't be removed.
     pub fn dissolve(&self) -> Result<(), Error> {
-        for dir in self.v1.values().chain([&self.unified]) {
+        for dir in self.everywhere() {
             match fault::at(Point::ParentRemoval, || rustix::fs::rmdir(dir.path())) {
                 Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
                 Err(errno) => return Err(Error::io("remove", dir.path(), errno.into())),

@@ -1,5 +1,7 @@
 //! What the init holds while it builds the cell: the new root, and paths that lead nowhere else.
 
+use core::ffi::CStr;
+
 use super::files;
 use super::kernel::{self, Fault, Fd, Outcome, Text};
 use crate::sys::abi::*;
@@ -11,9 +13,12 @@ const PATH_MAX: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Cell {
     root: Fd,
-    /// The directory that the last node or link went into, by its offset in the plan: /dev has a
-    /// dozen of them.
-    parent: (u32, Fd),
+    /// The directory that the last node or link went into: /dev has a dozen of them.
+    parent: Option<(Text, Fd)>,
+    /// The memory file system that the root is put together in, where there is one.
+    pub(crate) scratch: Option<Fd>,
+    /// The directory there that the root was mounted on: it is empty, and no path leads to it any more.
+    pub(crate) ground: Option<Fd>,
     /// What hides directories and files, once the first has been hidden.
     pub(crate) empty_dir: Option<Fd>,
     pub(crate) null: Option<Fd>,
@@ -33,7 +38,9 @@ impl Cell {
     pub(crate) fn new() -> Cell {
         Cell {
             root: Fd(-1),
-            parent: (0, Fd(-1)),
+            parent: None,
+            scratch: None,
+            ground: None,
             empty_dir: None,
             null: None,
             null_stream: None,
@@ -72,13 +79,43 @@ impl Cell {
         }
     }
 
-    /// Opens the directory `path` in root that nodes go into; `offset` tells equal paths apart.
-    pub(crate) fn parent(&mut self, offset: u32, path: Text) -> Outcome<&Fd> {
-        if self.parent.0 != offset {
-            self.make_dir(path)?;
-            self.parent = (offset, self.locate(path, true)?);
+    /// Opens the directory `path` in root that nodes go into, made where it is missing.
+    pub(crate) fn parent(&mut self, path: Text) -> Outcome<&Fd> {
+        let open = match self.parent.take() {
+            Some((known, open)) if known.bytes() == path.bytes() => open,
+            _ => match self.locate(path, true) {
+                Err(fault) if fault.is(Errno::ENOENT) => {
+                    self.make_dir(path)?;
+                    self.locate(path, true)?
+                }
+                found => found?,
+            },
+        };
+        Ok(&self.parent.insert((path, open)).1)
+    }
+
+    /// Lets go of the directory that nodes went into if what is mounted on `path` may cover it; a path
+    /// that may lead through links may lead anywhere.
+    pub(crate) fn cover(&mut self, path: Text, no_symlinks: bool) {
+        self.parent.take_if(|(known, _)| !no_symlinks || known.bytes().starts_with(path.bytes()));
+    }
+
+    /// An empty directory that no path leads to, mounted nowhere yet. Each memory file system more is
+    /// one to make, and one to end with the cell.
+    pub(crate) fn empty(&self, attributes: u64) -> Outcome<Fd> {
+        match &self.ground {
+            Some(ground) => part(ground, c"", attributes),
+            None => files::detached_tmpfs(attributes),
         }
-        Ok(&self.parent.1)
+    }
+
+    /// The same, to be filled.
+    pub(crate) fn fresh(&self, name: &'static CStr, attributes: u64) -> Outcome<Fd> {
+        let Some(scratch) = &self.scratch else {
+            return files::detached_tmpfs(attributes);
+        };
+        kernel::mkdir_at(scratch.0, Text::literal(name), 0o755)?;
+        part(scratch, name, attributes)
     }
 
     /// Makes the directory `path` in root, and those above it, where they are missing.
@@ -129,13 +166,28 @@ impl Cell {
         slash: usize,
         make: impl FnOnce(&Fd, Text) -> Outcome,
     ) -> Outcome {
-        let parent = if slash == 0 { b"/" } else { &path[..slash] };
-        let parent = terminated(parent, |path| self.locate(path, false))?;
-        match terminated(&path[slash + 1..], |name| make(&parent, name)) {
+        let above = if slash == 0 { b"/" } else { &path[..slash] };
+        let opened;
+        let parent = match &self.parent {
+            Some((known, open)) if known.bytes() == above => open,
+            _ => {
+                opened = terminated(above, |path| self.locate(path, false))?;
+                &opened
+            }
+        };
+        match terminated(&path[slash + 1..], |name| make(parent, name)) {
             Err(fault) if fault.is(Errno::EEXIST) => Ok(()),
             other => other,
         }
     }
+}
+
+/// A directory of a memory file system, mounted nowhere yet.
+fn part(dir: &Fd, name: &'static CStr, attributes: u64) -> Outcome<Fd> {
+    let part = files::clone_tree(dir.0, Text::literal(name), false)?;
+    let attr = MountAttr { attr_set: attributes, ..MountAttr::default() };
+    files::set_attributes(&part, &attr, false)?;
+    Ok(part)
 }
 
 /// Where the last component's slash is. Paths in root start with one and have no empty parts.
@@ -150,7 +202,26 @@ fn next_slash(path: &[u8], from: usize) -> usize {
 
 /// Hands `path` on with a NUL behind it.
 fn terminated<T>(path: &[u8], then: impl FnOnce(Text) -> Outcome<T>) -> Outcome<T> {
-    let mut buffer = [0; PATH_MAX];
+    // Most paths are short, and each page of the stack that is touched is one to fault in.
+    const SHORT: usize = 128;
+    match path.len() < SHORT {
+        true => terminated_in([0; SHORT], path, then),
+        false => terminated_long(path, then),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn terminated_long<T>(path: &[u8], then: impl FnOnce(Text) -> Outcome<T>) -> Outcome<T> {
+    terminated_in([0; PATH_MAX], path, then)
+}
+
+#[inline]
+fn terminated_in<T, const SIZE: usize>(
+    mut buffer: [u8; SIZE],
+    path: &[u8],
+    then: impl FnOnce(Text) -> Outcome<T>,
+) -> Outcome<T> {
     let Some(start) = buffer.get_mut(..path.len()) else {
         return Err(Fault::new(nr::openat2, Errno::ENAMETOOLONG));
     };

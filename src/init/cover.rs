@@ -17,6 +17,7 @@ const LONGEST: usize = 512;
 const LISTING: usize = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 /// Mounts the file system of the step on the directory, which it keeps the mode or content of.
+#[inline(never)]
 pub(crate) fn mount(covered: &Fd, plan: &Plan, step: &Step) -> Outcome {
     let context = files::new_file_system(plan.text(step.text[2])?)?;
     if step.flags & KEEP_MODE != 0 {

@@ -168,7 +168,19 @@ pub(crate) fn file_system(fd: &Fd) -> Outcome<u64> {
 
 /// Whether the current directory lies below the root: the kernel marks the others.
 pub(crate) fn inside_root() -> Outcome<bool> {
-    let mut path = [0u8; 4096];
+    match starts_at_root(&mut [0; 128]) {
+        Err(fault) if fault.is(Errno::ERANGE) => starts_far_from_root(),
+        other => other,
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn starts_far_from_root() -> Outcome<bool> {
+    starts_at_root(&mut [0; 4096])
+}
+
+fn starts_at_root(path: &mut [u8]) -> Outcome<bool> {
     // SAFETY: the kernel writes at most the length given.
     let length = unsafe { call(nr::getcwd, [path.as_mut_ptr() as usize, path.len()]) }?;
     Ok(length > 0 && path[0] == b'/')

@@ -54,6 +54,8 @@ enum End {
 }
 
 /// Runs the hook of a step. A bad end of it is the init's too.
+#[cold]
+#[inline(never)]
 pub(crate) fn run(line: &Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Outcome {
     let of_the_cell = step.flags & OF_THE_CELL != 0;
     if of_the_cell {

@@ -12,6 +12,8 @@ const MOST_LINKS: usize = 40;
 
 /// Hands on the path that `path` stands for, free of links. Nothing is opened outside the root,
 /// whatever becomes of a link meanwhile: what is handed on is resolved in root once more.
+#[cold]
+#[inline(never)]
 pub(crate) fn resolve<T>(
     root: &Fd,
     path: Text,

@@ -36,10 +36,13 @@ pub(crate) fn set_propagation(path: &'static CStr, propagation: u64) -> Outcome 
 }
 
 /// Mounts a tmpfs on a host directory and enters it. The mount exists in this namespace only.
-pub(crate) fn scratch(target: Text, options: Text) -> Outcome {
+pub(crate) fn scratch(cell: &mut Cell, target: Text, options: Text) -> Outcome {
     let tmpfs = Text::literal(c"tmpfs");
     kernel::mount(tmpfs, target, tmpfs, MS_NOSUID | MS_NODEV | MS_NOEXEC, options)?;
-    kernel::chdir(target)
+    let scratch = files::open(target, O_PATH)?;
+    kernel::fchdir(&scratch)?;
+    cell.scratch = Some(scratch);
+    Ok(())
 }
 
 /// Attaches a mount that the parent made at a new directory here.
@@ -58,7 +61,7 @@ pub(crate) fn tree_as_root(cell: &mut Cell, plan: &mut Plan, step: &Step) -> Out
 }
 
 /// Attaches a mount that the parent made in root, or in the tray, where all names are ours.
-pub(crate) fn tree(cell: &Cell, plan: &mut Plan, step: &Step) -> Outcome {
+pub(crate) fn tree(cell: &mut Cell, plan: &mut Plan, step: &Step) -> Outcome {
     let tree = plan.tree(step.number[0])?;
     if step.flags & IN_TRAY == 0 {
         return kernel::move_mount(&tree, &target(cell, plan, step)?);
@@ -70,16 +73,18 @@ pub(crate) fn tree(cell: &Cell, plan: &mut Plan, step: &Step) -> Outcome {
 }
 
 /// Mounts an overlay; relative paths in its options start at the current directory.
-pub(crate) fn overlay(target: Text, options: Text) -> Outcome {
+pub(crate) fn overlay(cell: &mut Cell, target: Text, options: Text) -> Outcome {
+    cell.ground = Some(files::open(target, O_PATH)?);
     let overlay = Text::literal(c"overlay");
     kernel::mount(overlay, target, overlay, 0, options)
 }
 
 /// Opens the step's target in root, made first when the step says so; behind a link that leads to what
 /// is not there, if it says that too.
-fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
+fn target(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
     let path = plan.text(step.text[0])?;
     let no_symlinks = step.flags & NO_SYMLINKS != 0;
+    cell.cover(path, no_symlinks);
     let make = |path: Text| {
         match step.flags & MAKE_DIR != 0 {
             true => cell.make_dir(path)?,
@@ -100,11 +105,14 @@ fn target(cell: &Cell, plan: &Plan, step: &Step) -> Outcome<Fd> {
 
 /// Mounts a new file system on a directory in root. It needs no propagation: nothing above it is
 /// shared but a volume that asked for it.
-pub(crate) fn mount(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
+pub(crate) fn mount(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
     if step.flags & (KEEP_MODE | COPY_UP) != 0 {
         let path = plan.text(step.text[0])?;
         match cell.locate(path, step.flags & NO_SYMLINKS != 0) {
-            Ok(covered) => return cover::mount(&covered, plan, step),
+            Ok(covered) => {
+                cell.cover(path, step.flags & NO_SYMLINKS != 0);
+                return cover::mount(&covered, plan, step);
+            }
             // A directory that is made for it has nothing to keep.
             Err(fault) if fault.is(Errno::ENOENT) => {}
             Err(fault) => return Err(fault),
@@ -125,7 +133,7 @@ pub(crate) fn mount(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
 
 /// Mounts the tray, and keeps it open: a second look at its path could find another mount.
 pub(crate) fn tray(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
-    let tray = files::detached_tmpfs(BARE)?;
+    let tray = cell.fresh(c"tray", BARE)?;
     kernel::move_mount(&tray, &target(cell, plan, step)?)?;
     cell.tray = Some(tray);
     Ok(())
@@ -142,7 +150,7 @@ pub(crate) fn seal_tray(cell: &mut Cell) -> Outcome {
 /// it must be the same device.
 pub(crate) fn node(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
     let [mode, device, owner] = step.number;
-    let parent = cell.parent(step.text[0], plan.text(step.text[0])?)?;
+    let parent = cell.parent(plan.text(step.text[0])?)?;
     let name = plan.text(step.text[1])?;
     match kernel::mknod_at(parent.0, name, mode, device) {
         Err(fault) if fault.is(Errno::EEXIST) => {
@@ -167,7 +175,7 @@ fn split(device: u64) -> (u32, u32) {
 
 /// Makes a symbolic link; one that is there already stays.
 pub(crate) fn link(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
-    let parent = cell.parent(step.text[0], plan.text(step.text[0])?)?;
+    let parent = cell.parent(plan.text(step.text[0])?)?;
     match kernel::symlink_at(plan.text(step.text[2])?, parent.0, plan.text(step.text[1])?) {
         Err(fault) if fault.is(Errno::EEXIST) => Ok(()),
         other => other,
@@ -177,9 +185,9 @@ pub(crate) fn link(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
 /// Hides a path: a file behind the null device, a directory behind an empty one. A symbolic link
 /// hides what it leads to inside the root.
 ///
-/// Whoever owns what hides, owns what is hidden. So the empty directory is a memory file system
-/// that no path led to when it was made, and what hides files was seen to be the null device after
-/// it had been opened; both are kept open. All directories share one, for each more makes the
+/// Whoever owns what hides, owns what is hidden. So the empty directory is one in memory that no path
+/// leads to ([`Cell::empty`]), and what hides files was seen to be the null device after it had been
+/// opened; both are kept open. All directories share one, for each more makes the
 /// cell's death slower.
 pub(crate) fn mask(cell: &mut Cell, path: Text) -> Outcome {
     let Some(target) = cell.locate_existing(path)? else {
@@ -189,7 +197,7 @@ pub(crate) fn mask(cell: &mut Cell, path: Text) -> Outcome {
     let cover = match (is_dir, &cell.empty_dir, &cell.null) {
         (true, Some(cover), _) | (false, _, Some(cover)) => cover,
         (true, None, _) => {
-            let empty = files::detached_tmpfs(BARE | MOUNT_ATTR_RDONLY)?;
+            let empty = cell.empty(BARE | MOUNT_ATTR_RDONLY)?;
             kernel::move_mount(&empty, &target)?;
             cell.empty_dir = Some(empty);
             return Ok(());
@@ -227,7 +235,7 @@ pub(crate) fn read_only(cell: &Cell, path: Text) -> Outcome {
 }
 
 /// Changes the attributes of a mount in root.
-pub(crate) fn attributes(cell: &Cell, plan: &Plan, step: &Step) -> Outcome {
+pub(crate) fn attributes(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
     let [attr_set, attr_clr, recursive] = step.number;
     let mount = target(cell, plan, step)?;
     let attr = MountAttr { attr_set, attr_clr, ..MountAttr::default() };

@@ -292,6 +292,14 @@ impl Plan {
         self.steps.contains(&Step::Birth)
     }
 
+    /// Whether the init says anything that is acted on before it lets go of the control socket.
+    pub(super) fn talks(&self) -> bool {
+        let turn = |step: &Step| {
+            matches!(step, Step::Birth | Step::Pause | Step::Listen | Step::Filter | Step::Hook(_))
+        };
+        self.stay || self.listener.is_some() || self.steps.iter().any(turn)
+    }
+
     /// Whether the cell joins a namespace of this kind (`CLONE_NEW*`).
     pub(super) fn joins(&self, flag: u64) -> bool {
         self.joined.iter().any(|joined| joined.flag == flag)

@@ -72,10 +72,20 @@ fn read(
     Ok(Report::decode(&bytes))
 }
 
+/// Waits until the other end has been closed; what it said before lies there to be read. A record
+/// that nobody waits for wakes nobody, and its sender goes on at once.
+pub(super) fn wait_for_end(control: &OwnedFd, deadline: Instant) -> Result<(), Error> {
+    wait(control, PollFlags::empty(), deadline)
+}
+
 fn wait_readable(control: &OwnedFd, deadline: Instant) -> Result<(), Error> {
+    wait(control, PollFlags::IN, deadline)
+}
+
+fn wait(control: &OwnedFd, events: PollFlags, deadline: Instant) -> Result<(), Error> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut watched = [PollFd::new(control, PollFlags::IN)];
+        let mut watched = [PollFd::new(control, events)];
         match fault::at(Point::ReportWait, || poll(&mut watched, Some(&timespec(left)))) {
             Ok(0) => return Err(Error::TimedOut { after: PATIENCE }),
             Ok(_) => return Ok(()),

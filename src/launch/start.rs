@@ -271,6 +271,9 @@ fn settle(
     let patience = report::PATIENCE + inside::time(plan);
     let mut deadline = since + patience;
     let mut all_clear = false;
+    if !plan.talks() {
+        report::wait_for_end(cell.control(), deadline)?;
+    }
     loop {
         let report = match birth {
             true => report::next_with(cell.control(), deadline, born)?,

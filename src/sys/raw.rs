@@ -31,6 +31,7 @@ impl Errno {
     pub const ENOTTY: Errno = Errno(25);
     pub const EMFILE: Errno = Errno(24);
     pub const EPIPE: Errno = Errno(32);
+    pub const ERANGE: Errno = Errno(34);
     pub const ENAMETOOLONG: Errno = Errno(36);
     pub const ENOSYS: Errno = Errno(38);
     pub const ELOOP: Errno = Errno(40);

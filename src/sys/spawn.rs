@@ -5,6 +5,10 @@
 //! memory instead (`CLONE_VM`), the calling thread waits for it (`CLONE_VFORK`), and between
 //! `clone3` and `execveat` it makes a handful of system calls on a stack of its own. It allocates
 //! nothing, touches no thread-local storage, takes no lock and receives no signal.
+//!
+//! The wait looks like lost time, and is not to be had back: only a child whose parent waits so is
+//! passed over by the kernel's out-of-memory killer. Any other, born at the memory limit of its cell,
+//! would be chosen for the memory that it shares, and the embedder be killed along with it.
 
 use std::ffi::CStr;
 use std::io;
@@ -18,11 +22,15 @@ use super::berths::Berth;
 use super::raw::{self, Errno, nr};
 use crate::fault::{self, Point};
 
-/// Descriptors handed to the child must lie above every number they are moved to: mostly this one.
+/// Where descriptors are copied to that many children get: above every number that they are moved to.
 pub(super) const LOWEST_SOURCE: i32 = 16;
 /// The child's frames: one loop and three system calls. The rest is slack for signals that are
 /// blocked and for a debug build's appetite.
-const STACK: usize = 64 << 10;
+const STACK: usize = 16 << 10;
+
+/// As the processor wants it aligned.
+#[repr(align(16))]
+struct Stack([MaybeUninit<u8>; STACK]);
 
 /// What to start.
 #[derive(Debug)]
@@ -213,11 +221,10 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
     let berth = Berth::take(&wanted);
     let numbers = match &berth {
         Some(berth) => berth.numbers(),
-        None => raised(&wanted, LOWEST_SOURCE.max(wanted.len() as i32), &mut copies)?,
+        None => raised(&wanted, wanted.len() as i32, &mut copies)?,
     };
-    let mut stack: Vec<MaybeUninit<u8>> = Vec::with_capacity(STACK);
-    let base = stack.spare_capacity_mut().as_mut_ptr() as u64;
-    let aligned = base.next_multiple_of(16);
+    // On the caller's, which waits: on the heap it would be the one large piece of a start.
+    let mut stack = Stack([MaybeUninit::uninit(); STACK]);
     let mut shared = Shared {
         program: numbers[0],
         name: spawn.name.map_or(std::ptr::null(), |name| name.as_ptr().cast()),
@@ -239,8 +246,8 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, SpawnError> {
             | if berth.is_some() { CLONE_FILES } else { 0 },
         pidfd: &raw mut pidfd as u64,
         exit_signal: SIGCHLD as u64,
-        stack: aligned,
-        stack_size: (STACK as u64 - (aligned - base)) & !15,
+        stack: stack.0.as_mut_ptr() as u64,
+        stack_size: STACK as u64,
         cgroup: spawn.cgroup.map_or(0, |cgroup| cgroup.as_raw_fd() as u64),
         ..CloneArgs::default()
     };

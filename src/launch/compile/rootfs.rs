@@ -167,7 +167,7 @@ impl Stage {
     fn overlay_in_memory(self, lower: Lower, mode: u32, steps: &mut Vec<Step>) {
         steps.push(Step::Scratch(self.dir));
         // The upper directory's mode is what the cell sees as the mode of "/".
-        for (name, mode) in [("upper", mode), ("work", 0o700), ("root", 0o700)] {
+        for (name, mode) in [("upper", mode), ("work", 0o700), ("root", 0o755)] {
             steps.push(Step::MakeHere { name, mode });
         }
         self.overlay(lower, "upperdir=upper,workdir=work", steps);
@@ -176,7 +176,7 @@ impl Stage {
     /// Nothing on the disk outlives the cell, so nothing needs to get there in order: it is volatile.
     fn overlay_on_disk(self, lower: Lower, disk: &Path, steps: &mut Vec<Step>) {
         steps.push(Step::Scratch(self.dir));
-        steps.push(Step::MakeHere { name: "root", mode: 0o700 });
+        steps.push(Step::MakeHere { name: "root", mode: 0o755 });
         let disk = self.layer(disk.to_string_lossy().into_owned(), 0);
         steps.push(Step::TreeHere { tree: disk, name: "disk" });
         self.overlay(lower, "upperdir=disk/upper,workdir=disk/work,volatile", steps);
