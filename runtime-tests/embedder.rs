@@ -4,6 +4,7 @@
 //! the whole process's.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Command, Stdio as Pipes};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ pub fn tests() -> Vec<Test> {
         test!(a_failed_launch_leaves_nothing, Cells, Busybox),
         test!(many_threads_start_cells_at_once, Cells, Busybox),
         test!(a_running_cell_costs_no_thread_and_two_processes, Cells, Busybox),
+        test!(an_init_that_stays_lets_go_of_what_it_built_with, Cells, Busybox),
     ]
 }
 
@@ -325,4 +327,29 @@ fn a_running_cell_costs_no_thread_and_two_processes(bed: &Bed) {
             running.close().unwrap();
         }
     }
+}
+
+fn an_init_that_stays_lets_go_of_what_it_built_with(bed: &Bed) {
+    let mut config = CellConfig::new(crate::host::fixture("busybox"), ["sleep", "60"]);
+    config.init = true;
+    let mut running = start(&bed.driver(), &config);
+    let proc = PathBuf::from(format!("/proc/{}", running.cell().pid()));
+    let read = |name: &str| std::fs::read_to_string(proc.join(name)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    // It says that the task runs before it lets go.
+    while read("maps").contains("[stack]") {
+        assert!(Instant::now() < deadline, "{}", read("maps"));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let maps = read("maps");
+    assert!(maps.lines().count() <= 4 && !maps.contains("[vdso]"), "{maps}");
+    let status = read("status");
+    let tables = status.lines().find_map(|line| line.strip_prefix("VmPTE:")).unwrap();
+    let tables: u64 = tables.trim().trim_end_matches(" kB").parse().unwrap();
+    // One page of tables for each level below the first.
+    assert!(tables <= 16, "{status}");
+    // And does its work all the same.
+    running.signal(Signal::TERM).unwrap();
+    assert_eq!(running.wait(None).unwrap().unwrap().exit, Exit::Signal(15));
+    running.close().unwrap();
 }

@@ -8,3 +8,8 @@ pub(crate) fn excerpt(text: &str) -> String {
         Some((at, _)) => format!("{}…", &text[..at]),
     }
 }
+
+/// The same, made fit to stand in a line without quotation marks.
+pub(crate) fn quoted(text: &str) -> String {
+    excerpt(text).escape_debug().to_string()
+}

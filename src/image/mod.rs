@@ -26,5 +26,5 @@ pub use document::{
     Compression, Content, DOCUMENT_LIMIT, Descriptor, Document, DocumentError, Family, History,
     ImageConfig, Index, Manifest, MediaType, Platform,
 };
-pub(crate) use excerpt::excerpt;
+pub(crate) use excerpt::{excerpt, quoted};
 pub use reference::{Reference, ReferenceError};

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use super::kernel::{Fault, Fd, Filter, Outcome, Text, allocate, read, receive};
+use super::kernel::{Fault, Fd, Filter, Outcome, PLAN_AT, Text, allocate, read, receive};
 use super::wire::{Header, LARGEST, MAGIC, MOST_TREES, Step};
 use crate::sys::raw::{Errno, nr};
 
@@ -47,7 +47,7 @@ pub(crate) fn receive_header(control: &Fd) -> Outcome<Header> {
 impl Plan {
     /// Reads what follows the header from the control socket.
     pub(crate) fn receive(control: &Fd, header: Header) -> Outcome<Plan> {
-        let bytes = allocate(header.size as usize)?;
+        let bytes = allocate(PLAN_AT, header.size as usize)?;
         let body = &mut bytes[size_of::<Header>()..];
         let mut trees = [-1; MOST_TREES];
         let (came, _) = receive(control, body, &mut trees)?;

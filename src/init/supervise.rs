@@ -3,7 +3,7 @@
 
 use core::ptr::{read_volatile, write_volatile};
 
-use super::kernel::{self, Fault, Fd, Outcome};
+use super::kernel::{self, Fault, Fd, Outcome, STACK_AT};
 use super::line::Line;
 use super::task::{Task, become_task};
 use super::wire::{CONTROL_FD, Kind};
@@ -42,9 +42,8 @@ extern "C" fn child(shared: usize) -> ! {
     kernel::exit(0)
 }
 
-/// Starts the task and sees it exec.
-fn start(task: &Task, closed_from: usize) -> Outcome<i32> {
-    let stack = kernel::allocate(STACK)?;
+/// Starts the task on the stack and sees it exec.
+fn start(task: &Task, closed_from: usize, stack: &mut [u8]) -> Outcome<i32> {
     let mut shared = Shared { task, closed_from, call: 0, errno: 0 };
     let args = CloneArgs {
         flags: CLONE_VM | CLONE_VFORK,
@@ -66,11 +65,20 @@ fn start(task: &Task, closed_from: usize) -> Outcome<i32> {
     }
 }
 
+/// What the init has to look after.
+struct Watch {
+    line: Line,
+    signals: Fd,
+    task: i32,
+}
+
 /// Runs the task as a child until it ends. Comes back only when it could not be started.
 pub(crate) fn supervise(line: &Line, task: &Task) -> Fault {
-    let started =
-        kernel::signal_fd().and_then(|signals| Ok((signals, start(task, line.closed_from)?)));
-    let (signals, pid) = match started {
+    let started = kernel::allocate(STACK_AT, STACK).and_then(|stack| {
+        let signals = kernel::signal_fd()?;
+        Ok((start(task, line.closed_from, stack)?, signals, stack))
+    });
+    let (pid, signals, stack) = match started {
         Ok(started) => started,
         Err(fault) => return fault,
     };
@@ -80,15 +88,31 @@ pub(crate) fn supervise(line: &Line, task: &Task) -> Fault {
     for kept in CONTROL_FD..line.closed_from {
         let _ = kernel::close_number(kept);
     }
+    // The child has left its stack: the page that it used is all that is needed from here on.
+    let (stack, above) = stack.split_at_mut(STACK - 1024);
+    let watch = above.as_mut_ptr().cast::<Watch>();
+    // SAFETY: the memory is aligned, large enough, and nobody else's. The line goes along: nothing comes
+    // back to the one that stays here.
+    unsafe {
+        watch.write(Watch { line: core::ptr::read(line), signals, task: pid });
+        kernel::settle_on(stack, look_after, watch as usize)
+    }
+}
+
+/// Looks after the task, with as little memory as it takes.
+extern "C" fn look_after(watch: usize) -> ! {
+    // SAFETY: `supervise` has put it there.
+    let Watch { line, signals, task } = unsafe { &*(watch as *const Watch) };
+    kernel::let_go_above();
     loop {
         let watch = |fd: &Fd| PollFd { fd: fd.0, events: POLLIN, revents: 0 };
-        let mut watched = [watch(&signals), watch(line.fd())];
+        let mut watched = [watch(signals), watch(line.fd())];
         if kernel::poll(&mut watched).is_err() {
             kernel::exit(SIGNALLED + SIGKILL);
         }
         if watched[0].revents != 0 {
-            forward_one(&signals, pid);
-            reap_all(line, pid);
+            forward_one(signals, *task);
+            reap_all(line, *task);
         }
         if watched[1].revents != 0 && parent_gone(line.fd()) {
             kernel::exit(SIGNALLED + SIGKILL);

@@ -67,6 +67,7 @@ syscalls! {
     write = 1 / 64,
     close = 3 / 57,
     mmap = 9 / 222,
+    munmap = 11 / 215,
     rt_sigaction = 13 / 134,
     rt_sigprocmask = 14 / 135,
     ioctl = 16 / 29,
@@ -217,6 +218,35 @@ pub unsafe fn syscall<const N: usize>(number: usize, args: [usize; N]) -> Result
 
 /// What a child of [`clone3`] starts in: it gets `argument` and never returns.
 pub type Entry = extern "C" fn(argument: usize) -> !;
+
+/// Goes on as `entry(argument)` on the stack below `top`, and never comes back.
+///
+/// # Safety
+/// `top` must be aligned to 16 bytes, and the memory below it enough for `entry` and nobody else's.
+pub unsafe fn go_on(top: usize, entry: Entry, argument: usize) -> ! {
+    // SAFETY: `entry` never returns, so nothing of this frame is used again.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!(
+            "mov rsp, {top}",
+            "xor ebp, ebp",
+            "call {entry}",
+            "ud2",
+            top = in(reg) top, entry = in(reg) entry, in("rdi") argument,
+            options(noreturn),
+        );
+        #[cfg(target_arch = "aarch64")]
+        asm!(
+            "mov sp, {top}",
+            "mov x29, xzr",
+            "mov x30, xzr",
+            "blr {entry}",
+            "brk 1",
+            top = in(reg) top, entry = in(reg) entry, in("x0") argument,
+            options(noreturn),
+        );
+    }
+}
 
 /// `clone3`: the child runs `entry(argument)` on the stack that `args` names.
 ///

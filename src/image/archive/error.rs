@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::image::{Digest, DocumentError, Platform, ReferenceError};
+use crate::image::{Digest, DocumentError, Platform, ReferenceError, excerpt, quoted};
 
 /// An archive can't be opened or written. Each variant names the file, the member or the image.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +74,7 @@ pub enum Error {
         why: String,
     },
     /// There is no image for the platform.
-    #[error("{what} is for {found}, not for {wanted}")]
+    #[error("{what} is for {}, not for {wanted}", quoted(found))]
     Platform {
         /// The image.
         what: String,
@@ -119,11 +119,24 @@ impl Error {
     }
 
     pub(super) fn member(member: &str, why: impl Into<String>) -> Error {
-        Error::Member { member: crate::image::excerpt(member), why: why.into() }
+        Error::Member { member: excerpt(member), why: why.into() }
     }
 
     pub(super) fn document(member: &str) -> impl FnOnce(DocumentError) -> Error {
-        let member = crate::image::excerpt(member);
+        let member = excerpt(member);
         move |source| Error::Document { member, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_archive_says_of_platforms_stays_in_a_line() {
+        let found = format!("\u{1b}[2J\nlinux/{}", "x".repeat(1 << 20));
+        let wanted = Box::new(Platform::new("linux", "amd64"));
+        let text = Error::Platform { what: "the image".to_owned(), found, wanted }.to_string();
+        assert!(text.len() < 300 && !text.contains(char::is_control), "{text}");
     }
 }

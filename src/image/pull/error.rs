@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::image::load::LoadError;
-use crate::image::{Digest, DocumentError, Platform, excerpt};
+use crate::image::{Digest, DocumentError, Platform, quoted};
 
 /// Why an image did not come. `Display` tells this level; the source, why.
 #[derive(Debug, thiserror::Error)]
@@ -235,11 +235,6 @@ pub enum Failure {
         #[source]
         source: Box<Failure>,
     },
-}
-
-/// What somebody else wrote, in a line and no longer than that.
-fn quoted(text: &str) -> String {
-    excerpt(text).escape_debug().to_string()
 }
 
 fn said(message: Option<&str>) -> String {
