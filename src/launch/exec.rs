@@ -21,10 +21,12 @@ use rustix::net::SendFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::compile::{Entry, check_held, enter, keep_from_shared_root, may_trace_at_all, traces};
+use super::control::{control_socket, send_all, send_with};
+use super::failure::{died, failed, spawn_error};
 use super::given::{self, Sources};
 use super::listener::Handover;
 use super::program::init_program;
-use super::start::{control_socket, died, failed, send_all, send_with, spawn_error};
+
 use super::{Cell, Error, Listener, Plan, Stdio, Stream, listener, report, target, user_namespace};
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;

@@ -25,8 +25,8 @@ use rustix::net::{
 use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use serde_json::{Value, json};
 
+use super::control::send_all;
 use super::hooks::hook_state;
-use super::start::send_all;
 use super::{Cell, Error, Plan, report, target};
 use crate::bundle::Bundle;
 use crate::fault::Point;

@@ -13,11 +13,13 @@
 
 mod cell;
 mod compile;
+mod control;
 mod cradle;
 mod encode;
 mod error;
 mod exec;
 mod exit;
+mod failure;
 mod filter;
 mod given;
 mod hooks;
@@ -31,6 +33,7 @@ mod plan;
 mod program;
 mod report;
 mod start;
+mod stdio;
 mod target;
 mod trees;
 mod user_namespace;
@@ -50,4 +53,5 @@ pub use mount_plan::{Mapped, Mount, Tree};
 #[cfg(feature = "cli")]
 pub(crate) use options::MOUNT_OPTIONS;
 pub use plan::{Given, IdMaps, Joined, Plan, Step};
-pub use start::{Launched, Stdio, Stream, launch};
+pub use start::{Launched, launch};
+pub use stdio::{Stdio, Stream};

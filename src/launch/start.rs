@@ -1,76 +1,29 @@
 //! The parent's half of a launch.
 
-use std::fs::File;
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    send, sendmsg, socketpair,
-};
+use rustix::net::SendFlags;
 
 use super::compile::{Place, check_held, compile};
-use super::error::missing_call;
+use super::control::{control_socket, send_all, send_with};
 use super::exec::put_down_all;
+use super::failure::{died, failed, spawn_error};
 use super::given::Sources;
 use super::hooks::WhileMade;
 use super::listener::Handover;
 use super::program::init_program;
 use super::{
-    Cell, Error, Plan, Step, cell, exit, given, inside, joined, listener, report, target, trees,
+    Cell, Error, Plan, Stdio, Stream, cell, given, inside, joined, listener, report, target, trees,
     user_namespace,
 };
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
-use crate::fault::{self, Point};
-use crate::init::wire::{BEFORE_STEPS, Header, Kind, MOST_TREES, Report};
+use crate::fault::Point;
+use crate::init::wire::{Header, Kind, Report};
 use crate::sys::abi::CLONE_NEWUSER;
-use crate::sys::spawn::{Spawn, SpawnError, Spawned, spawn};
-use crate::sys::{namespace, raw};
-
-/// One standard stream of a cell.
-#[derive(Debug, Default)]
-pub enum Stream {
-    /// The cell's own null device.
-    #[default]
-    Null,
-    /// This descriptor. The cell can reopen what it refers to: give it a pipe, not a file or a
-    /// terminal of yours.
-    Fd(OwnedFd),
-}
-
-/// The standard streams of a cell.
-#[derive(Debug, Default)]
-pub struct Stdio {
-    /// Descriptor 0.
-    pub stdin: Stream,
-    /// Descriptor 1.
-    pub stdout: Stream,
-    /// Descriptor 2.
-    pub stderr: Stream,
-}
-
-impl Stdio {
-    pub(super) fn each(&self) -> [&Stream; 3] {
-        [&self.stdin, &self.stdout, &self.stderr]
-    }
-
-    /// What the child starts with as 0, 1 and 2.
-    pub(super) fn descriptors(&self) -> Result<Vec<BorrowedFd<'_>>, Error> {
-        let mut descriptors = Vec::with_capacity(8);
-        for stream in self.each() {
-            descriptors.push(match stream {
-                Stream::Null => host_null()?,
-                Stream::Fd(fd) => fd.as_fd(),
-            });
-        }
-        Ok(descriptors)
-    }
-}
+use crate::sys::namespace;
+use crate::sys::spawn::{Spawn, Spawned, spawn};
 
 /// A running cell, and how long its parts of the launch took.
 #[derive(Debug)]
@@ -198,65 +151,6 @@ fn spawn_inside(
     spawned.map_err(|(call, source)| Error::system(call, source))?.map_err(spawn_error)
 }
 
-pub(super) fn control_socket() -> Result<(OwnedFd, OwnedFd), Error> {
-    let flags = SocketFlags::CLOEXEC;
-    fault::at(Point::ControlSocket, || {
-        socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-    })
-    .map_err(|errno| Error::system("socketpair", errno))
-}
-
-/// What the child starts with where it is going to open its own null device.
-pub(super) fn host_null() -> Result<BorrowedFd<'static>, Error> {
-    static NULL: OnceLock<File> = OnceLock::new();
-    if NULL.get().is_none() {
-        let open = || File::options().read(true).write(true).open("/dev/null");
-        let file = fault::at(Point::HostNull, open)
-            .map_err(|error| Error::system("open /dev/null", error))?;
-        let _ = NULL.set(file);
-    }
-    NULL.get().map(AsFd::as_fd).ok_or_else(|| Error::system("open /dev/null", Errno::NXIO))
-}
-
-/// Sends as much as fits, and the mounts that come along; with `DONTWAIT` that may be nothing.
-pub(super) fn send_with(
-    control: &OwnedFd,
-    bytes: &[u8],
-    trees: &[OwnedFd],
-    flags: SendFlags,
-) -> Result<usize, Error> {
-    let borrowed: Vec<_> = trees.iter().map(AsFd::as_fd).collect();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_TREES))];
-    let mut along = SendAncillaryBuffer::new(&mut space);
-    if !borrowed.is_empty() && !along.push(SendAncillaryMessage::ScmRights(&borrowed)) {
-        return Err(Error::system("send the mounts", Errno::TOOBIG));
-    }
-    loop {
-        let flags = flags | SendFlags::NOSIGNAL;
-        let mut send = || sendmsg(control, &[IoSlice::new(bytes)], &mut along, flags);
-        match fault::at(Point::PlanWithMounts, &mut send) {
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if flags.contains(SendFlags::DONTWAIT) => return Ok(0),
-            // The child has gone; its report or its status says why.
-            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(bytes.len()),
-            sent => return sent.map_err(|errno| Error::system("send the plan", errno)),
-        }
-    }
-}
-
-pub(super) fn send_all(control: &OwnedFd, mut bytes: &[u8], point: Point) -> Result<(), Error> {
-    while !bytes.is_empty() {
-        match fault::at(point, || send(control, bytes, SendFlags::NOSIGNAL)) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(Errno::INTR) => {}
-            // The child has gone; its report or its status says why.
-            Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
-            Err(errno) => return Err(Error::system("send the plan", errno)),
-        }
-    }
-    Ok(())
-}
-
 /// Reads the init's records until it is clear whether the task runs.
 fn settle(
     cell: &Cell,
@@ -314,94 +208,4 @@ fn settle(
             }
         }
     }
-}
-
-/// The plan is ours, so a number is enough to say what failed, with its arguments.
-pub(super) fn failed(plan: &Plan, report: &Report) -> Error {
-    let source = std::io::Error::from_raw_os_error(report.value);
-    let call = raw::name(usize::from(report.call));
-    match plan.steps.get(report.step as usize) {
-        None if call == "execve" => {
-            Error::Exec { command: plan.argv.first().cloned().unwrap_or_default(), source }
-        }
-        Some(Step::FindProgram) => program_error(plan, &source),
-        step => {
-            let before = report.step == BEFORE_STEPS;
-            let other = if before {
-                "leave the embedder's standing and namespaces"
-            } else {
-                "start the task"
-            };
-            let text = step.map_or_else(|| other.to_owned(), ToString::to_string);
-            Error::Step {
-                index: if before { 0 } else { plan.steps.len().min(report.step as usize + 1) },
-                count: plan.steps.len(),
-                step: format!(
-                    "{text}{}{}",
-                    step.map_or("", |step| step_hint(step, Errno::from_io_error(&source))),
-                    missing_call(&source)
-                ),
-                call,
-                source,
-            }
-        }
-    }
-}
-
-/// What other runtimes say when the command is not there: their callers look for it.
-fn program_error(plan: &Plan, source: &std::io::Error) -> Error {
-    let command = plan.argv.first().cloned().unwrap_or_default();
-    let errno = Errno::from_io_error(source).unwrap_or(Errno::NOENT);
-    let why = match errno {
-        Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::ISDIR | Errno::LOOP
-            if !command.contains('/') =>
-        {
-            "executable file not found in $PATH".to_owned()
-        }
-        Errno::NOENT => format!("stat {command}: no such file or directory"),
-        Errno::NOTDIR => format!("stat {command}: not a directory"),
-        Errno::ACCESS => "permission denied".to_owned(),
-        Errno::ISDIR => "is a directory".to_owned(),
-        Errno::LOOP => "too many levels of symbolic links".to_owned(),
-        _ => source.to_string(),
-    };
-    Error::NoProgram { command, why, errno: errno.raw_os_error() }
-}
-
-/// What a step's failure mostly means.
-fn step_hint(step: &Step, errno: Option<Errno>) -> &'static str {
-    match step {
-        Step::OomScore { .. } => " (less than this process's own takes CAP_SYS_RESOURCE)",
-        Step::Listen if errno == Some(Errno::INVAL) => {
-            " (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV takes Linux 5.19)"
-        }
-        _ => "",
-    }
-}
-
-pub(super) fn died(status: Option<i32>, cgroup: &Cgroup) -> Error {
-    let how = match status {
-        Some(status) => exit::describe(status),
-        None => "no exit status within a second".to_owned(),
-    };
-    let oom = cgroup.oom_events().is_ok_and(|oom| oom.kills > 0);
-    let why = if oom { ", killed by the kernel at its memory limit" } else { "" };
-    Error::Died { how: format!("{how}{why}") }
-}
-
-pub(super) fn spawn_error(error: SpawnError) -> Error {
-    let SpawnError { call, source } = error;
-    let hint = match (call, Errno::from_io_error(&source)) {
-        ("clone3", Some(Errno::AGAIN)) => " (a limit on processes was reached)",
-        ("clone3", Some(Errno::NOENT)) => {
-            " (the mounted cgroup tree lies outside this process's cgroup namespace: mount cgroup2 \
-             anew in it)"
-        }
-        ("clone3", Some(Errno::PERM)) => " (CAP_SYS_ADMIN is needed)",
-        ("prctl", Some(Errno::PERM)) => " (the securebits of the thread that starts it are locked)",
-        ("clone3", Some(Errno::NOSPC)) => " (a limit on namespaces was reached)",
-        ("execveat", Some(Errno::ACCESS)) => " (is vm.memfd_noexec=2 set?)",
-        _ => missing_call(&source),
-    };
-    Error::System { call, hint, source }
 }

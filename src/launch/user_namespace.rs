@@ -9,10 +9,12 @@ use std::time::Instant;
 use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceType, Spec};
 use rustix::fs::{Mode, OFlags, fstat, openat, stat};
 
+use super::control::{control_socket, send_all};
+use super::failure::{died, failed, spawn_error};
 use super::joined::open_one;
 use super::plan::{Given, IdMaps, Joined, Plan, Step};
 use super::program::init_program;
-use super::start::{control_socket, died, failed, host_null, send_all, spawn_error};
+use super::stdio::host_null;
 use super::target::in_proc;
 use super::{Cell, Error, report, trees};
 use crate::cgroup::Cgroup;

@@ -5,11 +5,13 @@
 
 mod capabilities;
 mod devices;
+mod ending;
 mod enter;
 mod layers;
 mod mounts;
 mod namespaces;
 mod own_ids;
+mod paths;
 mod process;
 mod rootfs;
 mod standing;
@@ -27,17 +29,19 @@ pub(crate) use rootfs::tmpfs_keeps_attributes;
 
 use std::borrow::Cow;
 use std::os::fd::OwnedFd;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
+use self::ending::{ending, refuse_hooks_inside};
 use self::namespaces::{Namespaces, Proc};
-use super::inside::{self, InsideHook, InsidePoint};
+use self::paths::{clean, target};
+use super::inside::{self, InsidePoint};
 use super::plan::Given;
-use super::{Error, Latch, Listener, Plan, Step, filter, hooks};
+use super::{Error, Latch, Plan, Step, hooks};
 use crate::bundle::{Bundle, annotation};
 use crate::cgroup::View;
-use crate::init::wire::{CONTROL_FD, MOST_TREES};
+use crate::init::wire::MOST_TREES;
 use crate::sys::abi::*;
 
 /// What the plan needs to know about this host and this cell, besides the bundle.
@@ -171,17 +175,6 @@ fn born_in(new: u64, own_ids: bool, apart: bool, plan: &mut Plan) -> u64 {
     born
 }
 
-/// Refuses hooks inside that would be told of a process that is not the cell's.
-fn refuse_hooks_inside(spec: &Spec, namespaces: &Namespaces, making: bool) -> Result<(), Error> {
-    let born_later = namespaces.joins(CLONE_NEWUSER) || namespaces.joins(CLONE_NEWPID);
-    if born_later && (making || !inside::steps(spec, InsidePoint::StartContainer)?.is_empty()) {
-        let field = "hooks.createContainer and hooks.startContainer".to_owned();
-        let detail = " beside a user or pid namespace with a path to join".to_owned();
-        return Err(Error::Unsupported { field, detail });
-    }
-    Ok(())
-}
-
 /// What comes before the file system.
 fn beginning(
     spec: &Spec,
@@ -236,85 +229,6 @@ fn names(spec: &Spec, namespaces: &Namespaces, steps: &mut Vec<Step>) -> Result<
     Ok(())
 }
 
-/// What comes between the set-up and the command.
-fn ending(
-    spec: &Spec,
-    place: &Place,
-    namespaces: &Namespaces,
-    given: &mut Vec<Given>,
-    plan: &mut Plan,
-) -> Result<(), Error> {
-    let hooks = inside::steps(spec, InsidePoint::StartContainer)?;
-    let joins_pid = namespaces.joins(CLONE_NEWPID);
-    if joins_pid {
-        // Whoever is in there may be one that traces.
-        enter::bear_late(plan, true)?;
-    }
-    if place.latch.is_some() && plan.stay {
-        let field = format!("annotation {}", annotation::INIT);
-        let why = "an init that stays can't wait for its start".to_owned();
-        return Err(Error::Invalid { field, why });
-    }
-    if place.latch.is_some() || !hooks.is_empty() {
-        plan.steps.push(Step::FindProgram);
-    }
-    plan.steps.extend(joins_pid.then_some(Step::Birth));
-    listening(place, plan)?;
-    if place.latch.is_some() {
-        let wait = Given::LatchWait.to(given);
-        let tell = Given::LatchTell.to(given);
-        plan.steps.extend([Step::AllClear, Step::Latch { wait, tell }]);
-    }
-    if !hooks.is_empty() {
-        start_hooks(hooks, given, plan)?;
-    }
-    plan.steps.push(Step::AllClear);
-    for number in 0..place.preserved {
-        Given::Kept(CONTROL_FD as u32 + number).to(given);
-    }
-    Ok(())
-}
-
-/// A filter that leaves calls to an agent is loaded while the parent is there, who takes its listener.
-fn listening(place: &Place, plan: &mut Plan) -> Result<(), Error> {
-    if plan.listener.is_none() {
-        return Ok(());
-    }
-    if plan.stay {
-        let field = "linux.seccomp.listenerPath".to_owned();
-        let why = "an init that stays has no listener of its task's filter to give".to_owned();
-        return Err(Error::Invalid { field, why });
-    }
-    Listener::needs_name(plan, place.id.is_some())?;
-    if !plan.bound_early {
-        plan.steps.push(Step::Listen);
-    }
-    Ok(())
-}
-
-/// Hooks whose programs are the cell's. What they may do is what the task may: that includes not to
-/// gain by the init.
-fn start_hooks(
-    hooks: Vec<InsideHook>,
-    given: &mut Vec<Given>,
-    plan: &mut Plan,
-) -> Result<(), Error> {
-    if plan.stay {
-        let field = format!("annotation {}", annotation::INIT);
-        let why = "an init that stays runs no hooks.startContainer".to_owned();
-        return Err(Error::Invalid { field, why });
-    }
-    if let Some(program) = &plan.filter {
-        if let Some(call) = filter::in_the_way_of_hooks(program) {
-            let why = format!("refuses {call}, which it takes to run hooks.startContainer");
-            return Err(Error::Invalid { field: "linux.seccomp".to_owned(), why });
-        }
-        plan.steps.push(Step::Filter);
-    }
-    inside::add(hooks, given, &mut plan.steps);
-    Ok(())
-}
-
 /// One message carries them.
 fn limit_trees(plan: &Plan) -> Result<(), Error> {
     let count = plan.trees().count();
@@ -323,37 +237,6 @@ fn limit_trees(plan: &Plan) -> Result<(), Error> {
     }
     let why = format!("{count} are the host's, and a cell takes {MOST_TREES} of them at most");
     Err(Error::Invalid { field: "mounts".to_owned(), why })
-}
-
-/// An absolute path without ".", ".." and empty parts, so that it resolves in root component by
-/// component; empty for the root itself.
-fn clean(what: &str, path: &Path) -> Result<String, Error> {
-    let invalid = |why: &str| invalid_path(what, path, why);
-    let mut clean = String::with_capacity(path.as_os_str().len());
-    for part in path.components() {
-        match part {
-            Component::Normal(name) => {
-                clean.push('/');
-                clean.push_str(name.to_str().ok_or_else(|| invalid("must be UTF-8"))?);
-            }
-            Component::ParentDir => return Err(invalid("must not hold \"..\"")),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    Ok(clean)
-}
-
-/// A place below the root, clean.
-fn target(what: &str, path: &Path) -> Result<String, Error> {
-    let clean = clean(what, path)?;
-    match clean.is_empty() {
-        true => Err(invalid_path(what, path, "must not be the root")),
-        false => Ok(clean),
-    }
-}
-
-fn invalid_path(what: &str, path: &Path, why: &str) -> Error {
-    Error::Invalid { field: format!("{what} {}", path.display()), why: why.to_owned() }
 }
 
 /// The value of one of hotcell's annotations.
@@ -385,105 +268,4 @@ fn namespace_is_own(spec: &Spec, kind: LinuxNamespaceType) -> bool {
 #[cfg(test)]
 mod any_tests;
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bundle::{CellConfig, Upper, spec};
-
-    fn place() -> Place {
-        Place {
-            views: vec![View { name: "".into(), path: "/sys/fs/cgroup/hotcell/c".into() }],
-            null_streams: [true, false, false],
-            ..Place::default()
-        }
-    }
-
-    fn text(config: &CellConfig) -> String {
-        let at = tempfile::tempdir().unwrap();
-        let bundle = Bundle::create(at.path(), spec(config).unwrap()).unwrap();
-        compile(&bundle, &place()).unwrap().0.to_string()
-    }
-
-    #[test]
-    fn the_golden_plan() {
-        let rootfs = tempfile::tempdir().unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(rootfs.path(), mode).unwrap();
-        let mut config = CellConfig::new(rootfs.path(), ["true"]);
-        config.hostname = Some("cell".into());
-        config.upper = Upper::Tmpfs;
-        let text = text(&config).replace(rootfs.path().to_str().unwrap(), "/ROOTFS");
-        let golden = include_str!("golden.txt");
-        assert_eq!(text, golden, "--- got ---\n{text}");
-    }
-
-    #[test]
-    fn layers_take_one_tree_and_change_nothing_else() {
-        let at = tempfile::tempdir().unwrap();
-        for name in ["a/fs", "b/fs"] {
-            std::fs::create_dir_all(at.path().join(name)).unwrap();
-        }
-        let mut config = CellConfig::new(at.path().join("a/fs"), ["true"]);
-        let dir = at.path().to_str().unwrap();
-        for upper in [Upper::Tmpfs, Upper::ReadOnly] {
-            config.upper = upper;
-            config.layers.clear();
-            let one = text(&config);
-            config.stack(dir, ["a/fs", "b/fs"]);
-            let two = text(&config);
-            let overlay = "(lowerdir=lower/a/fs:lower/b/fs,upperdir=upper,";
-            assert!(two.contains(&format!("bind read-only {dir} at lower\n")), "{two}");
-            let two = two.replace(&format!("{dir} at lower"), &format!("{dir}/a/fs at lower"));
-            let two = two.replace(overlay, "(lowerdir=lower,upperdir=upper,");
-            assert_eq!(two, one, "{upper:?}");
-        }
-        config.user_namespace = crate::bundle::UserNamespace::Auto;
-        let mut spec = spec(&config).unwrap();
-        let range = crate::bundle::IdRange::new(300_000, 65_536).unwrap();
-        crate::bundle::map_ids(&mut spec, range).unwrap();
-        let bundle = Bundle::in_memory(spec);
-        let text = compile(&bundle, &place()).unwrap().0.to_string();
-        let options = "upperdir=upper,workdir=work,nfs_export=off,userxattr)";
-        assert!(text.contains(&format!("(lowerdir=lower/a/fs:lower/b/fs,{options}")), "{text}");
-        assert!(text.contains(&format!("bind read-only {dir}, ids mapped, at lower")), "{text}");
-    }
-
-    #[test]
-    fn who_could_get_behind_a_mount_sees_a_shared_root_through_an_overlay() {
-        use oci_spec::runtime::Capability::{DacReadSearch, SysAdmin};
-        let rootfs = tempfile::tempdir().unwrap();
-        for dir in ["dev", "proc", "sys"] {
-            std::fs::create_dir(rootfs.path().join(dir)).unwrap();
-        }
-        let mut config = CellConfig::new(rootfs.path(), ["true"]);
-        config.upper = Upper::ReadOnly;
-        assert!(!text(&config).contains("overlay"));
-        for more in [DacReadSearch, SysAdmin] {
-            config.capabilities = vec![more];
-            assert!(text(&config).contains("mount overlay"), "{more}");
-        }
-    }
-
-    #[test]
-    fn the_hosts_name_stays_the_hosts() {
-        let mut config = CellConfig::new("/", ["true"]);
-        config.hostname = Some("cell".into());
-        config.upper = Upper::Tmpfs;
-        let mut spec = spec(&config).unwrap();
-        let mut linux = spec.linux().clone().unwrap();
-        let mut kept = linux.namespaces().clone().unwrap();
-        kept.retain(|namespace| namespace.typ() != LinuxNamespaceType::Uts);
-        linux.set_namespaces(Some(kept));
-        spec.set_linux(Some(linux));
-        let at = tempfile::tempdir().unwrap();
-        let bundle = Bundle::create(at.path(), spec).unwrap();
-        let error = compile(&bundle, &place()).unwrap_err().to_string();
-        assert!(error.contains("hostname: needs a uts namespace"), "{error}");
-    }
-
-    #[test]
-    fn targets_are_cleaned_and_never_climb() {
-        assert_eq!(target("place", Path::new("/a/./b//c/")).unwrap(), "/a/b/c");
-        assert!(target("place", Path::new("/a/../b")).is_err());
-        assert!(target("place", Path::new("/")).is_err());
-    }
-}
+mod tests;
