@@ -44,6 +44,7 @@ mod bed;
 mod cgroups;
 mod clients;
 mod contract;
+mod corpus_page;
 mod devices;
 mod differential;
 mod ear;

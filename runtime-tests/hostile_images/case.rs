@@ -2,6 +2,7 @@
 
 use super::archive::Archive;
 use super::layout::Layout;
+use crate::corpus_page::Row;
 
 /// One row of the page: images that try the same thing in several forms.
 pub struct Case {
@@ -9,6 +10,14 @@ pub struct Case {
     /// The published weakness it stands for, or the class in a few words.
     pub stands_for: &'static str,
     pub forms: Vec<Form>,
+}
+
+impl Case {
+    /// The case on the page.
+    pub fn row(&self) -> Row {
+        let expected = self.forms.iter().map(|form| form.expect.word()).collect();
+        Row { name: self.name, stands_for: self.stands_for, expected }
+    }
 }
 
 /// One image.

@@ -96,7 +96,7 @@ pub fn player(word: &str) {
 }
 
 /// Everything below a directory by its path; nothing if there is none.
-fn files(dir: &Path) -> BTreeSet<String> {
+pub fn files(dir: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {

@@ -3,6 +3,7 @@
 use super::image::{Image, REPOSITORY, TAG};
 use super::order::{Order, Who};
 use super::place::Place;
+use crate::corpus_page::Row;
 use crate::registry::{Content, On, Registry, Rule};
 
 pub const USER: &str = "some-user";
@@ -20,6 +21,14 @@ pub struct Case {
     /// The published weakness it stands for, or the class in a few words.
     pub stands_for: &'static str,
     pub forms: Vec<Form>,
+}
+
+impl Case {
+    /// The case on the page.
+    pub fn row(&self) -> Row {
+        let expected = self.forms.iter().map(|form| form.expect.word()).collect();
+        Row { name: self.name, stands_for: self.stands_for, expected }
+    }
 }
 
 /// One registry with everything around it.

@@ -7,7 +7,7 @@
 //! killed        pulls that are killed  image     what hostile registries have
 //! cut           one that loses its power
 //! order, play, trace  one pull in a process of its own, and all that it says
-//! judge         what is wrong about what came of it    page      docs/hostile-registries.md
+//! judge         what is wrong about what came of it
 //! ```
 
 mod case;
@@ -19,7 +19,6 @@ mod image;
 mod judge;
 mod killed;
 mod order;
-mod page;
 mod place;
 mod play;
 mod real;
@@ -27,6 +26,7 @@ mod together;
 mod trace;
 
 use crate::bed::Bed;
+use crate::corpus_page::Page;
 use crate::{Test, test};
 
 /// The part of a process that a test starts.
@@ -96,5 +96,7 @@ fn tls_and_mirrors(_: &Bed) {
 }
 
 fn the_page_lists_exactly_these_registries(_: &Bed) {
-    page::check(&corpus::all());
+    let rows = |cases: Vec<case::Case>| cases.iter().map(case::Case::row).collect();
+    let tables: Vec<_> = corpus::all().into_iter().map(|(title, all)| (title, rows(all))).collect();
+    Page { file: "hostile-registries.md", forms: "registries", least: 200 }.check(&tables);
 }

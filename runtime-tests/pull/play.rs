@@ -18,7 +18,7 @@ use hotcell::image::store::{Closely, Image, Repair, Store, StoreOptions};
 use super::order::{Order, Played, Told};
 use super::trace::Trace;
 use crate::hostile_images::memory::{forget, peak};
-use crate::hostile_images::play::seen;
+use crate::hostile_images::play::{files, seen};
 
 /// What is given to a player by its environment.
 const ORDER: &str = "PLAY_PULL_ORDER";
@@ -118,19 +118,4 @@ fn told(error: &hotcell::image::pull::Error) -> Told {
         timeout: error.is_timeout(),
         transient: error.is_transient(),
     }
-}
-
-/// Everything below a directory; nothing if there is none.
-fn files(dir: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            found.insert(entry.path().display().to_string());
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                dirs.push(entry.path());
-            }
-        }
-    }
-    found
 }
