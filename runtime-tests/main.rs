@@ -123,6 +123,7 @@ fn main() {
         }
         return;
     }
+    heed_signals();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let host = Host::probe();
@@ -195,4 +196,16 @@ fn trial(test: Test, host: &Host) -> Trial {
         before.compare(&bed).map_err(Failed::from)
     })
     .with_ignored_flag(ignored)
+}
+
+/// A shell that starts this in the background, and nohup(1), have it ignore what tests send. Children would
+/// have it from here.
+fn heed_signals() {
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+        // SAFETY: no handler is given.
+        #[allow(unsafe_code, reason = "std has no call for it")]
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL)
+        };
+    }
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio as Pipes};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Output, Stdio as Pipes};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ pub fn tests() -> Vec<Test> {
         test!(a_helper_keeps_what_it_is_given, Cells, Images),
         test!(a_mirror_is_asked_first_and_never_shown_the_registrys_password, Cells, Images),
         test!(a_pull_that_is_interrupted_leaves_nothing, Cells, Images),
+        test!(a_pull_that_is_to_ignore_interrupts_goes_on, Cells, Images),
         test!(what_is_wrong_with_files_and_registries_is_one_line, Cells),
     ]
 }
@@ -289,20 +290,46 @@ fn a_pull_that_is_interrupted_leaves_nothing(bed: &Bed) {
     // The store is there before, and empty.
     assert_eq!(bed.asks("image", &["check"]).ok(), "");
     let before = files(bed);
-    let mut command = bed.stranger("pull", &[&name]);
+    let output = interrupted(bed.stranger("pull", &[&name]), libc::SIG_DFL, || {
+        registry.count(&On::Blob) >= 2
+    });
+    assert_eq!(output.status.signal(), Some(2), "{output:?}");
+    assert_eq!(files(bed), before);
+    assert_eq!(bed.asks("image", &["check"]).ok(), "");
+}
+
+fn a_pull_that_is_to_ignore_interrupts_goes_on(bed: &Bed) {
+    let registry =
+        Registry::start(([127, 0, 0, 1], 0), Setting { content: content(), ..Setting::default() });
+    let pause = Duration::from_millis(300);
+    registry.when(Rule::new(On::Blob, move |_, right| right.slowly(256 << 10, pause)));
+    let name = name(&registry);
+    let output = interrupted(bed.stranger("pull", &["-q", &name]), libc::SIG_IGN, || {
+        registry.count(&On::Blob) >= 2
+    });
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// What comes of a command that starts with interrupts as told, and is interrupted when it is time.
+fn interrupted(mut command: Command, how: usize, time: impl Fn() -> bool) -> Output {
     command.stdout(Pipes::piped()).stderr(Pipes::piped());
+    // SAFETY: one call that may be made between fork and exec.
+    #[allow(unsafe_code, reason = "std starts children with the signals that are ignored here")]
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(libc::SIGINT, how);
+            Ok(())
+        });
+    }
     let child = command.spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    while registry.count(&On::Blob) < 2 {
+    while !time() {
         assert!(Instant::now() < deadline, "nobody asked for the blobs");
         std::thread::sleep(Duration::from_millis(10));
     }
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.signal(), Some(2), "{output:?}");
-    assert_eq!(files(bed), before);
-    assert_eq!(bed.asks("image", &["check"]).ok(), "");
+    child.wait_with_output().unwrap()
 }
 
 /// The files in the store.

@@ -38,7 +38,7 @@ fn like(pattern: &str, text: &str) -> bool {
 }
 
 /// All of them.
-pub const KNOWN: [Known; 13] = [
+pub const KNOWN: [Known; 14] = [
     Known {
         peer: None,
         bundles: &[],
@@ -86,6 +86,14 @@ pub const KNOWN: [Known; 13] = [
         ours: "tmpfs,root=/,ro,nosuid,nodev,noexec,relatime,super=*",
         theirs: "tmpfs,root=/,ro,relatime,super=*",
         why: "a masked directory: hotcell forbids devices and programs on it, too",
+    },
+    Known {
+        peer: None,
+        bundles: &["copy-on-write"],
+        key: "mount /*",
+        ours: "tmpfs,root=/root,ro,nosuid,nodev,noexec,relatime,super=*",
+        theirs: "tmpfs,root=/,ro,relatime,super=*",
+        why: "the same; what is empty there is a directory of the memory that the cell's layer is in",
     },
     Known {
         peer: Some(Peer::Crun),

@@ -23,8 +23,12 @@ impl Signals {
         [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGHUP];
 
     /// From now on these, and others, are read. Threads and children that start later have it from here.
+    /// What whoever started this program has it ignore, as nohup(1) and scripts do, stays ignored.
     pub(super) fn watch(more: &[Signal]) -> Result<Signals, Failure> {
-        let set = SigSet::from_iter(Signals::ASKS.into_iter().chain(more.iter().copied()));
+        let ignored = ignored();
+        let heeded = |signal: &Signal| ignored >> (*signal as i32 - 1) & 1 == 0;
+        let asks = Signals::ASKS.into_iter().filter(heeded);
+        let set = SigSet::from_iter(asks.chain(more.iter().copied()));
         set.thread_block()?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         Ok(Signals { fd: SignalFd::with_flags(&set, flags)?, set })
@@ -45,6 +49,13 @@ impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The signals that this process ignores, the first in the lowest bit; none where nobody tells.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// Runs what needs a runtime to its end, on this thread. A signal that asks for an end drops it; what it

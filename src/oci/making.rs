@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! bundle read ──► directory, locked ──► specification kept, record written ──► cgroup ──► launch
+//!             │                                                                   ▲
+//!             └──► a network namespace, meanwhile ────────────────────────────────┘
 //!                                          ──► record with the process ──► pid file
 //! ```
 //!
@@ -21,6 +23,7 @@ use super::delete::remove;
 use super::hooks::keep_from_hooks;
 use super::id::Id;
 use super::log::Log;
+use super::network::Early;
 use super::place::{self, Birthplace};
 use super::process::Process;
 use super::record::Record;
@@ -55,6 +58,8 @@ struct Source {
     dir: PathBuf,
     text: Vec<u8>,
     bundle: Bundle,
+    /// In the making.
+    network: Early,
 }
 
 /// Makes the container. What has been made is removed again when the rest fails.
@@ -126,6 +131,7 @@ fn build(
         console: theirs,
         id: Some(record.id.clone()),
         preserved: args.preserve_fds,
+        network: source.network.finish(),
         peers: true,
         only: true,
         ..Place::default()
@@ -159,7 +165,8 @@ impl Source {
         let path = dir.join("config.json");
         let text = std::fs::read(&path).map_err(|error| Error::io("read", path, error))?;
         let bundle = Bundle::parse(&dir, &text)?;
-        Ok(Source { dir, text, bundle })
+        let network = Early::begin(bundle.spec());
+        Ok(Source { dir, text, bundle, network })
     }
 
     fn record(

@@ -26,6 +26,7 @@ mod kill;
 mod list;
 mod log;
 mod making;
+mod network;
 mod pause;
 mod place;
 mod process;
