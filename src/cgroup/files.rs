@@ -67,18 +67,22 @@ impl Dir {
 
     /// Opens the directory `name`, made when missing.
     pub(super) fn make_or_enter(&self, name: &str) -> Result<Dir, Error> {
-        match fault::at(Point::CgroupDirectory, || mkdirat(&self.fd, name, OPEN_TO_READERS)) {
-            Ok(()) => self.enter_new(name),
-            Err(Errno::EXIST) => self.enter(name),
-            Err(errno) => Err(Error::io("make", self.path.join(name), errno.into())),
-        }
+        self.make_unless_there(name).map(|(dir, _)| dir)
     }
 
     /// Opens the directory `name` and tells whether it was missing, and has been made.
     pub(super) fn make_if_missing(&self, name: &str) -> Result<(Dir, bool), Error> {
         match self.find(name)? {
             Some(dir) => Ok((dir, false)),
-            None => Ok((self.make_or_enter(name)?, true)),
+            None => self.make_unless_there(name),
+        }
+    }
+
+    fn make_unless_there(&self, name: &str) -> Result<(Dir, bool), Error> {
+        match fault::at(Point::CgroupDirectory, || mkdirat(&self.fd, name, OPEN_TO_READERS)) {
+            Ok(()) => Ok((self.enter_new(name)?, true)),
+            Err(Errno::EXIST) => Ok((self.enter(name)?, false)),
+            Err(errno) => Err(Error::io("make", self.path.join(name), errno.into())),
         }
     }
 

@@ -206,14 +206,6 @@ impl Cgroup {
         self.sampler.sample_brief(&self.unified, &self.v1)
     }
 
-    /// What it used in its life, once no process lives in it.
-    ///
-    /// # Errors
-    /// When a file can't be read.
-    pub fn sample_ended(&self) -> Result<Sample, Error> {
-        self.sampler.sample_ended(&self.unified, &self.v1)
-    }
-
     /// What the kernel's out-of-memory killer has done to the cell.
     ///
     /// # Errors

@@ -58,8 +58,8 @@ struct Files {
     memory: Option<OwnedFd>,
     memory_peak: Option<OwnedFd>,
     pids: Option<OwnedFd>,
-    /// A line for each, where nothing counts them; opened by the first who asks.
-    threads: OnceLock<Option<OwnedFd>>,
+    /// Where nothing counts them: a line for each.
+    threads: Option<OwnedFd>,
     io: Option<OwnedFd>,
 }
 
@@ -91,12 +91,16 @@ impl Files {
     fn open(unified: &Dir, v1: &V1) -> Result<Files, Error> {
         let file = |controller, names| open(unified, v1, controller, names);
         let memory = Controller::Memory;
+        let pids = file(Controller::Pids, ["pids.current", "pids.current"])?;
         Ok(Files {
             cpu: unified.file("cpu.stat", OFlags::RDONLY)?,
             memory: file(memory, ["memory.usage_in_bytes", "memory.current"])?,
             memory_peak: file(memory, ["memory.max_usage_in_bytes", "memory.peak"])?,
-            pids: file(Controller::Pids, ["pids.current", "pids.current"])?,
-            threads: OnceLock::new(),
+            threads: match pids {
+                Some(_) => None,
+                None => found(unified.file("cgroup.threads", OFlags::RDONLY))?,
+            },
+            pids,
             io: file(Controller::Io, ["blkio.throttle.io_service_bytes_recursive", "io.stat"])?,
         })
     }
@@ -128,31 +132,15 @@ impl Sampler {
     }
 
     pub(super) fn sample(&self, unified: &Dir, v1: &V1) -> Result<Sample, Error> {
-        let pids = self.pids(unified, v1)?;
-        Ok(Sample { pids, ..self.sample_ended(unified, v1)? })
-    }
-
-    /// The same of a cell in which nothing lives any more: there is nobody to be counted.
-    pub(super) fn sample_ended(&self, unified: &Dir, v1: &V1) -> Result<Sample, Error> {
         let brief = self.sample_brief(unified, v1)?;
-        let memory_peak_bytes = number(unified, &self.files(unified, v1)?.memory_peak)?;
-        Ok(Sample { memory_peak_bytes, pids: Some(0), ..brief })
-    }
-
-    fn pids(&self, unified: &Dir, v1: &V1) -> Result<Option<u64>, Error> {
         let files = self.files(unified, v1)?;
-        if files.pids.is_some() {
-            return number(unified, &files.pids);
-        }
-        if files.threads.get().is_none() {
-            // Kept only once it is known: a failure to open says nothing about the file.
-            let opened = found(unified.file("cgroup.threads", OFlags::RDONLY))?;
-            let _ = files.threads.set(opened);
-        }
-        match files.threads.get().and_then(Option::as_ref) {
-            Some(file) => Ok(Some(pages(unified, file)?.lines().count() as u64)),
-            None => Ok(None),
-        }
+        let number = |file: &Option<OwnedFd>| number(unified, file);
+        let memory_peak_bytes = number(&files.memory_peak)?;
+        let pids = match &files.threads {
+            Some(file) => Some(pages(unified, file)?.lines().count() as u64),
+            None => number(&files.pids)?,
+        };
+        Ok(Sample { memory_peak_bytes, pids, ..brief })
     }
 
     /// What changes from second to second, in fewer reads.

@@ -15,9 +15,11 @@ pub(crate) struct Cell {
     root: Fd,
     /// The directory that the last node or link went into: /dev has a dozen of them.
     parent: Option<(Text, Fd)>,
-    /// The memory file system that the root is put together in, where there is one.
+    /// The memory file system that the root is put together in, where there is one and the cell can't get
+    /// at all of it by a part.
     pub(crate) scratch: Option<Fd>,
-    /// The directory there that the root was mounted on: it is empty, and no path leads to it any more.
+    /// The directory there that the root was mounted on: it is empty, and nothing of the cell's leads to
+    /// it.
     pub(crate) ground: Option<Fd>,
     /// What hides directories and files, once the first has been hidden.
     pub(crate) empty_dir: Option<Fd>,
@@ -100,6 +102,11 @@ impl Cell {
         self.parent.take_if(|(known, _)| !no_symlinks || known.bytes().starts_with(path.bytes()));
     }
 
+    /// The same where others may have mounted something, or nobody knows where a path leads.
+    pub(crate) fn forget(&mut self) {
+        self.parent = None;
+    }
+
     /// An empty directory that no path leads to, mounted nowhere yet. Each memory file system more is
     /// one to make, and one to end with the cell.
     pub(crate) fn empty(&self, attributes: u64) -> Outcome<Fd> {
@@ -114,8 +121,10 @@ impl Cell {
         let Some(scratch) = &self.scratch else {
             return files::detached_tmpfs(attributes);
         };
-        kernel::mkdir_at(scratch.0, Text::literal(name), 0o755)?;
-        part(scratch, name, attributes)
+        match kernel::mkdir_at(scratch.0, Text::literal(name), 0o755) {
+            Err(fault) if fault.is(Errno::EEXIST) => files::detached_tmpfs(attributes),
+            made => made.and_then(|()| part(scratch, name, attributes)),
+        }
     }
 
     /// Makes the directory `path` in root, and those above it, where they are missing.

@@ -289,12 +289,13 @@ pub(crate) const STACK_AT: usize = 0x26_0000;
 /// found no place below.
 const OURS_END: usize = 1 << 30;
 
-/// `size` bytes of zeroed memory that live until the process ends; at that address, if it is free.
+/// `size` bytes of zeroed memory that live until the process ends or settles down; at that address, if it
+/// is free.
 pub(crate) fn allocate(at: usize, size: usize) -> Outcome<&'static mut [u8]> {
     let args = [at, size, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, usize::MAX, 0];
     // SAFETY: a fresh anonymous mapping aliases nothing.
     let start = unsafe { call(nr::mmap, args) }?;
-    // SAFETY: the kernel just mapped `size` bytes there, zeroed, and nobody unmaps them.
+    // SAFETY: the kernel just mapped `size` bytes there, zeroed, and nobody unmaps them while they are used.
     Ok(unsafe { core::slice::from_raw_parts_mut(start as *mut u8, size) })
 }
 
@@ -310,16 +311,26 @@ pub(crate) unsafe fn settle_on(stack: &'static mut [u8], entry: raw::Entry, argu
     unsafe { raw::go_on(top & !15, entry, argument) }
 }
 
-/// Lets go of what [`settle_on`] left behind. To be called on a stack that it gave.
+/// Lets go of what [`settle_on`] left behind, as far as the kernel lets: it may have sealed its own part.
+/// To be called on a stack that it gave.
 pub(crate) fn let_go_above() {
+    // Where addresses end, a page below; it depends on the kernel, which refuses more than it has.
     #[cfg(target_arch = "x86_64")]
-    const END: usize = 0x7fff_ffff_f000;
+    const ENDS: [u32; 1] = [47];
     #[cfg(target_arch = "aarch64")]
-    const END: usize = 0xffff_ffff_f000;
+    const ENDS: [u32; 4] = [48, 47, 42, 39];
+    const LARGEST_PAGE: usize = 64 << 10;
     let here = 0u8;
-    if (&raw const here as usize) < OURS_END {
-        // SAFETY: the image, the plan and this stack lie below. A kernel with fewer addresses refuses.
-        let _ = unsafe { call(nr::munmap, [OURS_END, END - OURS_END]) };
+    if (&raw const here as usize) >= OURS_END {
+        return;
+    }
+    for bits in ENDS {
+        let page = if cfg!(target_arch = "x86_64") { 4096 } else { LARGEST_PAGE };
+        let length = (1usize << bits) - page - OURS_END;
+        // SAFETY: the image and this stack lie below. The plan may not, and has been done with.
+        if unsafe { call(nr::munmap, [OURS_END, length]) }.is_ok() {
+            return;
+        }
     }
 }
 

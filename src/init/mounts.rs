@@ -35,13 +35,14 @@ pub(crate) fn set_propagation(path: &'static CStr, propagation: u64) -> Outcome 
     kernel::mount(Text::NONE, Text::literal(path), Text::NONE, propagation as usize, Text::NONE)
 }
 
-/// Mounts a tmpfs on a host directory and enters it. The mount exists in this namespace only.
-pub(crate) fn scratch(cell: &mut Cell, target: Text, options: Text) -> Outcome {
+/// Mounts a tmpfs on a host directory and enters it. The mount exists in this namespace only. If it is
+/// `shared`, other things that the cell needs are made in it too.
+pub(crate) fn scratch(cell: &mut Cell, target: Text, options: Text, shared: bool) -> Outcome {
     let tmpfs = Text::literal(c"tmpfs");
     kernel::mount(tmpfs, target, tmpfs, MS_NOSUID | MS_NODEV | MS_NOEXEC, options)?;
     let scratch = files::open(target, O_PATH)?;
     kernel::fchdir(&scratch)?;
-    cell.scratch = Some(scratch);
+    cell.scratch = shared.then_some(scratch);
     Ok(())
 }
 
@@ -74,7 +75,9 @@ pub(crate) fn tree(cell: &mut Cell, plan: &mut Plan, step: &Step) -> Outcome {
 
 /// Mounts an overlay; relative paths in its options start at the current directory.
 pub(crate) fn overlay(cell: &mut Cell, target: Text, options: Text) -> Outcome {
-    cell.ground = Some(files::open(target, O_PATH)?);
+    if cell.scratch.is_some() {
+        cell.ground = Some(files::open(target, O_PATH)?);
+    }
     let overlay = Text::literal(c"overlay");
     kernel::mount(overlay, target, overlay, 0, options)
 }
@@ -190,6 +193,7 @@ pub(crate) fn link(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
 /// opened; both are kept open. All directories share one, for each more makes the
 /// cell's death slower.
 pub(crate) fn mask(cell: &mut Cell, path: Text) -> Outcome {
+    cell.forget();
     let Some(target) = cell.locate_existing(path)? else {
         return Ok(());
     };
@@ -221,7 +225,8 @@ fn null_device(cell: &Cell, flags: usize) -> Outcome<Fd> {
 }
 
 /// Puts a read-only copy of a path on top of itself.
-pub(crate) fn read_only(cell: &Cell, path: Text) -> Outcome {
+pub(crate) fn read_only(cell: &mut Cell, path: Text) -> Outcome {
+    cell.forget();
     let Some(target) = cell.locate_existing(path)? else {
         return Ok(());
     };

@@ -88,7 +88,7 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::TimeNamespace => standing::enter_own_time(plan.raw(step.text[0], a as usize)?),
         Op::Cradle => mounts::enter_cradle(Fd(a as i32)),
         Op::Propagation => mounts::set_propagation(c"/", a),
-        Op::Scratch => mounts::scratch(cell, text(0)?, text(1)?),
+        Op::Scratch => mounts::scratch(cell, text(0)?, text(1)?, a != 0),
         Op::MakeHere => kernel::mkdir_at(AT_FDCWD, text(0)?, a),
         Op::Overlay => mounts::overlay(cell, text(0)?, text(1)?),
         Op::EnterRoot => cell.enter(files::open(text(0)?, O_PATH)?),
@@ -105,7 +105,10 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::ReadOnly => mounts::read_only(cell, text(0)?),
         Op::Attributes => mounts::attributes(cell, plan, step),
         Op::RootAttributes => mounts::root_attributes(cell, a),
-        Op::Pause => line.pause(),
+        Op::Pause => {
+            cell.forget();
+            line.pause()
+        }
         Op::Pivot => mounts::pivot(cell),
         Op::Cover => mounts::cover(cell),
         Op::Hostname => kernel::set_hostname(text(0)?),
@@ -141,7 +144,10 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
             line.report_good(Kind::AllClear);
             Ok(())
         }
-        Op::Hook => hook::run(line, plan, cell, step),
+        Op::Hook => {
+            cell.forget();
+            hook::run(line, plan, cell, step)
+        }
         Op::Filter => enter::bind(line, plan),
         Op::Listen => enter::load(line, plan),
         Op::Latch => line.wait_at_latch(Fd(a as i32), Fd(b as i32)),

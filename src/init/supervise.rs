@@ -10,7 +10,8 @@ use super::wire::{CONTROL_FD, Kind};
 use crate::sys::abi::*;
 use crate::sys::raw::{self, Errno, nr};
 
-/// Enough for the child's few frames; it runs no recursion and no buffers larger than a path.
+/// Enough for the few frames of the child, and then of this init; they run no recursion and have no buffers
+/// larger than a path.
 const STACK: usize = 32 << 10;
 /// What a shell adds to the number of a fatal signal.
 const SIGNALLED: i32 = 128;

@@ -172,7 +172,9 @@ fn encode_step<'a>(
         }
         Step::Cradle => (Op::Cradle, [""; 4], [wire::CRADLE_FD as u64, 0, 0]),
         Step::Propagation(to) => (Op::Propagation, [""; 4], [*to, 0, 0]),
-        Step::Scratch(target) => (Op::Scratch, [target, "mode=700", "", ""], [0; 3]),
+        Step::Scratch { target, shared } => {
+            (Op::Scratch, [target, "mode=700", "", ""], [u64::from(*shared), 0, 0])
+        }
         Step::MakeHere { name, mode } => {
             (Op::MakeHere, [name, "", "", ""], [u64::from(*mode), 0, 0])
         }

@@ -28,7 +28,7 @@ pub enum Step {
     TimeNamespace(String),
     Cradle,
     Propagation(u64),
-    Scratch(&'static str),
+    Scratch { target: &'static str, shared: bool },
     MakeHere { name: &'static str, mode: u32 },
     Overlay { target: &'static str, options: String },
     EnterRoot(&'static str),
@@ -150,7 +150,7 @@ impl fmt::Display for Step {
             }
             Step::Cradle => f.write_str("enter an empty mount namespace"),
             Step::Propagation(flags) => write!(f, "set mount propagation {flags:#x} on /"),
-            Step::Scratch(target) => write!(f, "mount tmpfs at {target}"),
+            Step::Scratch { target, .. } => write!(f, "mount tmpfs at {target}"),
             Step::MakeHere { name, mode } => write!(f, "make directory {name} (mode {mode:o})"),
             Step::Overlay { target, options } => write!(f, "mount overlay at {target} ({options})"),
             Step::EnterRoot(path) => write!(f, "enter the new root {path}"),

@@ -300,7 +300,7 @@ impl Running {
                 oom,
                 started_at: self.started_at,
                 finished_at,
-                usage: self.cgroup.sample_ended()?,
+                usage: self.cgroup.sample()?,
                 enforced: self.cgroup.enforced().to_vec(),
                 timings: self.timings,
             });

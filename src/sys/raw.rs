@@ -228,21 +228,20 @@ pub unsafe fn go_on(top: usize, entry: Entry, argument: usize) -> ! {
     unsafe {
         #[cfg(target_arch = "x86_64")]
         asm!(
-            "mov rsp, {top}",
+            "mov rsp, rax",
             "xor ebp, ebp",
-            "call {entry}",
+            "call rcx",
             "ud2",
-            top = in(reg) top, entry = in(reg) entry, in("rdi") argument,
+            in("rax") top, in("rcx") entry, in("rdi") argument,
             options(noreturn),
         );
         #[cfg(target_arch = "aarch64")]
         asm!(
-            "mov sp, {top}",
+            "mov sp, x1",
             "mov x29, xzr",
-            "mov x30, xzr",
-            "blr {entry}",
+            "blr x2",
             "brk 1",
-            top = in(reg) top, entry = in(reg) entry, in("x0") argument,
+            in("x1") top, in("x2") entry, in("x0") argument,
             options(noreturn),
         );
     }

@@ -55,7 +55,11 @@ pub(super) fn compile(
     let lower = Lower::of(spec, &rootfs)?;
     let propagation = propagation(spec)?;
     let root = |read_only_at_last| Root { read_only_at_last, propagation_at_last: propagation.1 };
-    let stage = Stage { own_ids, dir: if own_ids || place.only { OPEN_DIR } else { SCRATCH } };
+    let stage = Stage {
+        own_ids,
+        dir: if own_ids || place.only { OPEN_DIR } else { SCRATCH },
+        behind: capabilities::may_get_behind_mounts(spec),
+    };
     match annotated(spec, annotation::ROOTFS) {
         Some(_) if in_place => Err(Error::Unsupported {
             field: format!("annotation {} beside hooks", annotation::ROOTFS),
@@ -143,6 +147,8 @@ fn propagation(spec: &Spec) -> Result<(u64, Option<u64>), Error> {
 struct Stage {
     dir: &'static str,
     own_ids: bool,
+    /// Whether the cell can get at all of a file system of which it sees a part.
+    behind: bool,
 }
 
 impl Stage {
@@ -164,8 +170,14 @@ impl Stage {
         Step::TreeAsRoot { tree: Box::new(tree), target }
     }
 
+    /// What the layer is in holds other things of the cell's as well, where it can't get at the layer by
+    /// them.
+    fn scratch(self) -> Step {
+        Step::Scratch { target: self.dir, shared: !self.behind }
+    }
+
     fn overlay_in_memory(self, lower: Lower, mode: u32, steps: &mut Vec<Step>) {
-        steps.push(Step::Scratch(self.dir));
+        steps.push(self.scratch());
         // The upper directory's mode is what the cell sees as the mode of "/".
         for (name, mode) in [("upper", mode), ("work", 0o700), ("root", 0o755)] {
             steps.push(Step::MakeHere { name, mode });
@@ -175,7 +187,7 @@ impl Stage {
 
     /// Nothing on the disk outlives the cell, so nothing needs to get there in order: it is volatile.
     fn overlay_on_disk(self, lower: Lower, disk: &Path, steps: &mut Vec<Step>) {
-        steps.push(Step::Scratch(self.dir));
+        steps.push(self.scratch());
         steps.push(Step::MakeHere { name: "root", mode: 0o755 });
         let disk = self.layer(disk.to_string_lossy().into_owned(), 0);
         steps.push(Step::TreeHere { tree: disk, name: "disk" });
