@@ -53,11 +53,19 @@ enum End {
     Broken(Fault),
 }
 
+/// Lets the parent run hooks, which may mount what they like.
+pub(crate) fn let_others_run(line: &Line, cell: &mut Cell) -> Outcome {
+    cell.forget();
+    line.pause()
+}
+
 /// Runs the hook of a step. A bad end of it is the init's too.
 #[cold]
 #[inline(never)]
 pub(crate) fn run(line: &Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Outcome {
     let of_the_cell = step.flags & OF_THE_CELL != 0;
+    // It may mount what it likes.
+    cell.forget();
     if of_the_cell {
         cell.let_go();
     }

@@ -105,10 +105,7 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::ReadOnly => mounts::read_only(cell, text(0)?),
         Op::Attributes => mounts::attributes(cell, plan, step),
         Op::RootAttributes => mounts::root_attributes(cell, a),
-        Op::Pause => {
-            cell.forget();
-            line.pause()
-        }
+        Op::Pause => hook::let_others_run(line, cell),
         Op::Pivot => mounts::pivot(cell),
         Op::Cover => mounts::cover(cell),
         Op::Hostname => kernel::set_hostname(text(0)?),
@@ -144,10 +141,7 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
             line.report_good(Kind::AllClear);
             Ok(())
         }
-        Op::Hook => {
-            cell.forget();
-            hook::run(line, plan, cell, step)
-        }
+        Op::Hook => hook::run(line, plan, cell, step),
         Op::Filter => enter::bind(line, plan),
         Op::Listen => enter::load(line, plan),
         Op::Latch => line.wait_at_latch(Fd(a as i32), Fd(b as i32)),

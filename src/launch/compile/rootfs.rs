@@ -55,11 +55,7 @@ pub(super) fn compile(
     let lower = Lower::of(spec, &rootfs)?;
     let propagation = propagation(spec)?;
     let root = |read_only_at_last| Root { read_only_at_last, propagation_at_last: propagation.1 };
-    let stage = Stage {
-        own_ids,
-        dir: if own_ids || place.only { OPEN_DIR } else { SCRATCH },
-        behind: capabilities::may_get_behind_mounts(spec),
-    };
+    let stage = Stage::of(spec, place, own_ids);
     match annotated(spec, annotation::ROOTFS) {
         Some(_) if in_place => Err(Error::Unsupported {
             field: format!("annotation {} beside hooks", annotation::ROOTFS),
@@ -152,6 +148,11 @@ struct Stage {
 }
 
 impl Stage {
+    fn of(spec: &Spec, place: &Place, own_ids: bool) -> Stage {
+        let dir = if own_ids || place.only { OPEN_DIR } else { SCRATCH };
+        Stage { dir, own_ids, behind: capabilities::may_get_behind_mounts(spec) }
+    }
+
     /// Makes the directory the root: with the cell's ids if it is shared, and as it is if it is the
     /// cell's own, for then it belongs to them.
     fn bind(
