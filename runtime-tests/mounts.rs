@@ -28,6 +28,7 @@ pub fn tests() -> Vec<Test> {
         test!(nothing_that_a_cell_mounts_reaches_the_host, Cells, Busybox),
         test!(a_jailed_embedders_cells_see_nothing_of_the_host, Cells, Busybox),
         test!(mount_options_of_a_specification, Cells, Busybox),
+        test!(what_hides_leads_nobody_to_the_layer_in_memory, Cells, Busybox),
     ]
 }
 
@@ -325,4 +326,20 @@ fn a_jailed_embedders_cells_see_nothing_of_the_host(bed: &Bed) {
     let ran =
         among_own_mounts(bed, setup, &["--upper", "tmpfs"], "ls -d /scratch /run/hotcell; echo in");
     assert_eq!(ran.out, "in\n", "{ran:?}");
+}
+
+/// Who can open files by their handles, or change mounts, gets at all of a file system by any part.
+fn what_hides_leads_nobody_to_the_layer_in_memory(bed: &Bed) {
+    let script = "grep ' /sys/firmware ' /proc/self/mountinfo";
+    for (may, root) in [
+        (&[][..], "/root"),
+        (&["--cap-add", "DAC_READ_SEARCH"], "/"),
+        (&["--cap-add", "SYS_ADMIN"], "/"),
+        (&["--cap-add", "SYS_ADMIN", "--userns", "auto", "--upper", "disk"], "/"),
+    ] {
+        let line = bed.sh(may, script).ok();
+        let fields: Vec<_> = line.split(' ').collect();
+        assert_eq!(fields[3], root, "{may:?}: {line}");
+        assert!(line.contains(" - tmpfs ") && fields[5].starts_with("ro,"), "{may:?}: {line}");
+    }
 }

@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Test> {
         test!(targets_behind_links_stay_in_the_root, Cells, Busybox, Runc),
         test!(what_is_missing_is_told, Cells, Busybox),
         test!(a_cgroup_is_seen_alone_whatever_the_mount_is_called, Cells, Busybox),
+        test!(cgroups_are_seen_at_several_places, Cells, Busybox),
         test!(devices_as_engines_list_them, Cells, Busybox, Runc),
         test!(a_bundle_with_many_extents_and_a_closed_directory_above, Cells, Busybox),
     ]
@@ -333,6 +334,29 @@ fn a_cgroup_is_seen_alone_whatever_the_mount_is_called(bed: &Bed) {
             assert!(lines[0].parse::<u32>().unwrap() <= 4, "{said}");
             assert_eq!(*lines.last().unwrap() != "0", writable, "{kind} {access}: {said}");
         }
+    }
+}
+
+fn cgroups_are_seen_at_several_places(bed: &Bed) {
+    let places = ["/sys/fs/cgroup", "/mnt/one", "/mnt/two"];
+    let mut config =
+        config(bed, "for at in /sys/fs/cgroup /mnt/one /mnt/two; do ls $at | wc -l; done");
+    let mounts = config["mounts"].as_array_mut().unwrap();
+    mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+    for at in places {
+        mounts.push(json!({"destination": at, "type": "cgroup", "source": "cgroup",
+            "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]}));
+    }
+    // In a layer in memory, and without.
+    for layer in [true, false] {
+        if layer {
+            config["annotations"] = json!({"dev.hotcell.rootfs": "copy-on-write:tmpfs"});
+        }
+        let said = hotcell(bed, &config).unwrap();
+        let counts: Vec<_> = said.lines().collect();
+        assert!(counts.len() == 3 && counts.iter().all(|count| *count == counts[0]), "{said}");
+        assert_ne!(counts[0], "0");
+        config["annotations"] = json!({});
     }
 }
 
