@@ -27,6 +27,7 @@ mod hook;
 mod kernel;
 mod line;
 mod links;
+mod memory;
 mod mounts;
 mod plan;
 mod privilege;

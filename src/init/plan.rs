@@ -2,7 +2,8 @@
 
 use core::ffi::CStr;
 
-use super::kernel::{Fault, Fd, Filter, Outcome, PLAN_AT, Text, allocate, read, receive};
+use super::kernel::{Fault, Fd, Filter, Outcome, Text, read, receive};
+use super::memory::{PLAN_AT, allocate};
 use super::wire::{Header, LARGEST, MAGIC, MOST_TREES, Step};
 use crate::sys::raw::{Errno, nr};
 

@@ -3,8 +3,9 @@
 
 use core::ptr::{read_volatile, write_volatile};
 
-use super::kernel::{self, Fault, Fd, Outcome, STACK_AT};
+use super::kernel::{self, Fault, Fd, Outcome};
 use super::line::Line;
+use super::memory::{self, STACK_AT};
 use super::task::{Task, become_task};
 use super::wire::{CONTROL_FD, Kind};
 use crate::sys::abi::*;
@@ -75,7 +76,7 @@ struct Watch {
 
 /// Runs the task as a child until it ends. Comes back only when it could not be started.
 pub(crate) fn supervise(line: &Line, task: &Task) -> Fault {
-    let started = kernel::allocate(STACK_AT, STACK).and_then(|stack| {
+    let started = memory::allocate(STACK_AT, STACK).and_then(|stack| {
         let signals = kernel::signal_fd()?;
         Ok((start(task, line.closed_from, stack)?, signals, stack))
     });
@@ -96,7 +97,7 @@ pub(crate) fn supervise(line: &Line, task: &Task) -> Fault {
     // back to the one that stays here.
     unsafe {
         watch.write(Watch { line: core::ptr::read(line), signals, task: pid });
-        kernel::settle_on(stack, look_after, watch as usize)
+        memory::settle_on(stack, look_after, watch as usize)
     }
 }
 
@@ -104,7 +105,7 @@ pub(crate) fn supervise(line: &Line, task: &Task) -> Fault {
 extern "C" fn look_after(watch: usize) -> ! {
     // SAFETY: `supervise` has put it there.
     let Watch { line, signals, task } = unsafe { &*(watch as *const Watch) };
-    kernel::let_go_above();
+    memory::let_go_above();
     loop {
         let watch = |fd: &Fd| PollFd { fd: fd.0, events: POLLIN, revents: 0 };
         let mut watched = [watch(signals), watch(line.fd())];
