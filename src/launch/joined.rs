@@ -40,11 +40,6 @@ impl Files {
         Ok(files)
     }
 
-    /// Adds one that was made for the cell, for its init to enter.
-    pub(super) fn add(&mut self, flag: u64, made: Option<OwnedFd>) {
-        self.given.extend(made.map(|file| (flag, file)));
-    }
-
     /// Those that the cell is born in.
     pub(super) fn born(&self) -> Vec<BorrowedFd<'_>> {
         self.born.iter().map(AsFd::as_fd).collect()

@@ -21,7 +21,7 @@ use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::fault::Point;
 use crate::init::wire::{Header, Kind, Report};
-use crate::sys::abi::{CLONE_NEWNET, CLONE_NEWUSER};
+use crate::sys::abi::CLONE_NEWUSER;
 use crate::sys::namespace;
 use crate::sys::spawn::{Spawn, Spawned, spawn};
 
@@ -68,8 +68,7 @@ pub fn launch(
     let mut descriptors = stdio.descriptors()?;
     descriptors.push(childs_end.as_fd());
     let kept = given::kept(&plan)?;
-    let mut joined = joined::Files::open(&plan, user)?;
-    joined.add(CLONE_NEWNET, place.network.take());
+    let joined = joined::Files::open(&plan, user)?;
     let files = inside::Files::of(&plan)?;
     Sources::of(&place, &tasks, &kept, &joined, &files).add(&plan, &mut descriptors)?;
     let (header, body) = bytes.split_at(size_of::<Header>());

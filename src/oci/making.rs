@@ -2,8 +2,6 @@
 //!
 //! ```text
 //! bundle read ──► directory, locked ──► specification kept, record written ──► cgroup ──► launch
-//!             │                                                                   ▲
-//!             └──► a network namespace, meanwhile ────────────────────────────────┘
 //!                                          ──► record with the process ──► pid file
 //! ```
 //!
@@ -23,7 +21,6 @@ use super::delete::remove;
 use super::hooks::keep_from_hooks;
 use super::id::Id;
 use super::log::Log;
-use super::network::Early;
 use super::place::{self, Birthplace};
 use super::process::Process;
 use super::record::Record;
@@ -58,8 +55,6 @@ struct Source {
     dir: PathBuf,
     text: Vec<u8>,
     bundle: Bundle,
-    /// In the making.
-    network: Early,
 }
 
 /// Makes the container. What has been made is removed again when the rest fails.
@@ -131,7 +126,6 @@ fn build(
         console: theirs,
         id: Some(record.id.clone()),
         preserved: args.preserve_fds,
-        network: source.network.finish(),
         peers: true,
         only: true,
         ..Place::default()
@@ -165,8 +159,7 @@ impl Source {
         let path = dir.join("config.json");
         let text = std::fs::read(&path).map_err(|error| Error::io("read", path, error))?;
         let bundle = Bundle::parse(&dir, &text)?;
-        let network = Early::begin(bundle.spec());
-        Ok(Source { dir, text, bundle, network })
+        Ok(Source { dir, text, bundle })
     }
 
     fn record(

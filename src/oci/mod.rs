@@ -26,7 +26,6 @@ mod kill;
 mod list;
 mod log;
 mod making;
-mod network;
 mod pause;
 mod place;
 mod process;

@@ -61,9 +61,6 @@ pub struct Place {
     /// A connected unix socket, through which the master of the task's terminal goes to whoever will
     /// show it. For a `process.terminal`.
     pub console: Option<OwnedFd>,
-    /// A new network namespace for a cell that gets one of its own; without it the init makes one. It is not
-    /// used where there is a user namespace: that one's belongs to it.
-    pub network: Option<OwnedFd>,
     /// The cell's name for its hooks, from who runs those for `poststart` and `poststop`. Without one
     /// there are no hooks.
     pub id: Option<String>,
@@ -153,16 +150,9 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         capabilities::keep_from_init(spec)?;
         found.refuse_init()?;
     }
-    let network = if takes_network(place, &found) { CLONE_NEWNET } else { 0 };
     plan.joined = found.joined;
-    let born = born_in(namespaces & !network, own_ids, apart, &mut plan);
+    let born = born_in(namespaces, own_ids, apart, &mut plan);
     Ok((plan, born))
-}
-
-/// Whether the init enters the network namespace that is there already.
-fn takes_network(place: &Place, namespaces: &Namespaces) -> bool {
-    let new = namespaces.new & CLONE_NEWNET != 0;
-    new && place.network.is_some() && !namespaces.has(CLONE_NEWUSER)
 }
 
 /// The namespaces that the cell is born in; the others its init makes.
@@ -204,10 +194,6 @@ fn beginning(
         steps.push(Step::JoinTasks { hierarchy: hierarchy.clone(), descriptor });
     }
     steps.extend(namespaces.enter(given, proc)?);
-    if takes_network(place, namespaces) {
-        let descriptor = Given::Namespace(CLONE_NEWNET).to(given);
-        steps.push(Step::EnterNamespace { name: "network", flag: CLONE_NEWNET, descriptor });
-    }
     steps.extend(namespaces.time(spec)?);
     if namespaces.new & CLONE_NEWCGROUP != 0 {
         // Only now: the namespace's root is where the process is when it is made.
