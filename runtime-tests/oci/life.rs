@@ -37,6 +37,7 @@ fn a_container_waits_for_its_start_and_runs_until_it_ends(bed: &Bed) {
     oci.call(&["start", "c1"]).ok();
     assert_eq!(oci.status("c1"), "running");
     assert_eq!(oci.state("c1")["pid"], state["pid"]);
+    oci.until_caught("c1", Signal::TERM);
     oci.call(&["kill", "c1"]).ok();
     oci.until("c1", "stopped");
     assert_eq!(oci.state("c1")["pid"], json!(0));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::scene::{PATIENCE, Scene, complaint};
@@ -115,6 +116,7 @@ fn a_process_enters_a_cgroup_inside_the_containers(bed: &Bed) {
 fn a_paused_container_stands_still_and_goes_on(bed: &Bed) {
     let oci = Scene::new(bed);
     oci.start("c1", "trap 'exit 5' TERM; while :; do sleep 0.02; done");
+    oci.until_caught("c1", Signal::TERM);
     oci.call(&["pause", "c1"]).ok();
     assert_eq!(oci.status("c1"), "paused");
     oci.call(&["kill", "c1", "TERM"]).ok();

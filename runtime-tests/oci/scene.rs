@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, Ran, cgroup_parent};
@@ -117,10 +118,39 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// Waits until the container's process has a handler for the signal: PID 1 is sent no other.
+    #[track_caller]
+    pub fn until_caught(&self, name: &str, signal: Signal) {
+        let status = format!("/proc/{}/status", self.state(name)["pid"]);
+        let is_caught = || {
+            let status = std::fs::read_to_string(&status).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+            u64::from_str_radix(caught, 16).unwrap() & 1 << (signal.as_raw() - 1) != 0
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while !is_caught() {
+            assert!(Instant::now() < deadline, "{name} has no handler for {signal:?}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     pub fn delete(&self, name: &str) {
         self.call(&["delete", "--force", name]).ok();
         let left = std::fs::read_dir(self.root()).map_or(0, Iterator::count);
         assert!(self.program == "runc" || !self.root().join(name).exists(), "{left} are left");
+    }
+}
+
+/// A test that failed leaves nothing to the next.
+impl Drop for Scene<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for entry in std::fs::read_dir(self.root()).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let _ = self.command(&["delete", "--force"]).arg(name).output();
+        }
     }
 }
 
