@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
 
-use super::detect::{Controller, Hierarchies};
+use super::detect::{Controller, Hierarchies, Mounted};
 use super::devices::Filter;
 use super::files::Dir;
-use super::leaf::{Cgroup, Joined};
+use super::leaf::{Cgroup, Enforced, Joined};
 use super::members::{old_freezer_holds, pids};
 use super::resources::{apply, check, hand_down_to};
 use super::{Error, Places};
@@ -66,10 +66,7 @@ impl Cgroup {
         let created = make(host, places, &mut made).and_then(|mut cgroup| {
             refuse_inhabited(&cgroup, &made)?;
             let fresh = made.iter().any(|path| path == cgroup.unified.path());
-            // A part of the CPUs can be chosen only of those above, and what is left open then follows.
-            inherit_cpus(host, &cgroup, Down::ToTheOneAbove)?;
-            cgroup.enforced = apply(&cgroup, resources)?;
-            inherit_cpus(host, &cgroup, Down::ToTheCell)?;
+            cgroup.enforced = put_limits(host, &cgroup, resources)?;
             keep_to(&filter, devices, &cgroup, fresh)?;
             Ok(cgroup)
         });
@@ -125,6 +122,29 @@ impl Cgroup {
     }
 }
 
+/// Writes the limits. What they leave open of CPUs and memory nodes follows the cgroup above.
+fn put_limits(
+    host: &Hierarchies,
+    cgroup: &Cgroup,
+    resources: &LinuxResources,
+) -> Result<Vec<Enforced>, Error> {
+    let is_cpusets = |mounted: &&Mounted| mounted.controllers.iter().any(|name| name == "cpuset");
+    let cpuset = cgroup.v1("cpuset").zip(host.mounted.iter().find(is_cpusets));
+    let Some((dir, mounted)) = cpuset else {
+        return apply(cgroup, resources);
+    };
+    let cpu = resources.cpu().as_ref();
+    if cpu.is_some_and(|cpu| cpu.cpus().is_some() || cpu.mems().is_some())
+        && let Some(above) = dir.path().parent()
+    {
+        // A part of the CPUs can be chosen only of those above.
+        inherit_cpus(&Dir::open(above)?, &mounted.at)?;
+    }
+    let enforced = apply(cgroup, resources)?;
+    inherit_cpus(dir, &mounted.at)?;
+    Ok(enforced)
+}
+
 /// Puts the device filter in force.
 fn keep_to(filter: &Filter, devices: Devices, cgroup: &Cgroup, fresh: bool) -> Result<(), Error> {
     let list = cgroup.v1("devices");
@@ -165,6 +185,11 @@ fn descend(mount: &Path, path: &Path, made: &mut Vec<PathBuf>) -> Result<Dir, Er
         path: path.to_owned(),
         why: format!("it is not below {}", mount.display()),
     })?;
+    // Mostly only the last is missing. No link of anybody's is on the way: cgroups have none.
+    if let Some(dir) = Dir::make_last(path)? {
+        made.push(path.to_owned());
+        return Ok(dir);
+    }
     let mut dir = Dir::open(mount)?;
     for name in inside {
         let (next, new) = dir.make_if_missing(&name.to_string_lossy())?;
@@ -187,7 +212,7 @@ fn assemble(
     for (hierarchy, dir) in hierarchies {
         for controller in Controller::ALL {
             if hierarchy.split(',').any(|name| name == controller.v1_name()) {
-                v1.insert(controller, Dir::open(dir.path())?);
+                v1.insert(controller, dir.again()?);
             }
         }
         let mounted = host.and_then(|host| {
@@ -229,38 +254,22 @@ fn refuse_inhabited(cgroup: &Cgroup, made: &[PathBuf]) -> Result<(), Error> {
     Ok(())
 }
 
-/// How far down something is done.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Down {
-    ToTheOneAbove,
-    ToTheCell,
-}
+/// The files without which a cpuset of v1 takes no process.
+const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 
-/// A cpuset of v1 takes no process before it has CPUs and memory nodes: what has none, on the whole
-/// way down, gets those of the one above.
-fn inherit_cpus(host: &Hierarchies, cgroup: &Cgroup, down: Down) -> Result<(), Error> {
-    let Some(leaf) = cgroup.v1("cpuset") else {
-        return Ok(());
-    };
-    let has = |controllers: &[String]| controllers.iter().any(|name| name == "cpuset");
-    let Some(mounted) = host.mounted.iter().find(|mounted| has(&mounted.controllers)) else {
-        return Ok(());
-    };
-    let inside = leaf.path().strip_prefix(&mounted.at).unwrap_or(Path::new(""));
-    let mut above = Dir::open(&mounted.at)?;
-    let inside: Vec<_> = inside.iter().collect();
-    let inside = match down {
-        Down::ToTheOneAbove => &inside[..inside.len().saturating_sub(1)],
-        Down::ToTheCell => &inside[..],
-    };
-    for name in inside {
-        let dir = above.enter(&name.to_string_lossy())?;
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            if dir.read(file)?.trim().is_empty() {
-                dir.write(file, above.read(file)?.trim())?;
+/// What a cpuset of v1 has. What it lacks it gets from the one above, which may lack it too.
+fn inherit_cpus(dir: &Dir, root: &Path) -> Result<[String; 2], Error> {
+    let read = |file| Ok(dir.read(file)?.trim().to_owned());
+    let mut own: [String; 2] = [read(CPUSET[0])?, read(CPUSET[1])?];
+    let parent = dir.path().parent().filter(|_| dir.path() != root);
+    if let Some(parent) = parent.filter(|_| own.iter().any(String::is_empty)) {
+        let above = inherit_cpus(&Dir::open(parent)?, root)?;
+        for ((file, own), above) in CPUSET.iter().zip(&mut own).zip(above) {
+            if own.is_empty() {
+                dir.write(file, &above)?;
+                *own = above;
             }
         }
-        above = dir;
     }
-    Ok(())
+    Ok(own)
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, chmodat, fstat, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, chmodat, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::Error;
@@ -39,6 +39,12 @@ impl Dir {
         }
     }
 
+    /// The same directory once more.
+    pub(super) fn again(&self) -> Result<Dir, Error> {
+        let failed = |error| Error::io("open", &self.path, error);
+        Ok(Dir { fd: self.fd.try_clone().map_err(failed)?, path: self.path.clone() })
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -52,17 +58,22 @@ impl Dir {
         self.enter_new(name)
     }
 
-    /// Opens a directory just made. The cell looks at it, so the umask of whoever made it must not
-    /// close it.
+    /// Opens a directory just made.
     fn enter_new(&self, name: &str) -> Result<Dir, Error> {
         let dir = self.enter(name)?;
-        let failed = |errno: Errno| Error::io("open to readers", &dir.path, errno.into());
-        let mode = Mode::from_raw_mode(fstat(&dir.fd).map_err(failed)?.st_mode);
+        dir.let_readers_in()?;
+        Ok(dir)
+    }
+
+    /// The cell looks at it, so the umask of whoever made it must not close it.
+    fn let_readers_in(&self) -> Result<(), Error> {
+        let failed = |errno: Errno| Error::io("open to readers", &self.path, errno.into());
+        let mode = Mode::from_raw_mode(fstat(&self.fd).map_err(failed)?.st_mode);
         if !mode.contains(OPEN_TO_READERS) {
-            let chmod = || chmodat(&self.fd, name, OPEN_TO_READERS, AtFlags::empty());
+            let chmod = || chmodat(&self.fd, ".", OPEN_TO_READERS, AtFlags::empty());
             fault::at(Point::CgroupMode, chmod).map_err(failed)?;
         }
-        Ok(dir)
+        Ok(())
     }
 
     /// Opens the directory `name`, made when missing.
@@ -76,6 +87,18 @@ impl Dir {
             Some(dir) => Ok((dir, false)),
             None => self.make_unless_there(name),
         }
+    }
+
+    /// The directory at a path, if it was all that was missing there, and has been made.
+    pub(super) fn make_last(path: &Path) -> Result<Option<Dir>, Error> {
+        match fault::at(Point::CgroupDirectory, || mkdirat(CWD, path, OPEN_TO_READERS)) {
+            Ok(()) => {}
+            Err(Errno::NOENT | Errno::EXIST) => return Ok(None),
+            Err(errno) => return Err(Error::io("make", path, errno.into())),
+        }
+        let dir = Dir::open(path)?;
+        dir.let_readers_in()?;
+        Ok(Some(dir))
     }
 
     fn make_unless_there(&self, name: &str) -> Result<(Dir, bool), Error> {
