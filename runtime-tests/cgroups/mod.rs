@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use hotcell::cgroup::{Cgroup, Error, Hierarchies, Places};
+use hotcell::cgroup::{Cgroup, Devices, Error, Hierarchies, Places};
 use oci_spec::runtime::LinuxResources;
 
 use crate::bed::{Bed, cgroup_parent};
@@ -16,6 +16,8 @@ pub fn tests() -> Vec<Test> {
     let mut tests = vec![
         test!(it_stands_in_every_hierarchy_and_goes_from_all, Cells),
         test!(one_in_use_is_refused_and_an_empty_one_is_taken_over, Cells),
+        test!(one_is_begun_and_completed, Cells),
+        test!(what_appears_meanwhile_is_nobody_elses_and_stays, Cells),
         test!(a_frozen_one_is_refused, Cells),
         test!(what_cannot_be_enforced_leaves_nothing, Cells),
         test!(removal_ends_what_is_frozen_and_what_is_below, Cells),
@@ -47,6 +49,11 @@ impl Spot {
 
     pub fn create(&self, resources: &str) -> Result<Cgroup, Error> {
         Cgroup::create_at(&self.host, &self.path, &parse(resources))
+    }
+
+    fn begin(&self, resources: &str) -> Result<Cgroup, Error> {
+        let places = Places::resolve(&self.host, &self.path)?;
+        Cgroup::begin_in(&self.host, &places, &parse(resources), Devices::FilteredAlways)
     }
 
     pub fn open(&self) -> Cgroup {
@@ -146,6 +153,44 @@ fn one_in_use_is_refused_and_an_empty_one_is_taken_over(_bed: &Bed) {
     spot.create("{}").unwrap();
     spot.remove();
     assert!(!below.exists());
+}
+
+/// On a host with v2 alone nothing is left for later.
+fn one_is_begun_and_completed(_bed: &Bed) {
+    let spot = Spot::new("begun");
+    let cgroup = spot.begin(r#"{"pids": {"limit": 7}}"#).unwrap();
+    let hybrid = spot.host.is_hybrid();
+    let there = || spot.places().iter().filter(|dir| dir.exists()).count();
+    let all = spot.places().len();
+    assert_eq!((cgroup.is_complete(), there()), (!hybrid, if hybrid { 1 } else { all }));
+    let views = cgroup.views();
+    let to_join = cgroup.to_join();
+    cgroup.complete().unwrap();
+    assert_eq!(there(), all);
+    assert_eq!(spot.read("pids.max").as_deref(), Some("7"));
+    assert_eq!(cgroup.views(), views);
+    let names = cgroup.tasks_files().unwrap().into_iter().map(|(name, _)| name);
+    assert!(!hybrid || names.eq(to_join));
+    // Where something stands already it is looked at first.
+    spot.remove();
+    spot.create("{}").unwrap();
+    assert!(spot.begin("{}").unwrap().is_complete());
+}
+
+fn what_appears_meanwhile_is_nobody_elses_and_stays(_bed: &Bed) {
+    let spot = Spot::new("meanwhile");
+    let cgroup = spot.begin("{}").unwrap();
+    let unified = spot.host.unified.join(spot.path.strip_prefix("/").unwrap());
+    let Some(taken) = spot.places().into_iter().find(|dir| *dir != unified) else {
+        return;
+    };
+    std::fs::create_dir_all(&taken).unwrap();
+    let error = cgroup.complete().unwrap_err().to_string();
+    let why = "can't be a container's: somebody else has made it meanwhile";
+    assert!(error.contains(taken.to_str().unwrap()) && error.ends_with(why), "{error}");
+    let left: Vec<_> = spot.places().into_iter().filter(|dir| dir.exists()).collect();
+    assert!(left.contains(&taken) && left.contains(&unified) && left.len() == 2, "{left:?}");
+    assert!(!cgroup.is_complete() && cgroup.complete().is_err());
 }
 
 fn a_frozen_one_is_refused(_bed: &Bed) {

@@ -90,7 +90,7 @@ fn row_32_cpu_has_a_quota(bed: &Bed) {
             (1, "1000 1000000", "1000", "1000000"),
             (0, "max 100000", "-1", "100000"),
         ] {
-            let cookie = created(&driver, command("true").cpus(milli)).await;
+            let (cookie, _wait) = started(&driver, command("sleep 60").cpus(milli)).await;
             let value = limit(&["cpu.max", "cpu.cfs_quota_us"]);
             if value.contains(' ') {
                 assert_eq!(value, both, "{milli}");

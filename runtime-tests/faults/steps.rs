@@ -8,7 +8,7 @@ use hotcell::cgroup::{Controller, View};
 use hotcell::fault::{Action, Fault, KINDS_OF_STEPS, Point};
 use hotcell::launch::{self, Place, Stdio, Step, compile};
 use hotcell::native::{Created, Error, Instance};
-use hotcell::oci_spec::runtime::Spec;
+use hotcell::oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::io::Errno;
 
 use super::scenes::scenes;
@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// What a hybrid host has besides.
-const HYBRID: [&str; 3] = ["JoinTasks", "SealTray", "Tray"];
+const HYBRID: [&str; 4] = ["Cgroups", "JoinTasks", "SealTray", "Tray"];
 /// Steps of processes that enter a cell: `exec/faults.rs` has those fail.
 const ENTERING: [&str; 1] = ["Enter"];
 
@@ -106,6 +106,11 @@ fn is_about(error: &Error, number: usize, step: &Step, steps: usize, errno: Errn
     assert!(text.starts_with(&step.to_string()), "{text} is not {step}");
 }
 
+fn has_own_ids(spec: &Spec) -> bool {
+    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    listed.into_iter().flatten().any(|one| one.typ() == LinuxNamespaceType::User)
+}
+
 /// The plan that the driver will make for this cell.
 fn steps(bed: &Bed, driver: &Instance, created: &Created) -> Vec<Step> {
     let (instance, cell) = (driver.id(), created.name().as_str());
@@ -129,6 +134,7 @@ fn steps(bed: &Bed, driver: &Instance, created: &Created) -> Vec<Step> {
         disk: Some(bed.path("data").join(instance).join(cell)),
         joins: joins.iter().map(|controller| controller.v2_name().into()).collect(),
         views,
+        later: hierarchies.is_hybrid() && !has_own_ids(&spec),
         null_streams: [true; 3],
         ..Place::default()
     };

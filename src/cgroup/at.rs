@@ -5,16 +5,17 @@
 //! create_at ──► limits written, filter attached ──► launch ──► … open_at … ──► remove_at
 //! ```
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
 
+use super::cpuset::inherit_cpus;
 use super::detect::{Controller, Hierarchies, Mounted};
 use super::devices::Filter;
 use super::files::Dir;
-use super::leaf::{Cgroup, Enforced, Joined};
+use super::leaf::{Cgroup, Enforced};
 use super::members::{old_freezer_holds, pids};
+use super::old::{Joined, Part};
 use super::resources::{apply, check, hand_down_to};
 use super::{Error, Places};
 
@@ -63,19 +64,13 @@ impl Cgroup {
         check(resources)?;
         let filter = Filter::new(resources)?;
         let mut made = Vec::new();
-        let created = make(host, places, &mut made).and_then(|mut cgroup| {
+        let created = make(host, places, &mut made).and_then(|cgroup| {
             refuse_inhabited(&cgroup, &made)?;
             let fresh = made.iter().any(|path| path == cgroup.unified.path());
-            cgroup.enforced = put_limits(host, &cgroup, resources)?;
-            keep_to(&filter, devices, &cgroup, fresh)?;
-            Ok(cgroup)
+            settle(host, cgroup, resources, &filter, devices, fresh)
         });
-        created.inspect_err(|_| {
-            // The error of the creation matters more than one on the way back.
-            for path in made.iter().rev() {
-                let _ = rustix::fs::rmdir(path);
-            }
-        })
+        // The error of the creation matters more than one on the way back.
+        created.inspect_err(|_| unmake(&made))
     }
 
     /// Takes over a cgroup that somebody else has made for this container, whoever lives in it by now,
@@ -88,10 +83,10 @@ impl Cgroup {
         check(resources)?;
         let filter = Filter::new(resources)?;
         let mut cgroup = Cgroup::open_in(places)?;
-        cgroup.enforced = apply(&cgroup, resources)?;
-        filter.attach(&cgroup.unified)?;
         cgroup.found = false;
-        Ok(cgroup)
+        let enforced = apply(&cgroup, resources)?;
+        filter.attach(&cgroup.unified)?;
+        Ok(cgroup.with_limits(enforced))
     }
 
     /// Opens the cgroup of a container that was made before. A relative path is one for this process:
@@ -119,6 +114,27 @@ impl Cgroup {
         let mut cgroup = assemble(unified, everywhere, None)?;
         cgroup.found = true;
         Ok(cgroup)
+    }
+}
+
+/// Puts limits and devices in force.
+pub(super) fn settle(
+    host: &Hierarchies,
+    cgroup: Cgroup,
+    resources: &LinuxResources,
+    filter: &Filter,
+    devices: Devices,
+    fresh: bool,
+) -> Result<Cgroup, Error> {
+    let enforced = put_limits(host, &cgroup, resources)?;
+    keep_to(filter, devices, &cgroup, fresh)?;
+    Ok(cgroup.with_limits(enforced))
+}
+
+/// Removes what has been made, the innermost first.
+pub(super) fn unmake(made: &[PathBuf]) {
+    for path in made.iter().rev() {
+        let _ = rustix::fs::rmdir(path);
     }
 }
 
@@ -160,27 +176,47 @@ fn keep_to(filter: &Filter, devices: Devices, cgroup: &Cgroup, fresh: bool) -> R
 
 /// Makes or enters the directories of a cgroup; `made` gets the new ones, outermost first.
 fn make(host: &Hierarchies, places: &Places, made: &mut Vec<PathBuf>) -> Result<Cgroup, Error> {
-    let mut everywhere = Vec::new();
+    let joined = join(host, places, made)?;
+    let unified = descend(&host.unified, places.unified(), made)?;
+    if host.mounted.is_empty() {
+        hand_down_to(&unified, None);
+    }
+    assemble(unified, joined, Some(host))
+}
+
+/// Those in the v1 hierarchies.
+pub(super) fn join(
+    host: &Hierarchies,
+    places: &Places,
+    made: &mut Vec<PathBuf>,
+) -> Result<Vec<(String, Dir)>, Error> {
+    let mut joined = Vec::new();
     for (hierarchy, path) in places.v1() {
-        let mount = host.mounted.iter().find(|mounted| mounted.controllers.join(",") == hierarchy);
-        let Some(mount) = mount else {
+        let Some(mounted) = mounted(host, hierarchy) else {
             return Err(Error::Unfit {
                 path: path.to_owned(),
                 why: format!("the hierarchy {hierarchy:?} is not mounted any more"),
             });
         };
-        let dir = descend(&mount.at, path, made)?;
-        everywhere.push((hierarchy.to_owned(), dir));
+        joined.push((hierarchy.to_owned(), descend(&mounted.at, path, made)?));
     }
-    let unified = descend(&host.unified, places.unified(), made)?;
-    if host.mounted.is_empty() {
-        hand_down_to(&unified, None);
+    Ok(joined)
+}
+
+fn mounted<'a>(host: &'a Hierarchies, hierarchy: &str) -> Option<&'a Mounted> {
+    host.mounted.iter().find(|mounted| mounted.controllers.join(",") == hierarchy)
+}
+
+/// The name of a hierarchy's mount point, or what it mostly is.
+pub(super) fn view(host: Option<&Hierarchies>, hierarchy: &str) -> String {
+    match host.and_then(|host| mounted(host, hierarchy)?.at.file_name()) {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => hierarchy.trim_start_matches("name=").to_owned(),
     }
-    assemble(unified, everywhere, Some(host))
 }
 
 /// Walks from a hierarchy's mount point down, making what is missing.
-fn descend(mount: &Path, path: &Path, made: &mut Vec<PathBuf>) -> Result<Dir, Error> {
+pub(super) fn descend(mount: &Path, path: &Path, made: &mut Vec<PathBuf>) -> Result<Dir, Error> {
     let inside = path.strip_prefix(mount).map_err(|_| Error::Unfit {
         path: path.to_owned(),
         why: format!("it is not below {}", mount.display()),
@@ -202,39 +238,30 @@ fn descend(mount: &Path, path: &Path, made: &mut Vec<PathBuf>) -> Result<Dir, Er
 }
 
 /// A cgroup of its directories.
-fn assemble(
+pub(super) fn assemble(
     unified: Dir,
     hierarchies: Vec<(String, Dir)>,
     host: Option<&Hierarchies>,
 ) -> Result<Cgroup, Error> {
-    let mut v1 = BTreeMap::new();
-    let mut everywhere = Vec::new();
+    let mut part = Part::default();
     for (hierarchy, dir) in hierarchies {
         for controller in Controller::ALL {
             if hierarchy.split(',').any(|name| name == controller.v1_name()) {
-                v1.insert(controller, dir.again()?);
+                part.controllers.insert(controller, dir.again()?);
             }
         }
-        let mounted = host.and_then(|host| {
-            host.mounted.iter().find(|mounted| mounted.controllers.join(",") == hierarchy)
-        });
-        let view = mounted.and_then(|mounted| mounted.at.file_name());
-        let view = match view {
-            Some(name) => name.to_string_lossy().into_owned(),
-            None => hierarchy.trim_start_matches("name=").to_owned(),
-        };
-        everywhere.push(Joined { hierarchy, view, dir });
+        let view = view(host, &hierarchy);
+        part.everywhere.push(Joined { hierarchy, view, dir });
     }
-    let mut cgroup = Cgroup::new(unified, v1, Vec::new());
-    cgroup.everywhere = everywhere;
-    Ok(cgroup)
+    Ok(Cgroup::new(unified, part))
 }
 
 /// A cgroup that was there before must be nobody's, in each hierarchy where it was.
 fn refuse_inhabited(cgroup: &Cgroup, made: &[PathBuf]) -> Result<(), Error> {
     let unfit = |dir: &Dir, why| Err(Error::Unfit { path: dir.path().to_owned(), why });
     let found = |dir: &&Dir| !made.iter().any(|path| path == dir.path());
-    for dir in cgroup.everywhere.iter().map(|at| &at.dir).chain([&cgroup.unified]).filter(found) {
+    let everywhere = cgroup.old.part().everywhere.iter().map(|at| &at.dir);
+    for dir in everywhere.chain([&cgroup.unified]).filter(found) {
         match pids(dir)?.len() {
             0 => {}
             1 => return unfit(dir, "a process lives in it".to_owned()),
@@ -252,24 +279,4 @@ fn refuse_inhabited(cgroup: &Cgroup, made: &[PathBuf]) -> Result<(), Error> {
         return unfit(&cgroup.unified, "it is frozen".to_owned());
     }
     Ok(())
-}
-
-/// The files without which a cpuset of v1 takes no process.
-const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
-
-/// What a cpuset of v1 has. What it lacks it gets from the one above, which may lack it too.
-fn inherit_cpus(dir: &Dir, root: &Path) -> Result<[String; 2], Error> {
-    let read = |file| Ok(dir.read(file)?.trim().to_owned());
-    let mut own: [String; 2] = [read(CPUSET[0])?, read(CPUSET[1])?];
-    let parent = dir.path().parent().filter(|_| dir.path() != root);
-    if let Some(parent) = parent.filter(|_| own.iter().any(String::is_empty)) {
-        let above = inherit_cpus(&Dir::open(parent)?, root)?;
-        for ((file, own), above) in CPUSET.iter().zip(&mut own).zip(above) {
-            if own.is_empty() {
-                dir.write(file, &above)?;
-                *own = above;
-            }
-        }
-    }
-    Ok(own)
 }

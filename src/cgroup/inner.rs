@@ -5,7 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Error;
 use super::files::Dir;
-use super::leaf::{Cgroup, Joined};
+use super::leaf::Cgroup;
+use super::old::Joined;
 
 /// Where inside a container's cgroup a process goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,10 +27,12 @@ impl Cgroup {
     /// no hierarchy of; [`Error::Io`] for a cgroup that is not there.
     pub fn at_inner(self, places: &[Inner]) -> Result<Cgroup, Error> {
         let mut cgroup = self;
+        let mut none = Vec::new();
+        let everywhere = cgroup.old.part_mut().map_or(&mut none, |part| &mut part.everywhere);
         for place in places {
             let Some(controller) = &place.controller else {
                 cgroup.unified = descend(&cgroup.unified, &place.path)?;
-                for joined in &mut cgroup.everywhere {
+                for joined in &mut *everywhere {
                     joined.dir = descend(&joined.dir, &place.path)?;
                 }
                 continue;
@@ -42,7 +45,7 @@ impl Cgroup {
             };
             let why = "the container has no hierarchy of this controller";
             let unknown = || Error::Inner { path: PathBuf::from(controller), why };
-            let joined = cgroup.everywhere.iter_mut().find(is_its).ok_or_else(unknown)?;
+            let joined = everywhere.iter_mut().find(is_its).ok_or_else(unknown)?;
             joined.dir = descend(&joined.dir, &place.path)?;
         }
         Ok(cgroup)

@@ -15,6 +15,7 @@ use super::Error;
 use super::detect::Controller;
 use super::files::Dir;
 use super::freezer::{EMPTY, Events, Freezer};
+use super::old::{Old, Part, Seat};
 use super::sample::{OomEvents, Sample, Sampler};
 
 /// How long the removal of a cell, its kill included, may take before it is an error. A task in uninterruptible sleep
@@ -25,25 +26,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Cgroup {
     pub(super) unified: Dir,
-    pub(super) v1: BTreeMap<Controller, Dir>,
-    /// Its place in every v1 hierarchy, if it is part of all; then `v1` is a part of these.
-    pub(super) everywhere: Vec<Joined>,
-    pub(super) enforced: Vec<Enforced>,
+    pub(super) old: Old,
     /// It was opened, not made: what is enforced in it is not known.
     pub(super) found: bool,
     sampler: Sampler,
     /// Opened at the first freeze: most cells are never frozen.
     freezer: OnceLock<Freezer>,
-}
-
-/// A cgroup's directory in one v1 hierarchy.
-#[derive(Debug)]
-pub(super) struct Joined {
-    /// The hierarchy's controllers, or its name, with commas between.
-    pub(super) hierarchy: String,
-    /// The name of the hierarchy's mount point.
-    pub(super) view: String,
-    pub(super) dir: Dir,
 }
 
 /// A limit as it was written and as the kernel took it.
@@ -65,19 +53,47 @@ pub struct View {
 }
 
 impl Cgroup {
-    pub(super) fn new(
-        unified: Dir,
-        v1: BTreeMap<Controller, Dir>,
-        enforced: Vec<Enforced>,
-    ) -> Cgroup {
+    pub(super) fn new(unified: Dir, old: impl Into<Old>) -> Cgroup {
         let (sampler, freezer) = Default::default();
-        Cgroup { unified, v1, everywhere: Vec::new(), enforced, found: false, sampler, freezer }
+        Cgroup { unified, old: old.into(), found: false, sampler, freezer }
     }
 
-    /// The limits that hold: all that was asked for, but for one on swap where there is no swap.
+    /// Makes what a cgroup that was only begun still lacks: its part in the v1 hierarchies, with its
+    /// limits. Until then nobody is to be in it but a process that waits for that.
+    ///
+    /// # Errors
+    /// When a directory can't be made or a limit not be enforced; then nothing of that part is left.
+    pub fn complete(&self) -> Result<(), Error> {
+        self.old.complete()
+    }
+
+    /// Whether nothing is lacking.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.old.is_made()
+    }
+
+    /// With these in force.
+    pub(super) fn with_limits(mut self, enforced: Vec<Enforced>) -> Cgroup {
+        if let Some(part) = self.old.part_mut() {
+            part.enforced = enforced;
+        }
+        self
+    }
+
+    pub(super) fn into_part(self) -> Part {
+        self.old.into_part()
+    }
+
+    pub(super) fn controllers(&self) -> &BTreeMap<Controller, Dir> {
+        &self.old.part().controllers
+    }
+
+    /// The limits that hold: all that was asked for, but for one on swap where there is no swap. Of a
+    /// cgroup that is not complete, none.
     #[must_use]
     pub fn enforced(&self) -> &[Enforced] {
-        &self.enforced
+        &self.old.part().enforced
     }
 
     /// The v2 directory that a cell's first process is cloned into.
@@ -93,22 +109,33 @@ impl Cgroup {
     /// When a file can't be opened.
     pub fn tasks_files(&self) -> Result<Vec<(Cow<'static, str>, OwnedFd)>, Error> {
         let open = |name, dir: &Dir| Ok((name, dir.file("tasks", OFlags::WRONLY)?));
-        if self.everywhere.is_empty() {
-            let some = self.v1.iter();
+        let Part { controllers, everywhere, .. } = self.old.part();
+        if everywhere.is_empty() {
+            let some = controllers.iter();
             return some.map(|(controller, dir)| open(controller.v2_name().into(), dir)).collect();
         }
-        self.everywhere.iter().map(|at| open(at.hierarchy.clone().into(), &at.dir)).collect()
+        everywhere.iter().map(|at| open(at.hierarchy.clone().into(), &at.dir)).collect()
+    }
+
+    /// The names of the hierarchies that [`tasks_files`](Cgroup::tasks_files) will be about, of a
+    /// cgroup that is not complete.
+    #[must_use]
+    pub fn to_join(&self) -> Vec<Cow<'static, str>> {
+        self.old.seats().iter().map(|seat| seat.hierarchy.clone()).collect()
     }
 
     /// What the cell may see: one directory on a unified host, one for each hierarchy on a hybrid.
     #[must_use]
     pub fn views(&self) -> Vec<View> {
         let view = |name, dir: &Dir| View { name, path: dir.path().to_owned() };
-        let mut views: Vec<_> = match self.everywhere.is_empty() {
-            true => self.v1.iter().map(|(c, dir)| view(c.v1_name().into(), dir)).collect(),
-            false => {
-                self.everywhere.iter().map(|at| view(at.view.clone().into(), &at.dir)).collect()
+        let seat = |seat: &Seat| View { name: seat.view.clone(), path: seat.path.clone() };
+        let Part { controllers, everywhere, .. } = self.old.part();
+        let mut views: Vec<_> = match self.is_complete() {
+            false => self.old.seats().iter().map(seat).collect(),
+            true if everywhere.is_empty() => {
+                controllers.iter().map(|(c, dir)| view(c.v1_name().into(), dir)).collect()
             }
+            true => everywhere.iter().map(|at| view(at.view.clone().into(), &at.dir)).collect(),
         };
         let hybrid = !views.is_empty();
         views.push(view(if hybrid { "unified" } else { "" }.into(), &self.unified));
@@ -175,8 +202,8 @@ impl Cgroup {
         // Dying takes CPU time too, and kernels throttle it: a cell with a small quota and many
         // processes would take seconds. All are doomed by now, so nothing runs free.
         let limited =
-            |file: &str| self.found || self.enforced.iter().any(|limit| limit.file == file);
-        let _ = match self.v1.get(&Controller::Cpu) {
+            |file: &str| self.found || self.enforced().iter().any(|limit| limit.file == file);
+        let _ = match self.controllers().get(&Controller::Cpu) {
             Some(dir) if limited("cpu.cfs_quota_us") => dir.write("cpu.cfs_quota_us", "-1"),
             None if limited("cpu.max") => self.unified.write("cpu.max", "max"),
             _ => Ok(()),
@@ -187,7 +214,7 @@ impl Cgroup {
     /// Opens what [`sample`](Cgroup::sample) and [`oom_events`](Cgroup::oom_events) read, so that they
     /// find it open. What can't be opened is opened then, and its error told.
     pub fn prepare_samples(&self) {
-        self.sampler.prepare(&self.unified, &self.v1);
+        self.sampler.prepare(&self.unified, self.controllers());
     }
 
     /// What the cell has used so far.
@@ -195,7 +222,7 @@ impl Cgroup {
     /// # Errors
     /// When a file can't be read.
     pub fn sample(&self) -> Result<Sample, Error> {
-        self.sampler.sample(&self.unified, &self.v1)
+        self.sampler.sample(&self.unified, self.controllers())
     }
 
     /// The same without the most memory and the number of processes: for those who ask often.
@@ -203,7 +230,7 @@ impl Cgroup {
     /// # Errors
     /// When a file can't be read.
     pub fn sample_brief(&self) -> Result<Sample, Error> {
-        self.sampler.sample_brief(&self.unified, &self.v1)
+        self.sampler.sample_brief(&self.unified, self.controllers())
     }
 
     /// What the kernel's out-of-memory killer has done to the cell.
@@ -211,7 +238,7 @@ impl Cgroup {
     /// # Errors
     /// When the kernel's counters can't be read.
     pub fn oom_events(&self) -> Result<OomEvents, Error> {
-        self.sampler.oom_events(&self.unified, &self.v1)
+        self.sampler.oom_events(&self.unified, self.controllers())
     }
 }
 

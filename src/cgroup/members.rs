@@ -33,7 +33,7 @@ impl Cgroup {
     /// Its directory in the v1 hierarchy of this controller.
     pub(super) fn v1(&self, controller: &str) -> Option<&Dir> {
         let has = |hierarchy: &str| hierarchy.split(',').any(|name| name == controller);
-        self.everywhere.iter().find(|at| has(&at.hierarchy)).map(|at| &at.dir)
+        self.old.part().everywhere.iter().find(|at| has(&at.hierarchy)).map(|at| &at.dir)
     }
 }
 

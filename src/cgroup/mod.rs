@@ -6,6 +6,9 @@
 //!   what is mounted        "hotcell", once    limits written         freeze, kill, sample, remove
 //! ```
 //!
+//! A launch needs little of it at first: `begin` makes the v2 directory, and `Cgroup::complete` what v1
+//! hierarchies have besides, while the cell builds itself.
+//!
 //! A container of an engine's stands where its engine says, in every hierarchy of the host:
 //!
 //! ```text
@@ -18,6 +21,8 @@
 //! controller here can enforce is an error with the controller's and the file's name.
 
 mod at;
+mod begin;
+mod cpuset;
 mod detect;
 mod device_program;
 mod devices;
@@ -29,6 +34,7 @@ mod inner;
 mod leaf;
 mod limits;
 mod members;
+mod old;
 mod parent;
 mod places;
 mod removal;

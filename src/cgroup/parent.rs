@@ -1,6 +1,7 @@
 //! The directory above all cells, in every hierarchy that matters: made once, never per start.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use oci_spec::runtime::LinuxResources;
@@ -12,6 +13,7 @@ use super::files::Dir;
 use super::hand_down::{OwnPlace, hand_down, hand_down_from_aside};
 use super::leaf::{Cgroup, Enforced};
 use super::limits::{Setting, settings};
+use super::old::{Old, Part, Seat};
 use super::{Error, leaf};
 use crate::fault::{self, Point};
 
@@ -22,7 +24,7 @@ pub struct Parent {
     hierarchies: Hierarchies,
     name: String,
     pub(super) unified: Dir,
-    pub(super) v1: BTreeMap<Controller, Dir>,
+    pub(super) v1: Arc<BTreeMap<Controller, Dir>>,
     /// Nothing can be made below its leaves.
     shallow: bool,
 }
@@ -56,6 +58,7 @@ impl Parent {
             v1.insert(*controller, Dir::open(mount)?.make_or_enter(name)?);
         }
         devices::hold(&unified);
+        let v1 = Arc::new(v1);
         Ok(Parent { hierarchies, name: name.to_owned(), unified, v1, shallow })
     }
 
@@ -74,7 +77,8 @@ impl Parent {
                 v1.insert(*controller, dir);
             }
         }
-        Ok(Some(Parent { hierarchies, name: name.to_owned(), unified, v1, shallow: false }))
+        let (v1, shallow) = (Arc::new(v1), false);
+        Ok(Some(Parent { hierarchies, name: name.to_owned(), unified, v1, shallow }))
     }
 
     /// What this host has.
@@ -96,9 +100,23 @@ impl Parent {
     /// A limit or a filter that can't be enforced, or a directory or file that can't be made or
     /// written; then nothing is left behind.
     pub fn create(&self, leaf: &str, limits: &LinuxResources) -> Result<Cgroup, Error> {
+        let cgroup = self.begin(leaf, limits)?;
+        let complete = cgroup.complete();
+        if complete.is_err() {
+            let _ = self.remove(leaf);
+        }
+        complete.map(|()| cgroup)
+    }
+
+    /// The same, but for the v1 hierarchies: what the cell has there is made by
+    /// [`complete`](Cgroup::complete), while its first process builds it.
+    ///
+    /// # Errors
+    /// As for [`create`](Parent::create).
+    pub fn begin(&self, leaf: &str, limits: &LinuxResources) -> Result<Cgroup, Error> {
         let settings = settings(limits, &self.hierarchies)?;
         let filter = Filter::new(limits)?;
-        let made = self.make(leaf, &settings, &filter);
+        let made = self.make(leaf, settings, &filter);
         if made.is_err() {
             // Only what this call made can be there: `make` refuses a leaf that exists, and the
             // leaf's name is this driver's own.
@@ -107,39 +125,38 @@ impl Parent {
         made
     }
 
-    fn make(&self, name: &str, settings: &[Setting], filter: &Filter) -> Result<Cgroup, Error> {
+    fn make(&self, name: &str, settings: Vec<Setting>, filter: &Filter) -> Result<Cgroup, Error> {
         let unified = self.unified.make(name)?;
         // Whatever a cell finds a way to, its place in the tree stays one directory.
         if !self.shallow {
             unified.write("cgroup.max.descendants", "0")?;
         }
-        let mut v1: BTreeMap<Controller, Dir> = BTreeMap::new();
-        let limited = |c| settings.iter().any(|setting: &Setting| setting.controller == c);
-        for (controller, parent) in &self.v1 {
-            // Each costs a start as much as several mounts. Without a limit, counting processes
-            // gains nothing; memory is measured, and a share of the CPU is for the whole cell.
-            if *controller == Controller::Pids && !limited(Controller::Pids) {
-                continue;
-            }
-            // Two controllers may be mounted together: then their leaf is one.
-            let made = v1.values().any(|dir| dir.path().parent() == Some(parent.path()));
-            let dir = if made { parent.enter(name)? } else { parent.make(name)? };
-            v1.insert(*controller, dir);
-        }
-        let mut enforced = Vec::with_capacity(settings.len());
-        for setting in settings {
-            let dir = v1.get(&setting.controller).unwrap_or(&unified);
-            match dir.write(setting.file, &setting.value) {
-                Err(_) if setting.about_swap && !dir.has(setting.file) && !host_has_swap() => {}
-                written => {
-                    written?;
-                    enforced
-                        .push(Enforced { file: setting.file.into(), value: setting.value.clone() });
-                }
-            }
-        }
+        let is_old = |setting: &Setting| self.v1.contains_key(&setting.controller);
+        let (old, new): (Vec<_>, Vec<_>) = settings.into_iter().partition(is_old);
+        let enforced = write(&new, |_| Some(&unified))?;
         filter.attach(&unified)?;
-        Ok(Cgroup::new(unified, v1, enforced))
+        let joined = self.joined(&old);
+        if joined.is_empty() {
+            return Ok(Cgroup::new(unified, Part { enforced, ..Part::default() }));
+        }
+        let seat = |controller: &Controller| Seat {
+            hierarchy: controller.v2_name().into(),
+            view: controller.v1_name().into(),
+            path: self.v1[controller].path().join(name),
+        };
+        let seats = joined.iter().map(seat).collect();
+        let (parents, name) = (Arc::clone(&self.v1), name.to_owned());
+        let make = move || join(&parents, &joined, &name, &old, enforced);
+        Ok(Cgroup::new(unified, Old::later(seats, make)))
+    }
+
+    /// The v1 hierarchies that a cell with these limits is part of. Each costs a start as much as several
+    /// mounts. Without a limit, counting processes gains nothing; memory is measured, and a share of the
+    /// CPU is for the whole cell.
+    fn joined(&self, settings: &[Setting]) -> Vec<Controller> {
+        let limited = |c| settings.iter().any(|setting| setting.controller == c);
+        let joined = |c: &Controller| *c != Controller::Pids || limited(*c);
+        self.v1.keys().copied().filter(joined).collect()
     }
 
     /// The names of the leaves that exist in any hierarchy.
@@ -224,6 +241,50 @@ impl Parent {
         }
         Ok(())
     }
+}
+
+/// Makes a leaf below its parents and writes its limits.
+fn join(
+    parents: &BTreeMap<Controller, Dir>,
+    joined: &[Controller],
+    name: &str,
+    settings: &[Setting],
+    mut enforced: Vec<Enforced>,
+) -> Result<Part, Error> {
+    let mut controllers: BTreeMap<Controller, Dir> = BTreeMap::new();
+    for (controller, parent) in parents.iter().filter(|(controller, _)| joined.contains(controller))
+    {
+        // Two controllers may be mounted together: then their leaf is one.
+        let made = controllers.values().any(|dir| dir.path().parent() == Some(parent.path()));
+        let dir = if made { parent.enter(name)? } else { parent.make(name)? };
+        controllers.insert(*controller, dir);
+    }
+    enforced.extend(write(settings, |controller| controllers.get(&controller))?);
+    Ok(Part { controllers, enforced, ..Part::default() })
+}
+
+/// Writes limits, each into the directory that its controller has.
+fn write<'a>(
+    settings: &[Setting],
+    dir: impl Fn(Controller) -> Option<&'a Dir>,
+) -> Result<Vec<Enforced>, Error> {
+    let mut enforced = Vec::with_capacity(settings.len());
+    for setting in settings {
+        let dir = dir(setting.controller).ok_or_else(|| Error::NoController {
+            controller: setting.controller.v2_name(),
+            file: setting.file.into(),
+            value: setting.value.clone(),
+            why: "none of the cell's".to_owned(),
+        })?;
+        match dir.write(setting.file, &setting.value) {
+            Err(_) if setting.about_swap && !dir.has(setting.file) && !host_has_swap() => {}
+            written => {
+                written?;
+                enforced.push(Enforced { file: setting.file.into(), value: setting.value.clone() });
+            }
+        }
+    }
+    Ok(enforced)
 }
 
 /// Whether any swap area is in use: without one, a missing swap limit limits nothing.

@@ -17,9 +17,16 @@ use super::kernel::{self, Fd, Filter, Outcome};
 use super::line::Line;
 use super::plan::Plan;
 use super::terminal;
-use super::wire::{BOUND_EARLY, Kind, LISTENED, Report};
+use super::wire::{BOUND_EARLY, Kind, LISTENED, Report, SENT, Step};
 use crate::sys::abi::*;
 use crate::sys::raw::nr;
+
+/// Enters the cgroup whose `tasks` file the step names.
+pub(crate) fn join(plan: &mut Plan, step: &Step) -> Outcome {
+    let number = step.number[0];
+    let tasks = if step.flags & SENT != 0 { plan.tree(number)? } else { Fd(number as i32) };
+    kernel::write(&tasks, b"0").map(drop)
+}
 
 /// Enters the namespace that is open, or the namespaces (`CLONE_NEW*`) of the process behind the
 /// pidfd, all or none.

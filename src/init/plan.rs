@@ -12,7 +12,7 @@ use crate::sys::raw::{Errno, nr};
 pub(crate) struct Plan {
     bytes: &'static mut [u8],
     pub(crate) header: Header,
-    /// Mounts that came along, by number; -1 where none did or it has been taken.
+    /// Descriptors that came along, mounts above all, by number; -1 where none did or it has been taken.
     trees: [i32; MOST_TREES],
 }
 
@@ -59,6 +59,15 @@ impl Plan {
         Plan::over(bytes, header, trees)
     }
 
+    /// Waits for what comes after the plan, whose numbers begin with `first`.
+    pub(crate) fn receive_more(&mut self, control: &Fd, first: u64) -> Outcome {
+        let slots = self.trees.get_mut(first as usize..).ok_or(malformed())?;
+        match receive(control, &mut [0], slots)? {
+            (0, _) => Err(Fault::new(nr::recvmsg, Errno::EPIPE)),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks what later reads rely on.
     fn over(bytes: &'static mut [u8], header: Header, trees: [i32; MOST_TREES]) -> Outcome<Plan> {
         let steps_end = size_of::<Header>() + header.steps as usize * size_of::<Step>();
@@ -68,7 +77,7 @@ impl Plan {
         Ok(Plan { bytes, header, trees })
     }
 
-    /// The mount with this number, which came along; it can be had once.
+    /// What came along under this number, mostly a mount; it can be had once.
     pub(crate) fn tree(&mut self, number: u64) -> Outcome<Fd> {
         let slot = self.trees.get_mut(number as usize).ok_or(malformed())?;
         match core::mem::replace(slot, -1) {

@@ -79,7 +79,8 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
     let [a, b, c] = step.number;
     let text = |slot: usize| plan.text(step.text[slot]);
     match Op::from_number(step.op).ok_or(Fault::new(nr::read, Errno::EINVAL))? {
-        Op::JoinTasks => kernel::write(&Fd(a as i32), b"0").map(drop),
+        Op::Cgroups => plan.receive_more(line.fd(), a),
+        Op::JoinTasks => enter::join(plan, step),
         Op::UnshareCgroup => kernel::unshare(CLONE_NEWCGROUP),
         Op::EnterNamespace => enter::enter(Fd(a as i32), b),
         Op::Unshare => kernel::unshare(a),

@@ -30,6 +30,9 @@ pub const BOUND_EARLY: u32 = 2;
 /// In [`Header::birth`]: the task's filter has a listener, which the parent takes ([`Kind::Listening`]).
 pub const LISTENED: u32 = 4;
 
+/// In [`Step::flags`]: the descriptor came along with a message.
+pub const SENT: u16 = 256;
+
 /// The most mounts that can come along with a plan: what one message carries.
 pub const MOST_TREES: usize = 250;
 
@@ -125,7 +128,8 @@ macro_rules! ops {
 }
 
 ops! {
-    /// Writes "0" to the `tasks` file open as descriptor `number[0]`, then closes it.
+    /// Writes "0" to the `tasks` file open as descriptor `number[0]`, then closes it; with [`SENT`] to the
+    /// one that came along under this number.
     JoinTasks = 1,
     /// Makes the cgroup just joined the root of this process's view.
     UnshareCgroup = 2,
@@ -263,6 +267,9 @@ ops! {
     Birth = 55,
     /// Loads the task's filter, which has a listener, and has the parent take that.
     Listen = 56,
+    /// Waits for the cell's cgroups, which the parent made meanwhile: a byte, and what comes along with it
+    /// under the numbers from `number[0]` on.
+    Cgroups = 57,
 }
 
 /// What a record on the control socket tells the parent.

@@ -23,7 +23,7 @@ pub(super) fn control_socket() -> Result<(OwnedFd, OwnedFd), Error> {
     .map_err(|errno| Error::system("socketpair", errno))
 }
 
-/// Sends as much as fits, and the mounts that come along; with `DONTWAIT` that may be nothing.
+/// Sends as much as fits, and the descriptors that come along; with `DONTWAIT` that may be nothing.
 pub(super) fn send_with(
     control: &OwnedFd,
     bytes: &[u8],

@@ -1,6 +1,6 @@
 //! A plan as bytes, the way the init reads it: see [`wire`].
 
-use super::{Error, Plan, Step};
+use super::{Error, Plan, Step, Tasks};
 use crate::fault::{self, Point};
 use crate::init::wire::{self, Header, LARGEST, MAGIC, Op};
 
@@ -156,7 +156,14 @@ fn encode_step<'a>(
             raw = Some(text.into_bytes());
             (Op::OomScore, [""; 4], [length, u64::from(*required), 0])
         }
-        Step::JoinTasks { descriptor, .. } => (Op::JoinTasks, [""; 4], [*descriptor as u64, 0, 0]),
+        Step::Cgroups => (Op::Cgroups, [""; 4], [*trees, 0, 0]),
+        Step::JoinTasks { tasks: Tasks::Given(number), .. } => {
+            (Op::JoinTasks, [""; 4], [*number as u64, 0, 0])
+        }
+        Step::JoinTasks { tasks: Tasks::Sent, .. } => {
+            flags = wire::SENT;
+            (Op::JoinTasks, [""; 4], [next_tree(), 0, 0])
+        }
         Step::UnshareCgroup => (Op::UnshareCgroup, [""; 4], [0; 3]),
         Step::Unshare(flags) => (Op::Unshare, [""; 4], [*flags, 0, 0]),
         Step::BeginProc { descriptor, mounts, keep } => {

@@ -52,6 +52,6 @@ pub use listener::Listener;
 pub use mount_plan::{Mapped, Mount, Tree};
 #[cfg(feature = "cli")]
 pub(crate) use options::MOUNT_OPTIONS;
-pub use plan::{Given, IdMaps, Joined, Plan, Step};
+pub use plan::{Given, IdMaps, Joined, Plan, Step, Tasks};
 pub use start::{Launched, launch};
 pub use stdio::{Stdio, Stream};

@@ -19,7 +19,8 @@ use crate::sys::abi::SchedAttr;
 #[non_exhaustive]
 pub enum Step {
     OomScore { adjust: i32, required: bool },
-    JoinTasks { hierarchy: Cow<'static, str>, descriptor: usize },
+    Cgroups,
+    JoinTasks { hierarchy: Cow<'static, str>, tasks: Tasks },
     UnshareCgroup,
     Unshare(u64),
     BeginProc { descriptor: usize, mounts: usize, keep: bool },
@@ -75,6 +76,15 @@ pub enum Step {
     Latch { wait: usize, tell: usize },
     Filter,
     Hook(Box<InsideHook>),
+}
+
+/// Where the init has a cgroup's `tasks` file from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tasks {
+    /// It starts with it, as a descriptor of this number.
+    Given(usize),
+    /// It comes with the cgroups, once those are made.
+    Sent,
 }
 
 /// A descriptor that the init starts with.
@@ -139,6 +149,7 @@ impl fmt::Display for Step {
                 let or_not = if *required { "" } else { " if possible" };
                 write!(f, "set oom_score_adj to {adjust}{or_not}")
             }
+            Step::Cgroups => f.write_str("wait for the cgroups"),
             Step::JoinTasks { hierarchy, .. } => write!(f, "join the {hierarchy} cgroup"),
             Step::UnshareCgroup => f.write_str("unshare the cgroup namespace"),
             Step::Unshare(flags) => write!(f, "make the namespaces {flags:#x}"),
@@ -307,11 +318,25 @@ impl Plan {
 
     /// What has to be sent along, in the order of the steps that take it.
     pub(super) fn trees(&self) -> impl Iterator<Item = &Tree> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::TreeHere { tree, .. }
-            | Step::TreeAsRoot { tree, .. }
-            | Step::Tree { tree, .. } => Some(tree.as_ref()),
-            _ => None,
-        })
+        trees(&self.steps)
     }
+
+    /// The same, apart: what goes with the plan, and what goes with the cgroups, if the init waits for
+    /// those.
+    pub(super) fn trees_apart(
+        &self,
+    ) -> (impl Iterator<Item = &Tree>, Option<impl Iterator<Item = &Tree>>) {
+        let wait = self.steps.iter().position(|step| *step == Step::Cgroups);
+        let (before, after) = self.steps.split_at(wait.unwrap_or(self.steps.len()));
+        (trees(before), wait.map(|_| trees(after)))
+    }
+}
+
+fn trees(steps: &[Step]) -> impl Iterator<Item = &Tree> {
+    steps.iter().filter_map(|step| match step {
+        Step::TreeHere { tree, .. } | Step::TreeAsRoot { tree, .. } | Step::Tree { tree, .. } => {
+            Some(tree.as_ref())
+        }
+        _ => None,
+    })
 }

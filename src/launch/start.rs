@@ -1,11 +1,13 @@
 //! The parent's half of a launch.
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use oci_spec::runtime::Spec;
 use rustix::net::SendFlags;
 
-use super::compile::{Place, check_held, compile};
+use super::compile::{Place, check_held, compile, may_join_late};
 use super::control::{control_socket, send_all, send_with};
 use super::exec::put_down_all;
 use super::failure::{died, failed, spawn_error};
@@ -14,8 +16,8 @@ use super::hooks::WhileMade;
 use super::listener::Handover;
 use super::program::init_program;
 use super::{
-    Cell, Error, Plan, Stdio, Stream, cell, given, inside, joined, listener, report, target, trees,
-    user_namespace,
+    Cell, Error, IdMaps, Plan, Stdio, Stream, cell, given, inside, joined, listener, report,
+    target, trees, user_namespace,
 };
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
@@ -53,9 +55,7 @@ pub fn launch(
     meanwhile: impl FnOnce(),
 ) -> Result<Launched, Error> {
     let started = Instant::now();
-    let tasks = cgroup.tasks_files()?;
-    place.joins = tasks.iter().map(|(hierarchy, _)| hierarchy.clone()).collect();
-    place.views = cgroup.views();
+    let tasks = settle_cgroups(&mut place, cgroup, bundle.spec())?;
     place.null_streams = stdio.each().map(|stream| matches!(stream, Stream::Null));
     let user = user_namespace::joined(bundle.spec_mut(), cgroup)?;
     let (plan, namespaces) = compile(&bundle, &place)?;
@@ -84,7 +84,7 @@ pub fn launch(
         true => send_with(
             &control,
             body,
-            &trees::detach_all(&plan, None, &others)?,
+            &trees::detach_all(plan.trees_apart().0, None, &others)?,
             SendFlags::DONTWAIT,
         )?,
         false => 0,
@@ -109,6 +109,7 @@ pub fn launch(
     let mut born = None;
     let settled = begun
         .and_then(|sent| send_all(cell.control(), &body[sent..], Point::PlanWithMounts))
+        .and_then(|()| send_cgroups(&cell, &plan, cgroup, &others))
         .and_then(|()| {
             // A specification is a thousand small pieces of memory: mostly it ends here.
             let mut agent = Handover::of(&plan, &bundle, id.as_deref(), "creating", None);
@@ -128,6 +129,40 @@ pub fn launch(
             Err(error)
         }
     }
+}
+
+/// Makes the cgroups that the init waits for, and lets it go on in them.
+fn send_cgroups(
+    cell: &Cell,
+    plan: &Plan,
+    cgroup: &Cgroup,
+    others: &[(IdMaps, OwnedFd)],
+) -> Result<(), Error> {
+    let Some(trees) = plan.trees_apart().1 else {
+        return Ok(());
+    };
+    cgroup.complete()?;
+    let tasks = cgroup.tasks_files()?.into_iter().map(|(_, file)| file);
+    let along: Vec<_> = tasks.chain(trees::detach_all(trees, None, others)?).collect();
+    send_with(cell.control(), b"1", &along, SendFlags::empty()).map(drop)
+}
+
+/// Says what the cell is to know of its cgroups. Gives those to join that it finds made.
+fn settle_cgroups(
+    place: &mut Place,
+    cgroup: &Cgroup,
+    spec: &Spec,
+) -> Result<Vec<(Cow<'static, str>, OwnedFd)>, Error> {
+    place.later = !cgroup.is_complete() && may_join_late(spec);
+    place.views = cgroup.views();
+    if place.later {
+        place.joins = cgroup.to_join();
+        return Ok(Vec::new());
+    }
+    cgroup.complete()?;
+    let tasks = cgroup.tasks_files()?;
+    place.joins = tasks.iter().map(|(hierarchy, _)| hierarchy.clone()).collect();
+    Ok(tasks)
 }
 
 fn put_down(cell: Cell, plan: &Plan, born: Option<OwnedFd>) {

@@ -9,15 +9,15 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::error::missing_call;
 use super::mount_plan::{Mapped, Tree};
-use super::{Error, IdMaps, Plan};
+use super::{Error, IdMaps};
 use crate::fault::{self, Point};
 use crate::sys::abi::{MOUNT_ATTR_IDMAP, MS_PRIVATE, MS_REC, MS_SLAVE, MountAttr};
 use crate::sys::mount::set_attributes;
 
-/// Opens what the plan sends along; with the ids of the user `namespace` where a tree asks for it, or
-/// of the one among `others` that has the ids it names.
-pub(super) fn detach_all(
-    plan: &Plan,
+/// Opens what is sent along; with the ids of the user `namespace` where a tree asks for it, or of the
+/// one among `others` that has the ids it names.
+pub(super) fn detach_all<'a>(
+    trees: impl Iterator<Item = &'a Tree>,
     namespace: Option<BorrowedFd<'_>>,
     others: &[(IdMaps, OwnedFd)],
 ) -> Result<Vec<OwnedFd>, Error> {
@@ -27,7 +27,7 @@ pub(super) fn detach_all(
             others.iter().find(|(maps, _)| maps == ids).map(|(_, namespace)| namespace.as_fd())
         }
     };
-    plan.trees().map(|tree| detach(tree, of(tree))).collect()
+    trees.map(|tree| detach(tree, of(tree))).collect()
 }
 
 /// A copy of the tree that is mounted nowhere, with its attributes settled while nobody sees it.

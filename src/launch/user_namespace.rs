@@ -43,7 +43,7 @@ pub(super) fn settle(
             let _ = lower_oom_score(&proc, *adjust);
         }
     }
-    trees::detach_all(plan, Some(open_namespace(&proc)?.as_fd()), others)
+    trees::detach_all(plan.trees(), Some(open_namespace(&proc)?.as_fd()), others)
 }
 
 /// Opens the user namespace that the specification joins, if it joins one, and puts its ids into the
@@ -176,7 +176,7 @@ pub(super) fn enter(
     if namespace.is_some() {
         raise_limits(cell, plan);
     }
-    trees::detach_all(plan, namespace, others)
+    trees::detach_all(plan.trees_apart().0, namespace, others)
 }
 
 /// The user namespaces whose ids mounts name that are not the cell's, each once.

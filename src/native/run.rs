@@ -86,7 +86,8 @@ pub struct Running {
 }
 
 impl Instance {
-    /// Writes the bundle and makes the cgroup with its limits.
+    /// Writes the bundle and makes the cgroup with its limits; what a hybrid host's v1 hierarchies have of
+    /// it is made by [`run`](Created::run).
     ///
     /// A given `name` is unique among all drivers that share the state directory; without one, the
     /// cell gets a random name. With `keep_bundle` the bundle is written there and stays.
@@ -165,7 +166,7 @@ impl Instance {
             bundle = bundle.keep(dir)?;
         }
         undo.push(Made::Cgroup(Arc::clone(&shared.parent), leaf.clone()));
-        let cgroup = Arc::new(shared.parent.create(&leaf, &limits.unwrap_or_default())?);
+        let cgroup = Arc::new(shared.parent.begin(&leaf, &limits.unwrap_or_default())?);
 
         let place = Place { disk, ..Place::default() };
         let timings = Timings { create: start.elapsed(), ..Timings::default() };
@@ -208,7 +209,8 @@ impl Created {
     /// Launches the task; returns when it has been executed.
     ///
     /// # Errors
-    /// [`Error::Launch`] with the step that failed. Then nothing of the cell is left.
+    /// [`Error::Launch`] with the step that failed, or with the limit that the kernel refused. Then
+    /// nothing of the cell is left.
     pub fn run(mut self, stdio: Stdio) -> Result<Running, Error> {
         self.undo.check_owner()?;
         let cgroup = &self.cgroup;

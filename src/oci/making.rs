@@ -77,7 +77,7 @@ pub(super) fn make(
         .keep_config(&source.text)
         .and_then(|()| home.write(&record))
         .and_then(|()| Birthplace::make(&host, &record, scope.as_ref(), source.bundle.spec()));
-    let birthplace = match birthplace {
+    let mut birthplace = match birthplace {
         Ok(birthplace) => birthplace,
         // A cgroup that could not be made may be somebody else's.
         Err(error) => {
@@ -85,7 +85,7 @@ pub(super) fn make(
             return Err(error);
         }
     };
-    match build(&home, &mut record, source, birthplace, args, when, log) {
+    match build(&home, &mut record, source, &mut birthplace, args, when, log) {
         Ok((cell, terminal)) => {
             if when != When::Started {
                 started(&home, &record, log);
@@ -95,6 +95,10 @@ pub(super) fn make(
         Err(error) => {
             // Where nothing was begun, no hook is to hear of an end.
             record.hooks &= !error.is_refusal();
+            if !birthplace.cgroup.is_complete() {
+                // What stands in its way there is somebody else's.
+                home.disclaim();
+            }
             // The first failure is the one that is told.
             let _ = remove(home, &record, log);
             Err(error)
@@ -106,12 +110,13 @@ fn build(
     home: &Home,
     record: &mut Record,
     source: Source,
-    birthplace: Birthplace,
+    birthplace: &mut Birthplace,
     args: &MakeArgs,
     when: When,
     log: &Log,
 ) -> Result<(Cell, Option<OwnedFd>), Error> {
     let Birthplace { cgroup, placeholder } = birthplace;
+    let (cgroup, placeholder) = (&*cgroup, placeholder.take());
     home.claim()?;
     let latch = match when {
         When::Now | When::Foreground => None,
@@ -131,8 +136,8 @@ fn build(
         ..Place::default()
     };
     let mut left = Ok(());
-    let launched = launch::launch(source.bundle, &cgroup, own_streams()?, place, || {
-        left = placeholder.map_or(Ok(()), |placeholder| placeholder.leave(&cgroup));
+    let launched = launch::launch(source.bundle, cgroup, own_streams()?, place, || {
+        left = placeholder.map_or(Ok(()), |placeholder| placeholder.leave(cgroup));
     })?;
     let Launched { cell, compile, spawn, set_up } = launched;
     log.debug(|| format!("compiled in {compile:?}, spawned in {spawn:?}, set up in {set_up:?}"));

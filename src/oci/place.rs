@@ -56,7 +56,7 @@ impl Birthplace {
         let resources = resources.unwrap_or(&none);
         let Some(scope) = scope else {
             let devices = if may_mount(spec) { Devices::FilteredAlways } else { Devices::Listed };
-            let cgroup = Cgroup::create_in(host, &record.cgroup, resources, devices)?;
+            let cgroup = Cgroup::begin_in(host, &record.cgroup, resources, devices)?;
             return Ok(Birthplace { cgroup, placeholder: None });
         };
         let mut placeholder = scope.start(&record.id, spec)?;

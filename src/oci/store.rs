@@ -260,6 +260,11 @@ impl Home {
         self.put(CLAIM, b"")
     }
 
+    /// Takes that back. Whoever is asked to remove the container then removes what nobody lives in.
+    pub(super) fn disclaim(&self) {
+        let _ = unlinkat(&self.dir, CLAIM, AtFlags::empty());
+    }
+
     pub(super) fn is_claimed(&self) -> bool {
         rustix::fs::accessat(&self.dir, CLAIM, Access::EXISTS, AtFlags::empty()).is_ok()
     }

@@ -1,8 +1,6 @@
 //! Resources as they stand in the files of fixture directories, on either kind of host.
 
-use std::collections::BTreeMap;
-
-use super::super::leaf::Joined;
+use super::super::old::{Joined, Part};
 use super::*;
 
 /// A cgroup in plain directories; the files that a kernel would have are there, and empty or zero.
@@ -45,9 +43,8 @@ impl Fixture {
             view: (*name).to_owned(),
             dir: open(name),
         };
-        let mut cgroup = Cgroup::new(open(""), BTreeMap::new(), Vec::new());
-        cgroup.everywhere = v1.iter().map(joined).collect();
-        cgroup
+        let everywhere = v1.iter().map(joined).collect();
+        Cgroup::new(open(""), Part { everywhere, ..Part::default() })
     }
 
     /// What is written, in its order: `file=value`.

@@ -246,7 +246,7 @@ impl Cgroup {
             Some(dir) => v1::blkio(dir, &mut stats.blkio)?,
             None => v2::io(&self.unified, &mut stats.blkio)?,
         }
-        if self.everywhere.is_empty() {
+        if self.old.part().everywhere.is_empty() {
             v2::cpu(&self.unified, &mut stats.cpu)?;
         }
         if let Some(dir) = self.v1("pids").or(Some(&self.unified)) {

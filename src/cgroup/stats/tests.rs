@@ -1,10 +1,8 @@
 //! The numbers of fixture directories, in runc's words.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use super::super::leaf::Joined;
+use super::super::old::{Joined, Part};
 use super::*;
 
 struct Fixture(tempfile::TempDir);
@@ -30,8 +28,8 @@ impl Fixture {
             view: (*name).to_owned(),
             dir: self.dir(name),
         };
-        let mut cgroup = Cgroup::new(self.dir(""), BTreeMap::new(), Vec::new());
-        cgroup.everywhere = v1.iter().map(joined).collect();
+        let everywhere = v1.iter().map(joined).collect();
+        let cgroup = Cgroup::new(self.dir(""), Part { everywhere, ..Part::default() });
         serde_json::to_value(cgroup.stats().unwrap()).unwrap()
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use oci_spec::runtime::Spec;
 
-use super::super::{Error, Given, Plan, Step, filter};
+use super::super::{Error, Given, Plan, Step, Tasks, filter};
 use super::{annotated, capabilities, process, standing, terminal, unsupported};
 use crate::bundle::{Bundle, annotation, without_id};
 use crate::init::wire::CONTROL_FD;
@@ -54,8 +54,8 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
     let mut given = Vec::with_capacity(16);
     let target = Given::Target.to(&mut given);
     for hierarchy in &entry.joins {
-        let descriptor = Given::Tasks(hierarchy.clone()).to(&mut given);
-        steps.push(Step::JoinTasks { hierarchy: hierarchy.clone(), descriptor });
+        let tasks = Tasks::Given(Given::Tasks(hierarchy.clone()).to(&mut given));
+        steps.push(Step::JoinTasks { hierarchy: hierarchy.clone(), tasks });
     }
     steps.extend(after);
     steps.push(Step::Enter { target, namespaces: entry.namespaces });

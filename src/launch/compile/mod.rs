@@ -38,7 +38,7 @@ use self::namespaces::{Namespaces, Proc};
 use self::paths::{clean, target};
 use super::inside::{self, InsidePoint};
 use super::plan::Given;
-use super::{Error, Latch, Plan, Step, hooks};
+use super::{Error, Latch, Plan, Step, Tasks, hooks};
 use crate::bundle::{Bundle, annotation};
 use crate::cgroup::View;
 use crate::init::wire::MOST_TREES;
@@ -54,6 +54,11 @@ pub struct Place {
     pub joins: Vec<Cow<'static, str>>,
     /// What it sees of them.
     pub views: Vec<View>,
+    /// Those cgroups are still to be made: the child waits for them when it needs them. For [`launch`] to
+    /// say.
+    ///
+    /// [`launch`]: super::launch
+    pub later: bool,
     /// Which standard streams are the null device.
     pub null_streams: [bool; 3],
     /// Where the task waits for its start; without one it is executed at once.
@@ -101,9 +106,9 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         false => own_ids::refuse_maps(spec).map(|()| None)?,
     };
     let mut given = Vec::with_capacity(16);
-    let mut steps = beginning(spec, place, &found, apart, &mut given)?;
+    let (mut steps, join) = beginning(spec, place, &found, apart, &mut given)?;
     let root = rootfs::compile(bundle, place, own_ids, hooked, &mut steps)?;
-    mounts::compile(bundle, place, &mut steps)?;
+    mounts::compile(bundle, place, join, &mut steps)?;
     match own_ids {
         true => own_ids::adapt(&mut steps, own_ids::may_mount(spec))?,
         false => own_ids::refuse_mapped(&steps)?,
@@ -145,7 +150,7 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     ending(spec, place, &found, &mut given, &mut plan)?;
     plan.ids = ids;
     plan.given = given;
-    limit_trees(&plan)?;
+    limit_sent(&plan)?;
     if plan.stay {
         capabilities::keep_from_init(spec)?;
         found.refuse_init()?;
@@ -175,29 +180,29 @@ fn born_in(new: u64, own_ids: bool, apart: bool, plan: &mut Plan) -> u64 {
     born
 }
 
-/// What comes before the file system.
+/// What comes before the file system, and what comes when the cell's cgroups are needed.
 fn beginning(
     spec: &Spec,
     place: &Place,
     namespaces: &Namespaces,
     apart: bool,
     given: &mut Vec<Given>,
-) -> Result<Vec<Step>, Error> {
+) -> Result<(Vec<Step>, Vec<Step>), Error> {
     let mut steps = Vec::with_capacity(64);
     steps.push(process::oom_score(spec)?);
     let proc = Proc::of(spec, namespaces, apart)?;
     if !apart || proc != Proc::None {
         Given::Cradle.to(given);
     }
-    for hierarchy in &place.joins {
-        let descriptor = Given::Tasks(hierarchy.clone()).to(given);
-        steps.push(Step::JoinTasks { hierarchy: hierarchy.clone(), descriptor });
+    let mut join = join(place, given);
+    if !place.later {
+        steps.append(&mut join);
     }
     steps.extend(namespaces.enter(given, proc)?);
     steps.extend(namespaces.time(spec)?);
     if namespaces.new & CLONE_NEWCGROUP != 0 {
         // Only now: the namespace's root is where the process is when it is made.
-        steps.push(Step::UnshareCgroup);
+        if place.later { &mut join } else { &mut steps }.push(Step::UnshareCgroup);
     }
     steps.extend(namespaces.make_inside());
     if namespaces.has(CLONE_NEWUSER) {
@@ -207,7 +212,34 @@ fn beginning(
         true => Step::Propagation((MS_SLAVE | MS_REC) as u64),
         false => Step::Cradle,
     });
-    Ok(steps)
+    Ok((steps, join))
+}
+
+/// The steps into the cell's v1 cgroups.
+fn join(place: &Place, given: &mut Vec<Given>) -> Vec<Step> {
+    let wait = place.later.then_some(Step::Cgroups);
+    let steps = place.joins.iter().map(|hierarchy| {
+        let hierarchy = hierarchy.clone();
+        let tasks = match place.later {
+            true => Tasks::Sent,
+            false => Tasks::Given(Given::Tasks(hierarchy.clone()).to(given)),
+        };
+        Step::JoinTasks { hierarchy, tasks }
+    });
+    wait.into_iter().chain(steps).collect()
+}
+
+/// Whether the file system may be built outside of the v1 cgroups. What that takes of memory is the
+/// caller's then: a few pages, unless an image's files are copied. And in namespaces that it has
+/// entered the child may not have the rights to join any more.
+pub(super) fn may_join_late(spec: &Spec) -> bool {
+    let linux = spec.linux().as_ref();
+    let mut namespaces =
+        linux.and_then(|linux| linux.namespaces().as_deref()).into_iter().flatten();
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let mut options = mounts.iter().filter_map(|mount| mount.options().as_deref()).flatten();
+    namespaces.all(|one| one.path().is_none() && one.typ() != LinuxNamespaceType::User)
+        && !options.any(|option| option == "tmpcopyup")
 }
 
 /// The cell's names in its uts namespace.
@@ -229,9 +261,10 @@ fn names(spec: &Spec, namespaces: &Namespaces, steps: &mut Vec<Step>) -> Result<
     Ok(())
 }
 
-/// One message carries them.
-fn limit_trees(plan: &Plan) -> Result<(), Error> {
-    let count = plan.trees().count();
+/// The init has room for so many descriptors that are sent.
+fn limit_sent(plan: &Plan) -> Result<(), Error> {
+    let is_sent = |step: &&Step| matches!(step, Step::JoinTasks { tasks: Tasks::Sent, .. });
+    let count = plan.trees().count() + plan.steps.iter().filter(is_sent).count();
     if count <= MOST_TREES {
         return Ok(());
     }

@@ -16,16 +16,26 @@ use crate::init::wire::{
 };
 use crate::sys::abi::*;
 
-/// The steps for `mounts`, `linux.devices`, `linux.maskedPaths` and `linux.readonlyPaths`.
-pub(super) fn compile(bundle: &Bundle, place: &Place, steps: &mut Vec<Step>) -> Result<(), Error> {
+/// The steps for `mounts`, `linux.devices`, `linux.maskedPaths` and `linux.readonlyPaths`. What is mounted
+/// of cgroups is there when `join` is done, and as long as can be without.
+pub(super) fn compile(
+    bundle: &Bundle,
+    place: &Place,
+    mut join: Vec<Step>,
+    steps: &mut Vec<Step>,
+) -> Result<(), Error> {
     let spec = bundle.spec();
     let linux = spec.linux().as_ref();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let mut devices = Devices::new(mounts, linux)?;
     for (at, mount) in mounts.iter().enumerate() {
+        if mount.typ().as_deref().is_some_and(is_of_cgroups) {
+            steps.append(&mut join);
+        }
         one(mount, bundle, place, steps)?;
         devices.after(Some(at), steps);
     }
+    steps.append(&mut join);
     devices.after(None, steps);
     if let Some(linux) = linux {
         for path in linux.masked_paths().iter().flatten() {
@@ -34,6 +44,10 @@ pub(super) fn compile(bundle: &Bundle, place: &Place, steps: &mut Vec<Step>) -> 
         steps.extend(linux.readonly_paths().iter().flatten().cloned().map(Step::ReadOnly));
     }
     Ok(())
+}
+
+fn is_of_cgroups(kind: &str) -> bool {
+    matches!(kind, "cgroup" | "cgroup2")
 }
 
 /// Lets what is mounted in the cell reach the host where a bind mount is asked to be shared.
@@ -86,7 +100,7 @@ fn one(
         return Err(Error::Invalid { field, why: "are for a bind mount".to_owned() });
     }
     let how = how | MAKE_DIR;
-    if kind == "cgroup" || kind == "cgroup2" {
+    if is_of_cgroups(&kind) {
         cgroup_view(target, &kind, &options, place, how, steps);
         return Ok(());
     }

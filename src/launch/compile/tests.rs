@@ -31,6 +31,45 @@ fn the_golden_plan() {
 }
 
 #[test]
+fn cgroups_that_are_made_meanwhile_are_waited_for_where_they_are_seen() {
+    let view = |name: &'static str| View {
+        name: name.into(),
+        path: format!("/sys/fs/cgroup/{name}/c").into(),
+    };
+    let place = Place {
+        joins: vec!["memory".into(), "pids".into()],
+        views: ["memory", "pids", "unified"].map(view).into(),
+        later: true,
+        ..Place::default()
+    };
+    let mut config = CellConfig::new("/", ["true"]);
+    config.upper = Upper::Tmpfs;
+    let bundle = |config: &CellConfig| Bundle::in_memory(spec(config).unwrap());
+    let (plan, _) = compile(&bundle(&config), &place).unwrap();
+    let text = plan.to_string();
+    let wanted = "wait for the cgroups\njoin the memory cgroup\njoin the pids cgroup\n\
+                  unshare the cgroup namespace\nmount tmpfs at /sys/fs/cgroup for other mounts\n";
+    assert!(text.contains(wanted) && text.matches("join the ").count() == 2, "{text}");
+    assert!(text.find("mount proc ") < text.find(wanted), "{text}");
+    let (before, after) = plan.trees_apart();
+    let paths = after.map(|trees| trees.map(|tree| tree.path.as_str()).collect::<Vec<_>>());
+    let seen = ["memory", "pids", "unified"].map(|name| format!("/sys/fs/cgroup/{name}/c"));
+    assert_eq!(paths.unwrap(), seen);
+    assert_eq!(before.count() + seen.len(), plan.trees().count());
+    assert!(plan.given.iter().all(|given| !matches!(given, Given::Tasks(_))));
+
+    assert!(may_join_late(bundle(&config).spec()));
+    config.user_namespace = crate::bundle::UserNamespace::Auto;
+    assert!(!may_join_late(bundle(&config).spec()), "it could not join them from there");
+    let copied = r#"{"ociVersion": "1.2.0", "mounts": [
+        {"destination": "/c", "type": "tmpfs", "options": ["nosuid", "tmpcopyup"]}]}"#;
+    assert!(!may_join_late(&serde_json::from_str(copied).unwrap()), "an image's files are large");
+    let joined = r#"{"ociVersion": "1.2.0", "linux": {"namespaces": [
+        {"type": "mount"}, {"type": "ipc", "path": "/proc/7/ns/ipc"}]}}"#;
+    assert!(!may_join_late(&serde_json::from_str(joined).unwrap()), "rights may end there");
+}
+
+#[test]
 fn layers_take_one_tree_and_change_nothing_else() {
     let at = tempfile::tempdir().unwrap();
     for name in ["a/fs", "b/fs"] {
