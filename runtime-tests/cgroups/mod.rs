@@ -17,7 +17,7 @@ pub fn tests() -> Vec<Test> {
         test!(it_stands_in_every_hierarchy_and_goes_from_all, Cells),
         test!(one_in_use_is_refused_and_an_empty_one_is_taken_over, Cells),
         test!(one_is_begun_and_completed, Cells),
-        test!(what_appears_meanwhile_is_nobody_elses_and_stays, Cells),
+        test!(what_is_somebody_elses_by_then_stays_his, Cells),
         test!(a_frozen_one_is_refused, Cells),
         test!(what_cannot_be_enforced_leaves_nothing, Cells),
         test!(removal_ends_what_is_frozen_and_what_is_below, Cells),
@@ -177,7 +177,7 @@ fn one_is_begun_and_completed(_bed: &Bed) {
     assert!(spot.begin("{}").unwrap().is_complete());
 }
 
-fn what_appears_meanwhile_is_nobody_elses_and_stays(_bed: &Bed) {
+fn what_is_somebody_elses_by_then_stays_his(_bed: &Bed) {
     let spot = Spot::new("meanwhile");
     let cgroup = spot.begin("{}").unwrap();
     let unified = spot.host.unified.join(spot.path.strip_prefix("/").unwrap());
@@ -185,12 +185,16 @@ fn what_appears_meanwhile_is_nobody_elses_and_stays(_bed: &Bed) {
         return;
     };
     std::fs::create_dir_all(&taken).unwrap();
+    let mut child = inhabit([&taken], "exec sleep 100");
     let error = cgroup.complete().unwrap_err().to_string();
-    let why = "can't be a container's: somebody else has made it meanwhile";
+    let why = "can't be a container's: a process lives in it";
     assert!(error.contains(taken.to_str().unwrap()) && error.ends_with(why), "{error}");
     let left: Vec<_> = spot.places().into_iter().filter(|dir| dir.exists()).collect();
     assert!(left.contains(&taken) && left.contains(&unified) && left.len() == 2, "{left:?}");
     assert!(!cgroup.is_complete() && cgroup.complete().is_err());
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 fn a_frozen_one_is_refused(_bed: &Bed) {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Test> {
         test!(a_signal_for_all_reaches_every_process, Cells, Busybox),
         test!(a_paused_container_is_deleted_by_force, Cells, Busybox),
         test!(a_process_enters_a_cgroup_inside_the_containers, Cells, Busybox),
+        test!(who_lives_at_a_containers_place_is_left_alone, Cells, Busybox),
         test!(a_container_has_the_devices_of_its_list_and_no_other, Cells, Busybox),
     ]
 }
@@ -29,6 +30,30 @@ pub fn tests() -> Vec<Test> {
 fn dirs(name: &str) -> Vec<PathBuf> {
     let own = format!("oci-{name}");
     every_cgroup_dir().into_iter().map(|dir| dir.join(&own)).filter(|dir| dir.exists()).collect()
+}
+
+/// Wherever he is: in the v2 tree he is found before there is a process of the container's, elsewhere after.
+fn who_lives_at_a_containers_place_is_left_alone(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let bundle = oci.bundle("c1", oci.config("true"));
+    let all: Vec<_> = every_cgroup_dir().into_iter().map(|dir| dir.join("oci-c1")).collect();
+    // A cpuset of v1 takes nobody just so.
+    for place in all.iter().filter(|dir| !dir.ancestors().any(|dir| dir.ends_with("cpuset"))) {
+        std::fs::create_dir_all(place).unwrap();
+        let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+        std::fs::write(place.join("cgroup.procs"), other.id().to_string()).unwrap();
+        let ran = oci.call(&["create", "--bundle", bundle.to_str().unwrap(), "c1"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let why = format!("{} can't be a container's: a process lives in it", place.display());
+        assert!(complaint(&ran).contains(&why), "{ran:?}");
+        assert!(other.try_wait().unwrap().is_none(), "{}", place.display());
+        assert_eq!(oci.call(&["list", "-q"]).ok(), "");
+        let left: Vec<_> = all.iter().filter(|dir| dir.exists()).collect();
+        assert_eq!(left, [place]);
+        other.kill().unwrap();
+        other.wait().unwrap();
+        std::fs::remove_dir(place).unwrap();
+    }
 }
 
 /// A list as engines write it, which v1 has words for; a denial inside of what is allowed, for which it has

@@ -257,7 +257,7 @@ pub(super) fn assemble(
 }
 
 /// A cgroup that was there before must be nobody's, in each hierarchy where it was.
-fn refuse_inhabited(cgroup: &Cgroup, made: &[PathBuf]) -> Result<(), Error> {
+pub(super) fn refuse_inhabited(cgroup: &Cgroup, made: &[PathBuf]) -> Result<(), Error> {
     let unfit = |dir: &Dir, why| Err(Error::Unfit { path: dir.path().to_owned(), why });
     let found = |dir: &&Dir| !made.iter().any(|path| path == dir.path());
     let everywhere = cgroup.old.part().everywhere.iter().map(|at| &at.dir);
