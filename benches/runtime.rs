@@ -1,8 +1,9 @@
 //! A runtime's commands on a bundle, started as an engine starts them, and where this host lets them
 //! run.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::bed::Bed;
 use super::contender::Contender;
@@ -87,11 +88,15 @@ impl<'b> Runtime<'b> {
                 true => self.tool(),
                 false => Command::new("env"),
             };
-            let output = command.args(words.split('\t')).output();
-            let output = output.map_err(|error| error.to_string())?;
-            if !output.status.success() {
+            // A container that waits for its start holds its streams: no pipe of theirs ever ends.
+            let said = self.bed.dir.path().join("said");
+            let errors = File::create(&said).map_err(|error| error.to_string())?;
+            let command = command.args(words.split('\t')).stdout(Stdio::null()).stderr(errors);
+            let status =
+                command.stdin(Stdio::null()).status().map_err(|error| error.to_string())?;
+            if !status.success() {
                 self.remove(&id);
-                let text = String::from_utf8_lossy(&output.stderr);
+                let text = std::fs::read_to_string(said).unwrap_or_default();
                 let last = text.lines().last().unwrap_or("fails and says nothing");
                 return Err(last.trim().to_owned());
             }

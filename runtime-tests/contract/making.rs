@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Test> {
         test!(row_9_what_cannot_be_executed_fails_the_run, Cells, Busybox),
         test!(row_9_a_root_that_is_gone_or_empty_fails_the_run, Cells),
         test!(row_9_a_cgroup_the_kernel_refuses_fails_the_creation, Cells, Busybox),
+        test!(row_9_a_limit_the_kernel_refuses_is_the_tasks_fault, Cells, Busybox, Hybrid),
         test!(a_start_that_was_given_up_is_there_for_the_next_run, Cells, Busybox),
     ]
 }
@@ -160,6 +161,24 @@ fn row_9_a_cgroup_the_kernel_refuses_fails_the_creation(bed: &Bed) {
         cookie.create_container(&background()).await.unwrap();
         let wait = cookie.run(&background()).await.unwrap();
         assert_eq!(wait.wait(&background()).await.status(), Status::Success);
+        cookie.close(&background()).await.unwrap();
+    });
+}
+
+/// More of the CPU than all cells may have together, which v1 does not take.
+fn row_9_a_limit_the_kernel_refuses_is_the_tasks_fault(bed: &Bed) {
+    on_runtime(async {
+        let driver = driver(bed);
+        let quotas = cgroup_dirs().into_iter().map(|dir| dir.join("cpu.cfs_quota_us"));
+        let file = quotas.into_iter().find(|file| file.exists()).unwrap();
+        let cookie = created(&driver, command("true").cpus(500)).await;
+        std::fs::write(&file, "10000").unwrap();
+        let refused = cookie.run(&background()).await;
+        std::fs::write(&file, "-1").unwrap();
+        let error = refused.err().unwrap();
+        assert_eq!((error.kind(), error.http_status()), (ErrorKind::InvalidTask, 400), "{error:?}");
+        assert!(error.chain().contains("cpu.cfs_quota_us"), "{}", error.chain());
+        assert!(cells().is_empty() && entries(bed).is_empty());
         cookie.close(&background()).await.unwrap();
     });
 }

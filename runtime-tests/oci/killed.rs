@@ -2,10 +2,11 @@
 
 use std::process::{Command, Stdio};
 
+use hotcell::cgroup::{Controller, Hierarchies};
 use hotcell::fault::{ENV, Point};
 
 use super::scene::Scene;
-use crate::bed::{Bed, cgroup_parent};
+use crate::bed::{Bed, cgroup_parent, every_cgroup_dir};
 use crate::host::soak;
 use crate::{Test, test};
 
@@ -16,6 +17,7 @@ const SIGKILL: i32 = 9;
 pub fn tests() -> Vec<Test> {
     vec![
         test!(what_a_killed_creation_leaves_is_deleted_by_force, Cells, Busybox),
+        test!(a_killed_creation_costs_nobody_else_his_life, Cells, Busybox, Hybrid, Pids),
         test!(a_killed_deletion_is_done_again, Cells, Busybox),
         test!(what_a_killed_start_leaves_is_deleted_by_force, Cells, Busybox),
         test!(what_a_killed_run_leaves_is_deleted_by_force, Cells, Busybox),
@@ -66,6 +68,29 @@ fn what_a_killed_creation_leaves_is_deleted_by_force(bed: &Bed) {
     let create = || oci.command(&["create", "-b", bundle.to_str().unwrap(), "c1"]);
     let kills = at_every_point(create, || gone(&oci));
     assert!(kills > 30, "{kills}");
+}
+
+/// He lives at the container's place in one hierarchy, and that is noticed late.
+fn a_killed_creation_costs_nobody_else_his_life(bed: &Bed) {
+    let oci = Scene::new(bed);
+    let bundle = oci.bundle("c1", oci.config("true"));
+    let pids = Hierarchies::detect().unwrap().v1[&Controller::Pids].join(cgroup_parent());
+    let place = pids.join("oci-c1");
+    std::fs::create_dir_all(&place).unwrap();
+    let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+    std::fs::write(place.join("cgroup.procs"), other.id().to_string()).unwrap();
+    let create = || oci.command(&["create", "-b", bundle.to_str().unwrap(), "c1"]);
+    let others: Vec<_> = every_cgroup_dir().into_iter().map(|dir| dir.join("oci-c1")).collect();
+    let kills = at_every_point(create, || {
+        oci.delete("c1");
+        let left: Vec<_> = others.iter().filter(|dir| dir.exists()).collect();
+        assert_eq!(left, [&place]);
+        assert!(other.try_wait().unwrap().is_none());
+    });
+    assert!(kills > 20, "{kills}");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    std::fs::remove_dir(place).unwrap();
 }
 
 fn a_killed_deletion_is_done_again(bed: &Bed) {

@@ -1,13 +1,14 @@
 //! The life of a container: made, started, ended, deleted; and all of it in one command.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::scene::{Scene, complaint};
-use crate::bed::{Bed, Ran};
+use crate::bed::{Bed, Ran, every_cgroup_dir};
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
@@ -22,6 +23,7 @@ pub fn tests() -> Vec<Test> {
         test!(a_failed_creation_leaves_nothing, Cells, Busybox),
         test!(a_number_that_is_used_again_is_never_touched, Cells, Busybox),
         test!(who_lives_in_a_cgroup_that_was_never_claimed_is_left_alone, Cells, Busybox),
+        test!(of_a_cgroup_that_was_only_begun_one_place_is_sure, Cells, Busybox, Hybrid, Pids),
         test!(a_process_enters_a_container_and_gives_its_code, Cells, Busybox),
         test!(a_command_that_is_not_there_has_codes_that_engines_know, Cells, Busybox),
     ]
@@ -190,16 +192,45 @@ fn who_lives_in_a_cgroup_that_was_never_claimed_is_left_alone(bed: &Bed) {
     let copy = std::process::Command::new("cp").arg("-a").args([&home, &kept]).status().unwrap();
     assert!(copy.success());
     // As if the command had been killed when it had written the record.
-    std::fs::remove_file(home.join("claimed")).unwrap();
-    let path = home.join("state.json");
-    let mut record: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-    record["process"] = json!(null);
-    std::fs::write(&path, record.to_string()).unwrap();
+    for file in ["begun", "claimed"] {
+        let _ = std::fs::remove_file(home.join(file));
+    }
+    forget_process(&home);
     oci.delete("c1");
     std::fs::rename(&kept, &home).unwrap();
     assert_eq!(oci.state("c1")["pid"], pid, "it lives");
     oci.delete("c1");
+}
+
+/// Takes the process out of a container's record.
+fn forget_process(home: &Path) {
+    let path = home.join("state.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    record["process"] = json!(null);
+    std::fs::write(&path, record.to_string()).unwrap();
+}
+
+/// As if the command had been killed after the birth.
+fn of_a_cgroup_that_was_only_begun_one_place_is_sure(bed: &Bed) {
+    let oci = Scene::new(bed);
+    oci.create("c1", "sleep 30");
+    let pid = oci.state("c1")["pid"].clone();
+    let home = oci.root().join("c1");
+    std::fs::remove_file(home.join("claimed")).unwrap();
+    assert!(home.join("begun").exists());
+    forget_process(&home);
+    let all = || every_cgroup_dir().into_iter().map(|dir| dir.join("oci-c1"));
+    let shared = all().find(|dir| dir.join("pids.current").exists()).unwrap();
+    let mut other = std::process::Command::new("sleep").arg("30").spawn().unwrap();
+    std::fs::write(shared.join("cgroup.procs"), other.id().to_string()).unwrap();
+    oci.delete("c1");
+    assert!(!Path::new(&format!("/proc/{pid}/cwd")).exists(), "it is dead");
+    assert!(other.try_wait().unwrap().is_none(), "he lives");
+    assert_eq!(all().filter(|dir| dir.exists()).collect::<Vec<_>>(), [&*shared]);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    std::fs::remove_dir(shared).unwrap();
 }
 
 fn a_process_enters_a_container_and_gives_its_code(bed: &Bed) {

@@ -16,7 +16,9 @@ use super::{Error, Hierarchies, Places};
 impl Cgroup {
     /// As [`create_in`](Cgroup::create_in), but where v1 hierarchies take part, only its directory in the
     /// v2 tree is made, for the first process to be born in; unless that one is there already. All else,
-    /// its limits and the device filter included, is made by [`complete`](Cgroup::complete).
+    /// its limits and the device filter included, is made by [`complete`](Cgroup::complete). What was
+    /// missing above the v2 directory stays even if that fails;
+    /// [`remove_begun_in`](Cgroup::remove_begun_in) removes the rest.
     ///
     /// # Errors
     /// As for [`create_at`](Cgroup::create_at).

@@ -2,7 +2,7 @@
 //! them.
 //!
 //! A cell's root may make any node, as Docker's may; opening what isn't granted is denied. Every
-//! cell's own cgroup has its own filter, attached while the cgroup is empty, so nothing that other
+//! cell's own cgroup has its own filter, attached before its task is there, so nothing that other
 //! drivers do later changes it; filters further up hold as well where they were attached to.
 //!
 //! The parent of all cells has a filter too, the one for a cell without wishes. It yields to the

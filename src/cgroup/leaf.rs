@@ -62,7 +62,8 @@ impl Cgroup {
     /// limits. Until then nobody is to be in it but a process that waits for that.
     ///
     /// # Errors
-    /// When a directory can't be made or a limit not be enforced; then nothing of that part is left.
+    /// When a directory can't be made or a limit not be enforced. Whoever removes the cgroup then removes
+    /// what is left of it.
     pub fn complete(&self) -> Result<(), Error> {
         self.old.complete()
     }
@@ -212,8 +213,12 @@ impl Cgroup {
     }
 
     /// Opens what [`sample`](Cgroup::sample) and [`oom_events`](Cgroup::oom_events) read, so that they
-    /// find it open. What can't be opened is opened then, and its error told.
+    /// find it open. What can't be opened is opened then, and its error told. Each of the three
+    /// completes the cgroup first: what is opened stays open.
     pub fn prepare_samples(&self) {
+        if self.complete().is_err() {
+            return;
+        }
         self.sampler.prepare(&self.unified, self.controllers());
     }
 
@@ -222,6 +227,7 @@ impl Cgroup {
     /// # Errors
     /// When a file can't be read.
     pub fn sample(&self) -> Result<Sample, Error> {
+        self.complete()?;
         self.sampler.sample(&self.unified, self.controllers())
     }
 
@@ -230,6 +236,7 @@ impl Cgroup {
     /// # Errors
     /// When a file can't be read.
     pub fn sample_brief(&self) -> Result<Sample, Error> {
+        self.complete()?;
         self.sampler.sample_brief(&self.unified, self.controllers())
     }
 
@@ -238,6 +245,7 @@ impl Cgroup {
     /// # Errors
     /// When the kernel's counters can't be read.
     pub fn oom_events(&self) -> Result<OomEvents, Error> {
+        self.complete()?;
         self.sampler.oom_events(&self.unified, self.controllers())
     }
 }

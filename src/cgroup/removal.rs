@@ -42,13 +42,38 @@ impl Cgroup {
         removed.map_err(|error| killed.err().unwrap_or(error))
     }
 
-    /// Removes a cgroup in which nobody was born yet. Who lives at its places is somebody else's, and is
-    /// left alone.
+    /// Removes a cgroup that was begun ([`begin_in`](Cgroup::begin_in)), with whoever lives in its directory
+    /// in the v2 tree. Who lives at its other places may be somebody else's, and is left alone.
+    ///
+    /// # Errors
+    /// When processes survive in the v2 tree or its directory there stays.
+    pub fn remove_begun_in(places: &Places) -> Result<(), Error> {
+        let deadline = Instant::now() + leaf::PATIENCE;
+        let unified = Dir::open_if_there(places.unified())?;
+        let killed = unified.map_or(Ok(()), |dir| leaf::kill_and_wait(&dir, deadline));
+        for (_, path) in places.v1() {
+            // Those killed may have been in it, and the kernel lets go of them a moment later.
+            let _ = (0..TRIES).find(|_| rmdir(path) != Err(Errno::BUSY) || give_way());
+        }
+        let removed = remove(places.unified(), deadline);
+        removed.map_err(|error| killed.err().unwrap_or(error))
+    }
+
+    /// Removes a cgroup in which nobody was born. Who lives at its places is somebody else's, and is left
+    /// alone.
     pub fn remove_empty_in(places: &Places) {
         for path in everywhere(places) {
             let _ = rmdir(path);
         }
     }
+}
+
+/// How often a directory is tried that somebody may live in.
+const TRIES: usize = 50;
+
+fn give_way() -> bool {
+    std::thread::yield_now();
+    false
 }
 
 /// The v2 directory goes last: as long as it is there, a removal can be tried again.

@@ -33,7 +33,8 @@ pub const LISTENED: u32 = 4;
 /// In [`Step::flags`]: the descriptor came along with a message.
 pub const SENT: u16 = 256;
 
-/// The most mounts that can come along with a plan: what one message carries.
+/// The most mounts, and `tasks` files, that can come along with a plan and after it: what one message
+/// carries.
 pub const MOST_TREES: usize = 250;
 
 /// The largest plan, in bytes: what the kernel allows for arguments and environment, twice.

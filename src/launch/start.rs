@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::Spec;
@@ -115,7 +116,7 @@ pub fn launch(
             let mut agent = Handover::of(&plan, &bundle, id.as_deref(), "creating", None);
             let hooks = WhileMade::of(bundle, id);
             meanwhile();
-            settle(&cell, &plan, executed, &mut born, cgroup, &hooks, &mut agent)
+            settle(&cell, &plan, &mut born, cgroup, &hooks, &mut agent)
         });
     match settled {
         Ok(()) => Ok(Launched {
@@ -153,8 +154,12 @@ fn settle_cgroups(
     cgroup: &Cgroup,
     spec: &Spec,
 ) -> Result<Vec<(Cow<'static, str>, OwnedFd)>, Error> {
-    place.later = !cgroup.is_complete() && may_join_late(spec);
     place.views = cgroup.views();
+    let sources = spec.mounts().iter().flatten().filter_map(|mount| mount.source().as_deref());
+    let shown = |source: &Path| place.views.iter().any(|view| source.starts_with(&view.path));
+    // What is bound has to be there.
+    let bound = sources.clone().any(shown);
+    place.later = !cgroup.is_complete() && !bound && may_join_late(spec);
     if place.later {
         place.joins = cgroup.to_join();
         return Ok(Vec::new());
@@ -190,7 +195,6 @@ fn spawn_inside(
 fn settle(
     cell: &Cell,
     plan: &Plan,
-    since: Instant,
     born: &mut Option<OwnedFd>,
     cgroup: &Cgroup,
     hooks: &WhileMade,
@@ -198,7 +202,8 @@ fn settle(
 ) -> Result<(), Error> {
     let birth = plan.has_birth();
     let patience = report::PATIENCE + inside::time(plan);
-    let mut deadline = since + patience;
+    // What this process took until here is not the init's time.
+    let mut deadline = Instant::now() + patience;
     let mut all_clear = false;
     if !plan.talks() {
         // If somebody else holds the other end too, what lies there is read all the same.

@@ -81,19 +81,13 @@ pub(in crate::native) fn lift(op: &str, error: Error) -> contract::Error {
     let kind = match &error {
         Error::Bundle(bundle::Error::Invalid { .. }) => ErrorKind::InvalidTask,
         Error::Bundle(_) | Error::Unsafe { .. } | Error::Io { .. } => ErrorKind::Host,
-        Error::Cgroup(cgroup::Error::NoController { .. } | cgroup::Error::Unsupported { .. })
-        | Error::Launch(launch::Error::Unsupported { .. }) => ErrorKind::Unsupported,
-        Error::Cgroup(cgroup::Error::BadValue { .. } | cgroup::Error::DeviceRule { .. })
-        | Error::Launch(launch::Error::Invalid { .. } | launch::Error::Missing { .. }) => {
+        // A part of the cgroup may be made by the launch.
+        Error::Cgroup(error) | Error::Launch(launch::Error::Cgroup(error)) => of_cgroup(error),
+        Error::Launch(launch::Error::Unsupported { .. }) => ErrorKind::Unsupported,
+        Error::Launch(launch::Error::Invalid { .. } | launch::Error::Missing { .. }) => {
             ErrorKind::InvalidTask
         }
-        // The kernel would not take a limit's value.
-        Error::Cgroup(cgroup::Error::Io { source, .. })
-            if source.kind() == io::ErrorKind::InvalidInput =>
-        {
-            ErrorKind::InvalidTask
-        }
-        Error::Cgroup(_) | Error::Launch(launch::Error::ExitLost) => ErrorKind::Host,
+        Error::Launch(launch::Error::ExitLost) => ErrorKind::Host,
         // A cell that runs has been launched: what can't be done to it then is the host's doing.
         Error::Launch(_) if op != "run" => ErrorKind::Host,
         Error::Launch(_) => ErrorKind::Launch,
@@ -104,4 +98,17 @@ pub(in crate::native) fn lift(op: &str, error: Error) -> contract::Error {
         Error::Leftovers(_) => ErrorKind::Leftovers,
     };
     contract::Error::caused(kind, op, error)
+}
+
+fn of_cgroup(error: &cgroup::Error) -> ErrorKind {
+    use cgroup::Error;
+    match error {
+        Error::NoController { .. } | Error::Unsupported { .. } => ErrorKind::Unsupported,
+        Error::BadValue { .. } | Error::DeviceRule { .. } => ErrorKind::InvalidTask,
+        // The kernel would not take a limit's value.
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+            ErrorKind::InvalidTask
+        }
+        _ => ErrorKind::Host,
+    }
 }

@@ -57,7 +57,8 @@ pub struct Outcome {
     pub timings: Timings,
 }
 
-/// A cell that is ready to run: bundle and cgroup exist, no process does.
+/// A cell that is ready to run: bundle and cgroup exist, no process does. On a hybrid host the cgroup is
+/// in the v2 tree only; its part in the v1 hierarchies is made when the cell runs, or is first measured.
 #[derive(Debug)]
 pub struct Created {
     name: CellName,

@@ -10,7 +10,7 @@ use super::error::line;
 use super::log::Log;
 use super::record::Record;
 use super::status::Status;
-use super::store::{Home, Store};
+use super::store::{Claim, Home, Store};
 use super::{Error, hooks, place};
 use crate::launch::HookPoint;
 
@@ -52,9 +52,10 @@ fn end(record: &Record) -> Result<(), Error> {
 /// Removes what is left of a container whose process has ended.
 pub(super) fn remove(home: Home, record: &Record, log: &Log) -> Result<(), Error> {
     let config = record.hooks.then(|| home.config());
-    match home.is_claimed() {
-        true => place::remove(record)?,
-        false => place::remove_empty(record),
+    match home.claimed() {
+        Claim::All => place::remove(record)?,
+        Claim::Begun => place::remove_begun(record)?,
+        Claim::Nothing => place::remove_empty(record),
     }
     home.remove()?;
     match config {

@@ -24,7 +24,7 @@ use super::log::Log;
 use super::place::{self, Birthplace};
 use super::process::Process;
 use super::record::Record;
-use super::store::{Home, Store};
+use super::store::{Claim, Home, Store};
 use super::systemd::Scope;
 use crate::bundle::{self, Bundle};
 use crate::cgroup::Hierarchies;
@@ -94,11 +94,7 @@ pub(super) fn make(
         }
         Err(error) => {
             // Where nothing was begun, no hook is to hear of an end.
-            record.hooks &= !error.is_refusal();
-            if !birthplace.cgroup.is_complete() {
-                // What stands in its way there is somebody else's.
-                home.disclaim();
-            }
+            record.hooks &= !error.is_refusal() && birthplace.cgroup.is_complete();
             // The first failure is the one that is told.
             let _ = remove(home, &record, log);
             Err(error)
@@ -117,7 +113,8 @@ fn build(
 ) -> Result<(Cell, Option<OwnedFd>), Error> {
     let Birthplace { cgroup, placeholder } = birthplace;
     let (cgroup, placeholder) = (&*cgroup, placeholder.take());
-    home.claim()?;
+    let whole = cgroup.is_complete();
+    home.claim(if whole { Claim::All } else { Claim::Begun })?;
     let latch = match when {
         When::Now | When::Foreground => None,
         When::Started => Some(Latch::create(home.path())?),
@@ -139,9 +136,10 @@ fn build(
     let launched = launch::launch(source.bundle, cgroup, own_streams()?, place, || {
         left = placeholder.map_or(Ok(()), |placeholder| placeholder.leave(cgroup));
     })?;
+    let claimed = if whole { Ok(()) } else { home.claim(Claim::All) };
     let Launched { cell, compile, spawn, set_up } = launched;
     log.debug(|| format!("compiled in {compile:?}, spawned in {spawn:?}, set up in {set_up:?}"));
-    let written = left.map_err(Error::from).and_then(|()| Process::of(cell.pid()));
+    let written = claimed.and(left.map_err(Error::from)).and_then(|()| Process::of(cell.pid()));
     let written = written.and_then(|process| {
         record.process = Some(process);
         home.write(record)?;

@@ -44,7 +44,8 @@ pub(super) struct Birthplace {
 }
 
 impl Birthplace {
-    /// Makes it, with the specification's limits in force. Then nothing is left of a failure.
+    /// Makes it, with the specification's limits in force; on a hybrid host as much as it takes for a birth,
+    /// and the launch makes the rest. Then nothing is left of a failure.
     pub(super) fn make(
         host: &Hierarchies,
         record: &Record,
@@ -104,6 +105,12 @@ pub(super) fn find(record: &Record) -> Result<Option<Cgroup>, Error> {
 /// Removes it as far as nobody lives in it: a command was killed before it had made it.
 pub(super) fn remove_empty(record: &Record) {
     Cgroup::remove_empty_in(&record.cgroup);
+}
+
+/// Removes it when only its directory in the v2 tree is surely the container's: a command ended before it
+/// had made the rest, or was about to.
+pub(super) fn remove_begun(record: &Record) -> Result<(), Error> {
+    Ok(Cgroup::remove_begun_in(&record.cgroup)?)
 }
 
 /// Kills who lives in it and removes it.

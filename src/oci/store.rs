@@ -6,7 +6,8 @@
 //!   ID/             0700; locked by whoever changes the container
 //!     state.json    see `record`
 //!     config.json   the specification as it was when the container was made
-//!     claimed       there since the cgroup is the container's own
+//!     begun         there since the cgroup's directory in the v2 tree is the container's own
+//!     claimed       there since all of the cgroup is
 //!     start, started   FIFOs: the container's process waits, and answers
 //! ```
 //!
@@ -34,7 +35,9 @@ use crate::fault::{self, Point};
 const RECORD: &str = "state.json";
 const DRAFT: &str = "state.json.new";
 const CONFIG: &str = "config.json";
-/// Says that the container's cgroup is its own.
+/// Says that the directory in the v2 tree is the container's own.
+const BEGUN: &str = "begun";
+/// Says that all of its cgroup is.
 const CLAIM: &str = "claimed";
 /// Made by [`Latch`](crate::launch::Latch).
 const START: &str = "start";
@@ -44,6 +47,17 @@ const LARGEST: u64 = 16 << 20;
 /// How long a command waits for another that changes the same container.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(2);
+
+/// How much of what stands at the places of a container's cgroup is the container's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Claim {
+    /// Nothing that anybody lives in.
+    Nothing,
+    /// The directory in the v2 tree, where its first process is born. Elsewhere may be others.
+    Begun,
+    /// All of it, and whoever lives there.
+    All,
+}
 
 /// The state directory of many containers.
 #[derive(Debug)]
@@ -255,18 +269,23 @@ impl Home {
         self.put(CONFIG, text)
     }
 
-    /// Notes that the container's cgroup has been made: who lives there from now on is of it.
-    pub(super) fn claim(&self) -> Result<(), Error> {
-        self.put(CLAIM, b"")
+    /// Notes how much of the cgroup has been made: who lives there from now on is of the container.
+    pub(super) fn claim(&self, claim: Claim) -> Result<(), Error> {
+        match claim {
+            Claim::Nothing => Ok(()),
+            Claim::Begun => self.put(BEGUN, b""),
+            Claim::All => self.put(CLAIM, b""),
+        }
     }
 
-    /// Takes that back. Whoever is asked to remove the container then removes what nobody lives in.
-    pub(super) fn disclaim(&self) {
-        let _ = unlinkat(&self.dir, CLAIM, AtFlags::empty());
-    }
-
-    pub(super) fn is_claimed(&self) -> bool {
-        rustix::fs::accessat(&self.dir, CLAIM, Access::EXISTS, AtFlags::empty()).is_ok()
+    pub(super) fn claimed(&self) -> Claim {
+        let is_there =
+            |name| rustix::fs::accessat(&self.dir, name, Access::EXISTS, AtFlags::empty()).is_ok();
+        match () {
+            () if is_there(CLAIM) => Claim::All,
+            () if is_there(BEGUN) => Claim::Begun,
+            () => Claim::Nothing,
+        }
     }
 
     fn put(&self, name: &str, text: &[u8]) -> Result<(), Error> {

@@ -229,17 +229,28 @@ fn join(place: &Place, given: &mut Vec<Given>) -> Vec<Step> {
     wait.into_iter().chain(steps).collect()
 }
 
+/// The kinds of file systems that stand on no device.
+const ON_NO_DEVICE: [&str; 7] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs", "tmpfs"];
+/// Each mount takes memory of the kernel's for as long as it is there.
+const FEW_MOUNTS: usize = 64;
+
 /// Whether the file system may be built outside of the v1 cgroups. What that takes of memory is the
-/// caller's then: a few pages, unless an image's files are copied. And in namespaces that it has
-/// entered the child may not have the rights to join any more.
+/// caller's then, for as long as the cell is there: some pages of the kernel's, unless there are many
+/// mounts, or an image's files are copied. Which devices may be used is not said yet. And in namespaces
+/// that it has entered the child may not have the rights to join any more.
 pub(super) fn may_join_late(spec: &Spec) -> bool {
     let linux = spec.linux().as_ref();
     let mut namespaces =
         linux.and_then(|linux| linux.namespaces().as_deref()).into_iter().flatten();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let mut options = mounts.iter().filter_map(|mount| mount.options().as_deref()).flatten();
     namespaces.all(|one| one.path().is_none() && one.typ() != LinuxNamespaceType::User)
-        && !options.any(|option| option == "tmpcopyup")
+        && mounts.len() <= FEW_MOUNTS
+        && mounts.iter().all(|mount| {
+            let has = |word: &str| mount.options().iter().flatten().any(|option| option == word);
+            let kind = mount.typ().as_deref().unwrap_or_default();
+            let on_no_device = has("bind") || has("rbind") || ON_NO_DEVICE.contains(&kind);
+            on_no_device && !has("tmpcopyup")
+        })
 }
 
 /// The cell's names in its uts namespace.
@@ -261,7 +272,7 @@ fn names(spec: &Spec, namespaces: &Namespaces, steps: &mut Vec<Step>) -> Result<
     Ok(())
 }
 
-/// The init has room for so many descriptors that are sent.
+/// The init has room for so many descriptors that are sent, and one message carries as many.
 fn limit_sent(plan: &Plan) -> Result<(), Error> {
     let is_sent = |step: &&Step| matches!(step, Step::JoinTasks { tasks: Tasks::Sent, .. });
     let count = plan.trees().count() + plan.steps.iter().filter(is_sent).count();

@@ -64,6 +64,13 @@ fn cgroups_that_are_made_meanwhile_are_waited_for_where_they_are_seen() {
     let copied = r#"{"ociVersion": "1.2.0", "mounts": [
         {"destination": "/c", "type": "tmpfs", "options": ["nosuid", "tmpcopyup"]}]}"#;
     assert!(!may_join_late(&serde_json::from_str(copied).unwrap()), "an image's files are large");
+    let device = r#"{"ociVersion": "1.2.0", "mounts": [
+        {"destination": "/c", "type": "ext4", "source": "/dev/vdb"}]}"#;
+    assert!(!may_join_late(&serde_json::from_str(device).unwrap()), "it may not be the cell's");
+    let mount = serde_json::json!({"destination": "/c", "type": "tmpfs"});
+    let many = |count| serde_json::json!({"ociVersion": "1.2.0", "mounts": vec![&mount; count]});
+    let late = |count| may_join_late(&serde_json::from_value(many(count)).unwrap());
+    assert!(late(FEW_MOUNTS) && !late(FEW_MOUNTS + 1));
     let joined = r#"{"ociVersion": "1.2.0", "linux": {"namespaces": [
         {"type": "mount"}, {"type": "ipc", "path": "/proc/7/ns/ipc"}]}}"#;
     assert!(!may_join_late(&serde_json::from_str(joined).unwrap()), "rights may end there");
