@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use hotcell::cgroup::{Cgroup, Devices, Error, Hierarchies, Places};
+use hotcell::cgroup::{Cgroup, Devices, Error, Hierarchies, Places, Sample};
 use oci_spec::runtime::LinuxResources;
 
 use crate::bed::{Bed, cgroup_parent};
@@ -53,7 +53,8 @@ impl Spot {
 
     fn begin(&self, resources: &str) -> Result<Cgroup, Error> {
         let places = Places::resolve(&self.host, &self.path)?;
-        Cgroup::begin_in(&self.host, &places, &parse(resources), Devices::FilteredAlways)
+        let (resources, devices) = (parse(resources), Devices::FilteredAlways);
+        Cgroup::begin_in(&self.host, &places, &resources, devices, || Ok(()))
     }
 
     pub fn open(&self) -> Cgroup {
@@ -159,7 +160,7 @@ fn one_in_use_is_refused_and_an_empty_one_is_taken_over(_bed: &Bed) {
 fn one_is_begun_and_completed(_bed: &Bed) {
     let spot = Spot::new("begun");
     let cgroup = spot.begin(r#"{"pids": {"limit": 7}}"#).unwrap();
-    let hybrid = spot.host.is_hybrid();
+    let hybrid = !spot.host.mounted.is_empty();
     let there = || spot.places().iter().filter(|dir| dir.exists()).count();
     let all = spot.places().len();
     assert_eq!((cgroup.is_complete(), there()), (!hybrid, if hybrid { 1 } else { all }));
@@ -192,6 +193,13 @@ fn what_is_somebody_elses_by_then_stays_his(_bed: &Bed) {
     let left: Vec<_> = spot.places().into_iter().filter(|dir| dir.exists()).collect();
     assert!(left.contains(&taken) && left.contains(&unified) && left.len() == 2, "{left:?}");
     assert!(!cgroup.is_complete() && cgroup.complete().is_err());
+    assert_eq!(cgroup.sample().unwrap(), Sample::default());
+    // An empty one of somebody's stays as well, and so does what is above both.
+    let empty = spot.places().into_iter().find(|dir| *dir != unified && *dir != taken).unwrap();
+    std::fs::create_dir_all(&empty).unwrap();
+    cgroup.abandon().unwrap();
+    let above = unified.ancestors().nth(2).unwrap();
+    assert!(taken.exists() && empty.exists() && !above.exists());
     assert!(child.try_wait().unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();

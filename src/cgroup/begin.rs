@@ -2,6 +2,7 @@
 //! that process builds the container.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use oci_spec::runtime::LinuxResources;
 
@@ -11,14 +12,14 @@ use super::files::Dir;
 use super::leaf::Cgroup;
 use super::old::{Old, Seat};
 use super::resources::check;
-use super::{Error, Hierarchies, Places};
+use super::{Error, Hierarchies, Places, leaf, removal};
 
 impl Cgroup {
     /// As [`create_in`](Cgroup::create_in), but where v1 hierarchies take part, only its directory in the
     /// v2 tree is made, for the first process to be born in; unless that one is there already. All else,
-    /// its limits and the device filter included, is made by [`complete`](Cgroup::complete). What was
-    /// missing above the v2 directory stays even if that fails;
-    /// [`remove_begun_in`](Cgroup::remove_begun_in) removes the rest.
+    /// its limits and the device filter included, is made by [`complete`](Cgroup::complete), which then
+    /// calls `claim`: from there on who lives at any of the places is of the container. If that fails,
+    /// [`abandon`](Cgroup::abandon) takes back the rest.
     ///
     /// # Errors
     /// As for [`create_at`](Cgroup::create_at).
@@ -27,6 +28,7 @@ impl Cgroup {
         places: &Places,
         resources: &LinuxResources,
         devices: Devices,
+        claim: impl FnOnce() -> std::io::Result<()> + Send + 'static,
     ) -> Result<Cgroup, Error> {
         if host.mounted.is_empty() {
             return Cgroup::create_in(host, places, resources, devices);
@@ -42,14 +44,32 @@ impl Cgroup {
             // Who lives there is not to be taken for the container's.
             return Cgroup::create_in(host, places, resources, devices);
         }
+        let above = made;
         let (host, places, resources) = (host.clone(), places.clone(), resources.clone());
         let rest = move || {
             let mut made = Vec::new();
             let part = join_free(&host, &places, again, &mut made)
-                .and_then(|cgroup| settle(&host, cgroup, &resources, &filter, devices, true));
-            part.map(Cgroup::into_part).inspect_err(|_| unmake(&made))
+                .and_then(|cgroup| settle(&host, cgroup, &resources, &filter, devices, true))
+                .and_then(|cgroup| {
+                    claim().map_err(|error| Error::io("claim", places.unified(), error))?;
+                    Ok(cgroup.into_part())
+                });
+            part.inspect_err(|_| unmake(&made))
         };
-        Ok(Cgroup::new(unified, Old::later(seats, rest)))
+        Ok(Cgroup::new(unified, Old::later(seats, above, rest)))
+    }
+
+    /// Takes back a cgroup that could not be completed, with whoever lives in it: what has been made of
+    /// it and nothing else.
+    ///
+    /// # Errors
+    /// When processes survive in it, or its directory stays.
+    pub fn abandon(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + leaf::PATIENCE;
+        leaf::kill_and_wait(&self.unified, deadline)?;
+        removal::remove(self.unified.path(), deadline)?;
+        unmake(self.old.made_elsewhere());
+        Ok(())
     }
 }
 

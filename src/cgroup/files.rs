@@ -96,9 +96,10 @@ impl Dir {
             Err(Errno::NOENT | Errno::EXIST) => return Ok(None),
             Err(errno) => return Err(Error::io("make", path, errno.into())),
         }
-        let dir = Dir::open(path)?;
-        dir.let_readers_in()?;
-        Ok(Some(dir))
+        let made = Dir::open(path).and_then(|dir| dir.let_readers_in().map(|()| Some(dir)));
+        made.inspect_err(|_| {
+            let _ = rustix::fs::rmdir(path);
+        })
     }
 
     fn make_unless_there(&self, name: &str) -> Result<(Dir, bool), Error> {

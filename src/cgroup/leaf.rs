@@ -213,10 +213,10 @@ impl Cgroup {
     }
 
     /// Opens what [`sample`](Cgroup::sample) and [`oom_events`](Cgroup::oom_events) read, so that they
-    /// find it open. What can't be opened is opened then, and its error told. Each of the three
-    /// completes the cgroup first: what is opened stays open.
+    /// find it open. What can't be opened is opened then, and its error told. A cgroup that is not
+    /// complete has used nothing: for what is opened stays open, nothing is opened there.
     pub fn prepare_samples(&self) {
-        if self.complete().is_err() {
+        if !self.is_complete() {
             return;
         }
         self.sampler.prepare(&self.unified, self.controllers());
@@ -227,7 +227,9 @@ impl Cgroup {
     /// # Errors
     /// When a file can't be read.
     pub fn sample(&self) -> Result<Sample, Error> {
-        self.complete()?;
+        if !self.is_complete() {
+            return Ok(Sample::default());
+        }
         self.sampler.sample(&self.unified, self.controllers())
     }
 
@@ -236,7 +238,9 @@ impl Cgroup {
     /// # Errors
     /// When a file can't be read.
     pub fn sample_brief(&self) -> Result<Sample, Error> {
-        self.complete()?;
+        if !self.is_complete() {
+            return Ok(Sample::default());
+        }
         self.sampler.sample_brief(&self.unified, self.controllers())
     }
 
@@ -245,7 +249,9 @@ impl Cgroup {
     /// # Errors
     /// When the kernel's counters can't be read.
     pub fn oom_events(&self) -> Result<OomEvents, Error> {
-        self.complete()?;
+        if !self.is_complete() {
+            return Ok(OomEvents::default());
+        }
         self.sampler.oom_events(&self.unified, self.controllers())
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Old {
     part: OnceLock<Part>,
     pending: Mutex<Option<Make>>,
     seats: Vec<Seat>,
+    /// What has been made of the cgroup elsewhere, outermost first.
+    made: Vec<PathBuf>,
 }
 
 struct Make(Box<dyn FnOnce() -> Result<Part, Error> + Send>);
@@ -62,7 +64,8 @@ impl fmt::Debug for Make {
 
 impl From<Part> for Old {
     fn from(part: Part) -> Old {
-        Old { part: part.into(), pending: Mutex::default(), seats: Vec::new() }
+        let (pending, seats, made) = Default::default();
+        Old { part: part.into(), pending, seats, made }
     }
 }
 
@@ -71,9 +74,15 @@ impl Old {
     /// removed with the cell's others.
     pub(super) fn later(
         seats: Vec<Seat>,
+        made: Vec<PathBuf>,
         make: impl FnOnce() -> Result<Part, Error> + Send + 'static,
     ) -> Old {
-        Old { part: OnceLock::new(), pending: Mutex::new(Some(Make(Box::new(make)))), seats }
+        let pending = Mutex::new(Some(Make(Box::new(make))));
+        Old { part: OnceLock::new(), pending, seats, made }
+    }
+
+    pub(super) fn made_elsewhere(&self) -> &[PathBuf] {
+        &self.made
     }
 
     /// What there is of it by now.
@@ -123,7 +132,7 @@ mod tests {
     #[test]
     fn it_is_made_once() {
         let made = std::sync::Arc::new(Mutex::new(0));
-        let old = Old::later(Vec::new(), {
+        let old = Old::later(Vec::new(), Vec::new(), {
             let made = std::sync::Arc::clone(&made);
             move || {
                 *lock(&made) += 1;
@@ -143,7 +152,7 @@ mod tests {
     fn what_failed_is_never_taken_for_made() {
         let path = PathBuf::from("/c");
         let seat = Seat { hierarchy: "pids".into(), view: "pids".into(), path: path.clone() };
-        let old = Old::later(vec![seat], move || {
+        let old = Old::later(vec![seat], Vec::new(), move || {
             Err(Error::Unfit { path, why: "the first time".to_owned() })
         });
         for why in ["the first time", "it could not be made before"] {

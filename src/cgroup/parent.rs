@@ -147,7 +147,7 @@ impl Parent {
         let seats = joined.iter().map(seat).collect();
         let (parents, name) = (Arc::clone(&self.v1), name.to_owned());
         let make = move || join(&parents, &joined, &name, &old, enforced);
-        Ok(Cgroup::new(unified, Old::later(seats, make)))
+        Ok(Cgroup::new(unified, Old::later(seats, Vec::new(), make)))
     }
 
     /// The v1 hierarchies that a cell with these limits is part of. Each costs a start as much as several

@@ -42,8 +42,9 @@ impl Cgroup {
         removed.map_err(|error| killed.err().unwrap_or(error))
     }
 
-    /// Removes a cgroup that was begun ([`begin_in`](Cgroup::begin_in)), with whoever lives in its directory
-    /// in the v2 tree. Who lives at its other places may be somebody else's, and is left alone.
+    /// Removes a cgroup that was begun ([`begin_in`](Cgroup::begin_in)) and not claimed, with whoever lives
+    /// in its directory in the v2 tree. Who lives at its other places is somebody else's, and is left
+    /// alone.
     ///
     /// # Errors
     /// When processes survive in the v2 tree or its directory there stays.
@@ -52,8 +53,7 @@ impl Cgroup {
         let unified = Dir::open_if_there(places.unified())?;
         let killed = unified.map_or(Ok(()), |dir| leaf::kill_and_wait(&dir, deadline));
         for (_, path) in places.v1() {
-            // Those killed may have been in it, and the kernel lets go of them a moment later.
-            let _ = (0..TRIES).find(|_| rmdir(path) != Err(Errno::BUSY) || give_way());
+            let _ = rmdir(path);
         }
         let removed = remove(places.unified(), deadline);
         removed.map_err(|error| killed.err().unwrap_or(error))
@@ -68,14 +68,6 @@ impl Cgroup {
     }
 }
 
-/// How often a directory is tried that somebody may live in.
-const TRIES: usize = 50;
-
-fn give_way() -> bool {
-    std::thread::yield_now();
-    false
-}
-
 /// The v2 directory goes last: as long as it is there, a removal can be tried again.
 fn everywhere(places: &Places) -> impl Iterator<Item = &Path> {
     places.v1().map(|(_, path)| path).chain([places.unified()])
@@ -86,7 +78,7 @@ fn gone(places: &Places) -> bool {
     everywhere(places).all(|path| matches!(rmdir(path), Ok(()) | Err(Errno::NOENT)))
 }
 
-fn remove(path: &Path, deadline: Instant) -> Result<(), Error> {
+pub(super) fn remove(path: &Path, deadline: Instant) -> Result<(), Error> {
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
         return Ok(());
     };

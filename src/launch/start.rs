@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use oci_spec::runtime::Spec;
 use rustix::net::SendFlags;
 
 use super::compile::{Place, check_held, compile, may_join_late};
@@ -56,10 +54,9 @@ pub fn launch(
     meanwhile: impl FnOnce(),
 ) -> Result<Launched, Error> {
     let started = Instant::now();
-    let tasks = settle_cgroups(&mut place, cgroup, bundle.spec())?;
     place.null_streams = stdio.each().map(|stream| matches!(stream, Stream::Null));
     let user = user_namespace::joined(bundle.spec_mut(), cgroup)?;
-    let (plan, namespaces) = compile(&bundle, &place)?;
+    let (tasks, (plan, namespaces)) = compile_for(&bundle, &mut place, cgroup)?;
     check_held(&plan, namespaces)?;
     let bytes = plan.encode()?;
     let compiled = Instant::now();
@@ -148,26 +145,26 @@ fn send_cgroups(
     send_with(cell.control(), b"1", &along, SendFlags::empty()).map(drop)
 }
 
-/// Says what the cell is to know of its cgroups. Gives those to join that it finds made.
-fn settle_cgroups(
+/// Says what the cell is to know of its cgroups, and compiles. Gives those to join that it finds made.
+fn compile_for(
+    bundle: &Bundle,
     place: &mut Place,
     cgroup: &Cgroup,
-    spec: &Spec,
-) -> Result<Vec<(Cow<'static, str>, OwnedFd)>, Error> {
+) -> Result<(Vec<(Cow<'static, str>, OwnedFd)>, (Plan, u64)), Error> {
     place.views = cgroup.views();
-    let sources = spec.mounts().iter().flatten().filter_map(|mount| mount.source().as_deref());
-    let shown = |source: &Path| place.views.iter().any(|view| source.starts_with(&view.path));
-    // What is bound has to be there.
-    let bound = sources.clone().any(shown);
-    place.later = !cgroup.is_complete() && !bound && may_join_late(spec);
+    place.later = !cgroup.is_complete() && may_join_late(bundle.spec());
     if place.later {
         place.joins = cgroup.to_join();
-        return Ok(Vec::new());
+        match compile(bundle, place) {
+            // It may be in one of the cgroups.
+            Err(Error::Missing { .. }) => place.later = false,
+            compiled => return Ok((Vec::new(), compiled?)),
+        }
     }
     cgroup.complete()?;
     let tasks = cgroup.tasks_files()?;
     place.joins = tasks.iter().map(|(hierarchy, _)| hierarchy.clone()).collect();
-    Ok(tasks)
+    Ok((tasks, compile(bundle, place)?))
 }
 
 fn put_down(cell: Cell, plan: &Plan, born: Option<OwnedFd>) {

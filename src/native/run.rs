@@ -58,7 +58,7 @@ pub struct Outcome {
 }
 
 /// A cell that is ready to run: bundle and cgroup exist, no process does. On a hybrid host the cgroup is
-/// in the v2 tree only; its part in the v1 hierarchies is made when the cell runs, or is first measured.
+/// in the v2 tree only; its part in the v1 hierarchies is made when the cell runs.
 #[derive(Debug)]
 pub struct Created {
     name: CellName,

@@ -51,8 +51,10 @@ fn end(record: &Record) -> Result<(), Error> {
 
 /// Removes what is left of a container whose process has ended.
 pub(super) fn remove(home: Home, record: &Record, log: &Log) -> Result<(), Error> {
-    let config = record.hooks.then(|| home.config());
-    match home.claimed() {
+    let claimed = home.claimed();
+    // Before all of it was there no hook had heard of it.
+    let config = (record.hooks && claimed == Claim::All).then(|| home.config());
+    match claimed {
         Claim::All => place::remove(record)?,
         Claim::Begun => place::remove_begun(record)?,
         Claim::Nothing => place::remove_empty(record),

@@ -7,7 +7,7 @@ use super::args::KillArgs;
 use super::record::Record;
 use super::signal::Wanted;
 use super::status::Status;
-use super::store::Store;
+use super::store::{Claim, Store};
 use super::{Error, place};
 
 /// Sends the signal. A container that has stopped has nobody to send it to.
@@ -17,7 +17,11 @@ pub(super) fn kill(store: &Store, args: &KillArgs) -> Result<u8, Error> {
     let record = home.record()?;
     let status = Status::of(&home, &record)?;
     if args.all {
-        return to_all(&record, wanted);
+        return match home.claimed() {
+            Claim::All => to_all(&record, wanted),
+            // Nobody runs in it yet; who lives at its places is somebody else's.
+            Claim::Begun | Claim::Nothing => Ok(0),
+        };
     }
     match (status, record.process) {
         (Status::Stopped | Status::Creating, _) | (_, None) => Err(Error::NotRunning),

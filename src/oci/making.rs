@@ -76,7 +76,7 @@ pub(super) fn make(
     let birthplace = home
         .keep_config(&source.text)
         .and_then(|()| home.write(&record))
-        .and_then(|()| Birthplace::make(&host, &record, scope.as_ref(), source.bundle.spec()));
+        .and_then(|()| Birthplace::make(&host, &record, scope.as_ref(), &source.bundle, &home));
     let mut birthplace = match birthplace {
         Ok(birthplace) => birthplace,
         // A cgroup that could not be made may be somebody else's.
@@ -96,7 +96,14 @@ pub(super) fn make(
             // Where nothing was begun, no hook is to hear of an end.
             record.hooks &= !error.is_refusal() && birthplace.cgroup.is_complete();
             // The first failure is the one that is told.
-            let _ = remove(home, &record, log);
+            let _ = match birthplace.cgroup.is_complete() {
+                true => remove(home, &record, log),
+                // What else stands at its places is somebody else's.
+                false => {
+                    let abandoned = birthplace.cgroup.abandon().map_err(Error::from);
+                    abandoned.and_then(|()| home.remove())
+                }
+            };
             Err(error)
         }
     }
@@ -113,8 +120,7 @@ fn build(
 ) -> Result<(Cell, Option<OwnedFd>), Error> {
     let Birthplace { cgroup, placeholder } = birthplace;
     let (cgroup, placeholder) = (&*cgroup, placeholder.take());
-    let whole = cgroup.is_complete();
-    home.claim(if whole { Claim::All } else { Claim::Begun })?;
+    home.claim(if cgroup.is_complete() { Claim::All } else { Claim::Begun })?;
     let latch = match when {
         When::Now | When::Foreground => None,
         When::Started => Some(Latch::create(home.path())?),
@@ -136,10 +142,9 @@ fn build(
     let launched = launch::launch(source.bundle, cgroup, own_streams()?, place, || {
         left = placeholder.map_or(Ok(()), |placeholder| placeholder.leave(cgroup));
     })?;
-    let claimed = if whole { Ok(()) } else { home.claim(Claim::All) };
     let Launched { cell, compile, spawn, set_up } = launched;
     log.debug(|| format!("compiled in {compile:?}, spawned in {spawn:?}, set up in {set_up:?}"));
-    let written = claimed.and(left.map_err(Error::from)).and_then(|()| Process::of(cell.pid()));
+    let written = left.map_err(Error::from).and_then(|()| Process::of(cell.pid()));
     let written = written.and_then(|process| {
         record.process = Some(process);
         home.write(record)?;

@@ -10,7 +10,9 @@ use super::Error;
 use super::args::CgroupManager;
 use super::id::Id;
 use super::record::Record;
+use super::store::Home;
 use super::systemd::{self, Placeholder, Scope};
+use crate::bundle::Bundle;
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Places};
 use crate::launch::may_mount;
 
@@ -50,14 +52,17 @@ impl Birthplace {
         host: &Hierarchies,
         record: &Record,
         scope: Option<&Scope>,
-        spec: &Spec,
+        bundle: &Bundle,
+        home: &Home,
     ) -> Result<Birthplace, Error> {
+        let spec = bundle.spec();
         let none = LinuxResources::default();
         let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
         let resources = resources.unwrap_or(&none);
         let Some(scope) = scope else {
             let devices = if may_mount(spec) { Devices::FilteredAlways } else { Devices::Listed };
-            let cgroup = Cgroup::begin_in(host, &record.cgroup, resources, devices)?;
+            let claim = home.claimer()?;
+            let cgroup = Cgroup::begin_in(host, &record.cgroup, resources, devices, claim)?;
             return Ok(Birthplace { cgroup, placeholder: None });
         };
         let mut placeholder = scope.start(&record.id, spec)?;

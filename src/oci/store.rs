@@ -278,6 +278,14 @@ impl Home {
         }
     }
 
+    /// What notes that all of it has been made, for whoever makes it.
+    pub(super) fn claimer(
+        &self,
+    ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, Error> {
+        let dir = self.dir.try_clone().map_err(|error| Error::io("open", &self.path, error))?;
+        Ok(move || write_in(&dir, CLAIM, b""))
+    }
+
     pub(super) fn claimed(&self) -> Claim {
         let is_there =
             |name| rustix::fs::accessat(&self.dir, name, Access::EXISTS, AtFlags::empty()).is_ok();
@@ -289,17 +297,8 @@ impl Home {
     }
 
     fn put(&self, name: &str, text: &[u8]) -> Result<(), Error> {
-        let flags = OFlags::WRONLY
-            | OFlags::CREATE
-            | OFlags::TRUNC
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::CLOEXEC;
-        let open = || openat(&self.dir, name, flags, Mode::from_raw_mode(0o600));
-        fault::at(Point::ContainerFile, open)
-            .map_err(Into::into)
-            .and_then(|file| File::from(file).write_all(text))
-            .map_err(|error: std::io::Error| Error::io("write", self.path.join(name), error))
+        let failed = |error| Error::io("write", self.path.join(name), error);
+        write_in(&self.dir, name, text).map_err(failed)
     }
 
     /// Removes the directory with all that is in it, the record first.
@@ -311,4 +310,16 @@ impl Home {
         fault::at(Point::ContainerRemoval, || std::fs::remove_dir_all(&self.path))
             .map_err(|error| Error::io("remove", &self.path, error))
     }
+}
+
+/// A file in a directory, and nothing that a link leads to.
+fn write_in(dir: &OwnedFd, name: &str, text: &[u8]) -> std::io::Result<()> {
+    let flags = OFlags::WRONLY
+        | OFlags::CREATE
+        | OFlags::TRUNC
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::CLOEXEC;
+    let open = || openat(dir, name, flags, Mode::from_raw_mode(0o600));
+    File::from(fault::at(Point::ContainerFile, open)?).write_all(text)
 }
