@@ -36,6 +36,12 @@ pub(crate) fn enter(namespace: Fd, kinds: u64) -> Outcome {
     kernel::prctl(PR_SET_DUMPABLE, 0, 0)
 }
 
+/// Enters the namespaces of a cell that runs, and takes nothing along that shows the host's processes.
+pub(crate) fn enter_cell(cell: &mut Cell, target: Fd, kinds: u64) -> Outcome {
+    cell.proc = None;
+    enter(target, kinds)
+}
+
 /// Gives the parent a pidfd of this process: it has no other way to know its number, and none at all
 /// to be sure of it.
 ///

@@ -122,7 +122,7 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::Umask => kernel::umask(a),
         Op::NoNewPrivileges => kernel::prctl(PR_SET_NO_NEW_PRIVS, 1, 0),
         Op::OomScore => standing::set_oom_score(plan.raw(step.text[0], a as usize)?, b != 0),
-        Op::Enter => enter::enter(Fd(a as i32), b),
+        Op::Enter => enter::enter_cell(cell, Fd(a as i32), b),
         Op::Terminal => {
             let console = step.flags & ON_CONSOLE != 0;
             let size = [(c >> 32) as u16, c as u16];

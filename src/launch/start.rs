@@ -145,12 +145,15 @@ fn send_cgroups(
     send_with(cell.control(), b"1", &along, SendFlags::empty()).map(drop)
 }
 
+/// Open `tasks` files, by their hierarchies.
+type TasksFiles = Vec<(Cow<'static, str>, OwnedFd)>;
+
 /// Says what the cell is to know of its cgroups, and compiles. Gives those to join that it finds made.
 fn compile_for(
     bundle: &Bundle,
     place: &mut Place,
     cgroup: &Cgroup,
-) -> Result<(Vec<(Cow<'static, str>, OwnedFd)>, (Plan, u64)), Error> {
+) -> Result<(TasksFiles, (Plan, u64)), Error> {
     place.views = cgroup.views();
     place.later = !cgroup.is_complete() && may_join_late(bundle.spec());
     if place.later {
