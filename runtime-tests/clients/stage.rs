@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::bed::{Bed, Ran};
 
 /// How long anything on the stage may take. Emulated machines are slow.
-pub const PATIENCE: Duration = Duration::from_secs(50);
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 const SET_UP: &str = "
 set -e

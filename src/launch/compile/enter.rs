@@ -73,7 +73,7 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
         }
     }
     let mut plan = process::compile(bundle, steps)?;
-    label_first(&mut plan.steps);
+    standing::label_before(&mut plan.steps, |step| matches!(step, Step::Enter { .. }));
     for step in &mut plan.steps {
         if let Step::WorkingDir { make, .. } = step {
             *make = false;
@@ -91,16 +91,6 @@ pub(in super::super) fn enter(bundle: &Bundle, entry: &Entry) -> Result<Plan, Er
     given.extend((0..entry.preserved).map(|number| Given::Kept(CONTROL_FD as u32 + number)));
     plan.given = given;
     Ok(plan)
-}
-
-/// Moves the label that the command is to get before the entry. It is written through a proc file system
-/// of the init's own, which nobody gets in a user namespace that sees none whole; the process that is
-/// born has it then.
-fn label_first(steps: &mut Vec<Step>) {
-    let Some(at) = steps.iter().position(|step| matches!(step, Step::Enter { .. })) else { return };
-    let (labels, others): (Vec<_>, Vec<_>) =
-        steps.drain(at..).partition(|step| matches!(step, Step::Label { .. }));
-    steps.extend(labels.into_iter().chain(others));
 }
 
 /// Sees to what a birth among others takes, some of whom may have `traced` who is born.
@@ -158,18 +148,6 @@ mod tests {
         let text = plan(CLONE_NEWNS | CLONE_NEWPID).to_string();
         let golden = include_str!("enter.txt");
         assert_eq!(text, golden, "--- got ---\n{text}");
-    }
-
-    #[test]
-    fn a_label_is_chosen_outside() {
-        let label =
-            || Step::Label { module: "AppArmor", path: "attr/exec", value: "exec x".to_owned() };
-        let enter = || Step::Enter { target: 4, namespaces: CLONE_NEWNS };
-        let mut steps =
-            vec![Step::Umask(0), enter(), Step::EnterRoot("/"), label(), Step::AllClear];
-        label_first(&mut steps);
-        let wanted = [Step::Umask(0), label(), enter(), Step::EnterRoot("/"), Step::AllClear];
-        assert_eq!(steps, wanted);
     }
 
     #[test]

@@ -146,6 +146,9 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
         }
     }
     let mut plan = process::compile(bundle, steps)?;
+    if own_ids {
+        standing::label_before(&mut plan.steps, |step| matches!(step, Step::Pivot | Step::Cover));
+    }
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
     ending(spec, place, &found, &mut given, &mut plan)?;
     plan.ids = ids;

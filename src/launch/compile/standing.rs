@@ -187,11 +187,31 @@ fn apparmor(profile: &str) -> Result<Option<Step>, Error> {
     Ok(Some(Step::Label { module: "AppArmor", path, value: format!("exec {profile}") }))
 }
 
+/// Moves the label that the command is to get before a step with which the init may lose the right to a
+/// proc file system of its own, through which it is written: in a user namespace only who sees one whole
+/// gets another. The label stays with the process, and with one that it bears.
+pub(super) fn label_before(steps: &mut Vec<Step>, gate: impl Fn(&Step) -> bool) {
+    let Some(at) = steps.iter().position(gate) else { return };
+    let (labels, others): (Vec<_>, Vec<_>) =
+        steps.drain(at..).partition(|step| matches!(step, Step::Label { .. }));
+    steps.extend(labels.into_iter().chain(others));
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn a_label_is_chosen_in_time() {
+        let label =
+            || Step::Label { module: "AppArmor", path: "attr/exec", value: "exec x".to_owned() };
+        let mut steps = vec![Step::Umask(0), Step::Pivot, Step::Umask(1), label(), Step::AllClear];
+        label_before(&mut steps, |step| *step == Step::Pivot);
+        let wanted = [Step::Umask(0), label(), Step::Pivot, Step::Umask(1), Step::AllClear];
+        assert_eq!(steps, wanted);
+    }
 
     fn steps(process: Value, linux: Value) -> Result<Vec<String>, String> {
         let mut whole = json!({"user": {}, "cwd": "/"});
