@@ -89,28 +89,41 @@ impl Place {
     /// A store says that it is one. What says nothing must be empty, lest a sweep deletes what
     /// somebody keeps there.
     fn check_format(&self) -> Result<(), Error> {
+        if self.has_format()? {
+            return Ok(());
+        }
+        // A draft is what is left of somebody who was killed in the lines below.
+        let foreign = |name: &String| !name.starts_with(".format-") && name != "format";
+        if list(&self.dir)?.iter().any(foreign) {
+            // Others may have made the store meanwhile: it has said so before it had anything else.
+            return match self.has_format()? {
+                true => Ok(()),
+                false => {
+                    let why = "is no store, and there is something in it";
+                    Err(Error::Unsafe { path: self.dir.clone(), why })
+                }
+            };
+        }
         let path = self.dir.join("format");
-        match read_bounded(&path, 64) {
-            Ok(found) if found == FORMAT.as_bytes() => return Ok(()),
-            Ok(found) => {
-                let found = String::from_utf8_lossy(&found).trim_end().to_owned();
-                return Err(Error::Format { path: self.dir.clone(), found });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("read", path, error)),
-        }
-        for name in list(&self.dir)? {
-            // A draft is what is left of somebody who was killed in the lines below.
-            if !name.starts_with(".format-") && name != "format" {
-                let why = "is no store, and there is something in it";
-                return Err(Error::Unsafe { path: self.dir.clone(), why });
-            }
-        }
         let draft = self.dir.join(format!(".format-{}", random_name()?));
         write_new(&draft, FORMAT.as_bytes())?;
         sync(&draft)?;
         std::fs::rename(&draft, &path).told("write", &path)?;
         sync(&self.dir)
+    }
+
+    /// Whether it says that it is a store, of this version.
+    fn has_format(&self) -> Result<bool, Error> {
+        let path = self.dir.join("format");
+        match read_bounded(&path, 64) {
+            Ok(found) if found == FORMAT.as_bytes() => Ok(true),
+            Ok(found) => {
+                let found = String::from_utf8_lossy(&found).trim_end().to_owned();
+                Err(Error::Format { path: self.dir.clone(), found })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("read", path, error)),
+        }
     }
 
     pub(super) fn dir(&self) -> &Path {

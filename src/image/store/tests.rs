@@ -369,6 +369,21 @@ fn a_directory_that_is_not_a_store_is_left_alone() {
 }
 
 #[test]
+fn whoever_opens_a_store_while_others_make_it_has_the_same() {
+    // In memory, where nobody waits for a disk, they meet often.
+    let at = tempfile::tempdir_in("/dev/shm").unwrap();
+    let together = std::sync::Barrier::new(16);
+    for round in 0..100 {
+        let dir = at.path().join(round.to_string());
+        let open = || {
+            together.wait();
+            Store::open(&dir, StoreOptions::default()).unwrap();
+        };
+        std::thread::scope(|scope| (0..16).for_each(|_| drop(scope.spawn(open))));
+    }
+}
+
+#[test]
 fn only_the_owner_gets_into_a_store() {
     let scene = Scene::new();
     let _image = scene.load("image", &many(9));
