@@ -42,8 +42,8 @@ fn processes_that_load_the_same_at_once_make_one_image(_: &Bed) {
     // The store itself does not exist yet, either.
     let forms = ["docker.tar", "oci", "oci-zstd", "docker.tar"];
     let players = forms.map(|form| player("load", &dir, &image("layers", form)).spawn().unwrap());
-    for player in players {
-        let output = player.wait_with_output().unwrap();
+    // All are waited for: one that fails must not leave the others to the next test.
+    for output in players.map(|player| player.wait_with_output().unwrap()) {
         assert!(output.status.success(), "{output:?}");
     }
     whole(&open(&dir));
