@@ -52,10 +52,12 @@ pub(super) fn run<T>(
         let algorithm = source.diff_id_algorithm;
         let hash = start(scope, "hotcell-hash", move || hash(algorithm, &hashed))?;
         // Whatever `work` leaves behind is dropped with it, which ends the other two.
-        let done = work(Pieces { from: entries, current: None, read: 0, ended: false })?;
-        let ended = Cause::system("join a thread", std::io::ErrorKind::Other);
-        let (Ok(Some((blob, bytes))), Ok(diff_id)) = (inflate.join(), hash.join()) else {
-            return Err(ended.into());
+        let done = work(Pieces { from: entries, current: None, read: 0, ended: false });
+        // Also if it failed: the end of the scope would let go of threads that have not quite ended.
+        let threads = (inflate.join(), hash.join());
+        let done = done?;
+        let (Ok(Some((blob, bytes))), Ok(diff_id)) = threads else {
+            return Err(Cause::system("join a thread", std::io::ErrorKind::Other).into());
         };
         let blob_bytes = compressed.load(Ordering::Relaxed);
         Ok((done, Hashes { diff_id, blob, blob_bytes, bytes }))
