@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         test!(one_in_use_is_refused_and_an_empty_one_is_taken_over, Cells),
         test!(one_is_begun_and_completed, Cells),
         test!(what_is_somebody_elses_by_then_stays_his, Cells),
+        test!(many_at_once_in_a_new_place_have_their_limits, Cells, Memory, Pids),
         test!(a_frozen_one_is_refused, Cells),
         test!(what_cannot_be_enforced_leaves_nothing, Cells),
         test!(removal_ends_what_is_frozen_and_what_is_below, Cells),
@@ -203,6 +204,30 @@ fn what_is_somebody_elses_by_then_stays_his(_bed: &Bed) {
     assert!(child.try_wait().unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+fn many_at_once_in_a_new_place_have_their_limits(_bed: &Bed) {
+    let spot = Spot::new("many");
+    let above = spot.path.parent().unwrap();
+    let limits = r#"{"memory": {"limit": 16777216, "swap": 16777216}, "pids": {"limit": 9}}"#;
+    let together = std::sync::Barrier::new(8);
+    let make = |number: u32| {
+        let path = above.join(number.to_string());
+        together.wait();
+        let made = Cgroup::create_at(&spot.host, &path, &parse(limits)).unwrap();
+        let of_swap = made.enforced().iter().filter(|limit| limit.file.contains("sw")).count();
+        together.wait();
+        Cgroup::remove_at(&spot.host, &path).unwrap();
+        (made.enforced().len(), of_swap)
+    };
+    for _ in 0..20 {
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|number| scope.spawn(move || make(number))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|one| *one == made[0]), "{made:?}");
+        Cgroup::remove_at(&spot.host, above).unwrap();
+    }
 }
 
 fn a_frozen_one_is_refused(_bed: &Bed) {

@@ -27,7 +27,8 @@ const HYBRID: [&str; 4] = ["Cgroups", "JoinTasks", "SealTray", "Tray"];
 const ENTERING: [&str; 1] = ["Enter"];
 
 /// What no flag asks for: `fields` has tests for these, and for what their failures say.
-const FIELDS: [&str; 7] = [
+const FIELDS: [&str; 8] = [
+    "KeepProc",
     "WriteProc",
     "Scheduler",
     "IoPriority",

@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Test> {
         test!(parameters_of_a_namespace_are_what_runc_makes_them, Cells, Busybox, Runc),
         test!(a_parameter_of_the_hosts_is_refused, Cells, Busybox),
         test!(a_parameter_reaches_its_namespace_whatever_the_image_holds, Cells, Busybox),
+        test!(parameters_beside_the_hosts_processes_are_set_too, Cells, Busybox),
         test!(scheduling_and_domain_are_those_asked_for, Cells, Busybox),
         test!(memory_comes_from_the_nodes_asked_for, Cells, Busybox),
         test!(a_limit_twice_is_refused, Cells, Busybox),
@@ -150,6 +151,25 @@ fn a_parameter_reaches_its_namespace_whatever_the_image_holds(bed: &Bed) {
     config["linux"]["readonlyPaths"] = json!([]);
     // Not even a /proc is needed.
     assert_eq!(hotcell(bed, &config).unwrap(), "");
+}
+
+/// Ids of its own and the host's processes: nobody gives such a cell a proc file system.
+fn parameters_beside_the_hosts_processes_are_set_too(bed: &Bed) {
+    let mut config =
+        config(bed, "cat /proc/sys/net/ipv4/ip_local_port_range /proc/sys/kernel/shmmni");
+    let listed = config["linux"]["namespaces"].as_array_mut().unwrap();
+    listed.retain(|namespace| namespace["type"] != "pid");
+    listed.push(json!({"type": "user"}));
+    let map = json!([{"containerID": 0, "hostID": 300_000, "size": 1000}]);
+    config["linux"]["uidMappings"] = map.clone();
+    config["linux"]["gidMappings"] = map;
+    let mounts = config["mounts"].as_array_mut().unwrap();
+    mounts.retain(|mount| mount["type"] != "proc");
+    mounts.push(json!({"destination": "/proc", "type": "bind", "source": "/proc",
+        "options": ["rbind"]}));
+    config["linux"]["sysctl"] =
+        json!({"net.ipv4.ip_local_port_range": "2000 3000", "kernel.shmmni": "77"});
+    assert_eq!(hotcell(bed, &config).unwrap(), "2000\t3000\n77\n");
 }
 
 fn scheduling_and_domain_are_those_asked_for(bed: &Bed) {

@@ -5,9 +5,11 @@
 //! create_at ──► limits written, filter attached ──► launch ──► … open_at … ──► remove_at
 //! ```
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
+use rustix::io::Errno;
 
 use super::cpuset::inherit_cpus;
 use super::detect::{Controller, Hierarchies, Mounted};
@@ -177,10 +179,16 @@ fn keep_to(filter: &Filter, devices: Devices, cgroup: &Cgroup, fresh: bool) -> R
 /// Makes or enters the directories of a cgroup; `made` gets the new ones, outermost first.
 fn make(host: &Hierarchies, places: &Places, made: &mut Vec<PathBuf>) -> Result<Cgroup, Error> {
     let joined = join(host, places, made)?;
-    let unified = descend(&host.unified, places.unified(), made)?;
+    let place = places.unified();
     if host.mounted.is_empty() {
-        hand_down_to(&unified, None);
+        if let Some(above) = place.parent().filter(|above| !above.exists()) {
+            descend(&host.unified, above, made)?;
+        }
+        // Before it is made: while another hands a controller down its files come one by one, and whoever
+        // is made then has to wait for all.
+        hand_down_to(place, None);
     }
+    let unified = descend(&host.unified, place, made)?;
     assemble(unified, joined, Some(host))
 }
 
@@ -226,6 +234,25 @@ pub(super) fn descend(mount: &Path, path: &Path, made: &mut Vec<PathBuf>) -> Res
         made.push(path.to_owned());
         return Ok(dir);
     }
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match walk_down(mount, inside, made) {
+            // Another container has gone meanwhile, and what was above it alone.
+            Err(Error::Io { source, .. }) if tries < TRIES && has_vanished(&source) => {}
+            walked => return walked,
+        }
+    }
+}
+
+/// How often a way down is walked that others shorten.
+const TRIES: u32 = 8;
+
+fn has_vanished(error: &io::Error) -> bool {
+    [Errno::NOENT, Errno::NODEV].map(Errno::raw_os_error).map(Some).contains(&error.raw_os_error())
+}
+
+fn walk_down(mount: &Path, inside: &Path, made: &mut Vec<PathBuf>) -> Result<Dir, Error> {
     let mut dir = Dir::open(mount)?;
     for name in inside {
         let (next, new) = dir.make_if_missing(&name.to_string_lossy())?;

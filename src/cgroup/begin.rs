@@ -28,7 +28,7 @@ impl Cgroup {
         places: &Places,
         resources: &LinuxResources,
         devices: Devices,
-        claim: impl FnOnce() -> std::io::Result<()> + Send + 'static,
+        claim: impl FnOnce() -> Result<(), Error> + Send + 'static,
     ) -> Result<Cgroup, Error> {
         if host.mounted.is_empty() {
             return Cgroup::create_in(host, places, resources, devices);
@@ -40,7 +40,7 @@ impl Cgroup {
         let both = descend(&host.unified, places.unified(), &mut made)
             .and_then(|unified| Ok((unified.again()?, unified)));
         let (again, unified) = both.inspect_err(|_| unmake(&made))?;
-        if made.last().is_none_or(|last| last != places.unified()) {
+        if made.pop().is_none_or(|last| last != places.unified()) {
             // Who lives there is not to be taken for the container's.
             return Cgroup::create_in(host, places, resources, devices);
         }
@@ -51,7 +51,7 @@ impl Cgroup {
             let part = join_free(&host, &places, again, &mut made)
                 .and_then(|cgroup| settle(&host, cgroup, &resources, &filter, devices, true))
                 .and_then(|cgroup| {
-                    claim().map_err(|error| Error::io("claim", places.unified(), error))?;
+                    claim()?;
                     Ok(cgroup.into_part())
                 });
             part.inspect_err(|_| unmake(&made))
@@ -66,9 +66,11 @@ impl Cgroup {
     /// When processes survive in it, or its directory stays.
     pub fn abandon(&self) -> Result<(), Error> {
         let deadline = Instant::now() + leaf::PATIENCE;
-        leaf::kill_and_wait(&self.unified, deadline)?;
-        removal::remove(self.unified.path(), deadline)?;
-        unmake(self.old.made_elsewhere());
+        let killed = leaf::kill_and_wait(&self.unified, deadline);
+        let removed = removal::remove(self.unified.path(), deadline);
+        // What is gone needs no killing.
+        removed.map_err(|error| killed.err().unwrap_or(error))?;
+        unmake(self.old.above());
         Ok(())
     }
 }

@@ -104,7 +104,12 @@ impl Dir {
 
     fn make_unless_there(&self, name: &str) -> Result<(Dir, bool), Error> {
         match fault::at(Point::CgroupDirectory, || mkdirat(&self.fd, name, OPEN_TO_READERS)) {
-            Ok(()) => Ok((self.enter_new(name)?, true)),
+            Ok(()) => {
+                let made = self.enter_new(name).map(|dir| (dir, true));
+                made.inspect_err(|_| {
+                    let _ = self.remove(name);
+                })
+            }
             Err(Errno::EXIST) => Ok((self.enter(name)?, false)),
             Err(errno) => Err(Error::io("make", self.path.join(name), errno.into())),
         }

@@ -62,8 +62,8 @@ impl Cgroup {
     /// limits. Until then nobody is to be in it but a process that waits for that.
     ///
     /// # Errors
-    /// When a directory can't be made or a limit not be enforced. Whoever removes the cgroup then removes
-    /// what is left of it.
+    /// When a directory can't be made or a limit not be enforced. What is left then goes with the cgroup:
+    /// the leaf of a [`Parent`](super::Parent) is removed, a container's [abandoned](Cgroup::abandon).
     pub fn complete(&self) -> Result<(), Error> {
         self.old.complete()
     }

@@ -50,8 +50,8 @@ pub(super) struct Old {
     part: OnceLock<Part>,
     pending: Mutex<Option<Make>>,
     seats: Vec<Seat>,
-    /// What has been made of the cgroup elsewhere, outermost first.
-    made: Vec<PathBuf>,
+    /// What has been made above its first directory, outermost first.
+    above: Vec<PathBuf>,
 }
 
 struct Make(Box<dyn FnOnce() -> Result<Part, Error> + Send>);
@@ -64,25 +64,25 @@ impl fmt::Debug for Make {
 
 impl From<Part> for Old {
     fn from(part: Part) -> Old {
-        let (pending, seats, made) = Default::default();
-        Old { part: part.into(), pending, seats, made }
+        let (pending, seats, above) = Default::default();
+        Old { part: part.into(), pending, seats, above }
     }
 }
 
 impl Old {
-    /// One that is going to stand there. Of a failure `make` leaves nothing but empty directories that are
-    /// removed with the cell's others.
+    /// One that is going to stand there. Of a failure `make` leaves nothing, or nothing but empty directories
+    /// that are removed with the cgroup's first one.
     pub(super) fn later(
         seats: Vec<Seat>,
-        made: Vec<PathBuf>,
+        above: Vec<PathBuf>,
         make: impl FnOnce() -> Result<Part, Error> + Send + 'static,
     ) -> Old {
         let pending = Mutex::new(Some(Make(Box::new(make))));
-        Old { part: OnceLock::new(), pending, seats, made }
+        Old { part: OnceLock::new(), pending, seats, above }
     }
 
-    pub(super) fn made_elsewhere(&self) -> &[PathBuf] {
-        &self.made
+    pub(super) fn above(&self) -> &[PathBuf] {
+        &self.above
     }
 
     /// What there is of it by now.

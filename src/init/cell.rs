@@ -28,7 +28,7 @@ pub(crate) struct Cell {
     pub(crate) null_stream: Option<Fd>,
     /// The memory file system that other mounts stand in.
     pub(crate) tray: Option<Fd>,
-    /// The proc file system that nobody else sees.
+    /// The proc file system that nobody else sees, or the host's.
     pub(crate) proc: Option<Fd>,
     /// The proc file system of a PID namespace that this process is not in, begun and not yet mounted.
     pub(crate) begun_proc: Option<Fd>,

@@ -1,6 +1,7 @@
-//! A proc file system of a PID namespace that the init will be born in, made from outside.
+//! Proc file systems that the init can't just make: the host's, and one of a PID namespace that it will be
+//! born in, made from outside.
 //!
-//! Such a file system shows the namespace of the process that begins it, so a process in there has to
+//! The latter shows the namespace of the process that begins it, so a process in there has to
 //! begin it. Whoever is in there may reach into that process. So it has no rights but in a user
 //! namespace of its own, and nothing to see or to speak to: that is enough to begin a file system, and
 //! not to make one. The init makes it.
@@ -23,6 +24,13 @@ const APART: u64 = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | C
 
 /// What a file system is begun with.
 const SYS_ADMIN: u64 = 1 << 21;
+
+/// Keeps the host's at hand, before anything stands in front of it. Whoever has ids of a cell's own and
+/// the host's processes may not make one.
+pub(crate) fn keep(cell: &mut Cell) -> Outcome {
+    cell.proc = Some(files::open(Text::literal(c"/proc"), O_PATH)?);
+    Ok(())
+}
 
 /// Begins the file system for the namespace open as descriptor `pid`; `mounts` is a mount namespace with nothing in it,
 /// which is kept open if `keep` says so.

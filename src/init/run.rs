@@ -5,7 +5,7 @@ use super::kernel::{self, Fault, Fd, Outcome};
 use super::line::Line;
 use super::plan::{self, Plan};
 use super::task::{Task, become_task};
-use super::wire::{BEFORE_STEPS, BORN_LATER, Kind, MAKE_DIR, ON_CONSOLE, Op, Step};
+use super::wire::{BEFORE_STEPS, Kind, MAKE_DIR, Op, Step};
 use super::{enter, files, hook, mounts, privilege, proc, standing, supervise, task, terminal};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
@@ -84,6 +84,7 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::UnshareCgroup => kernel::unshare(CLONE_NEWCGROUP),
         Op::EnterNamespace => enter::enter(Fd(a as i32), b),
         Op::Unshare => kernel::unshare(a),
+        Op::KeepProc => proc::keep(cell),
         Op::BeginProc => proc::begin(cell, a as i32, Fd(b as i32), c != 0),
         Op::Birth => enter::be_born(line, plan, cell),
         Op::TimeNamespace => standing::enter_own_time(plan.raw(step.text[0], a as usize)?),
@@ -123,14 +124,7 @@ fn perform(line: &mut Line, plan: &mut Plan, cell: &mut Cell, step: &Step) -> Ou
         Op::NoNewPrivileges => kernel::prctl(PR_SET_NO_NEW_PRIVS, 1, 0),
         Op::OomScore => standing::set_oom_score(plan.raw(step.text[0], a as usize)?, b != 0),
         Op::Enter => enter::enter_cell(cell, Fd(a as i32), b),
-        Op::Terminal => {
-            let console = step.flags & ON_CONSOLE != 0;
-            let size = [(c >> 32) as u16, c as u16];
-            terminal::open(cell, &Fd(a as i32), b as u32, size, console)?;
-            cell.terminal = true;
-            // One that is born later has a session of its own.
-            if plan.header.birth & BORN_LATER == 0 { terminal::control() } else { Ok(()) }
-        }
+        Op::Terminal => terminal::give(cell, plan, step),
         Op::FindProgram => task::find(plan),
         Op::WriteProc => mounts::write_proc(cell, text(0)?, text(1)?),
         Op::Scheduler => standing::set_scheduler(plan.raw(step.text[0], size_of::<SchedAttr>())?),

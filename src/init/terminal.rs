@@ -9,6 +9,8 @@ use core::mem::ManuallyDrop;
 use super::cell::Cell;
 use super::files::{self, Kind};
 use super::kernel::{self, Fault, Fd, Outcome, Text};
+use super::plan::Plan;
+use super::wire::{BORN_LATER, ON_CONSOLE, Step};
 use crate::sys::abi::*;
 use crate::sys::raw::{Errno, nr};
 
@@ -16,10 +18,20 @@ const PTMX: Kind = Kind { bits: S_IFCHR, device: (5, 2) };
 /// What receivers take for the name of the descriptor that comes along.
 const NAME: &[u8] = b"/dev/ptmx";
 
+/// What the step says of the terminal, and that it controls the task's session.
+pub(crate) fn give(cell: &mut Cell, plan: &Plan, step: &Step) -> Outcome {
+    let [socket, uid, size] = step.number;
+    let console = step.flags & ON_CONSOLE != 0;
+    open(cell, &Fd(socket as i32), uid as u32, [(size >> 32) as u16, size as u16], console)?;
+    cell.terminal = true;
+    // One that is born later has a session of its own.
+    if plan.header.birth & BORN_LATER == 0 { control() } else { Ok(()) }
+}
+
 /// Opens a terminal of `uid`'s with so many `rows` and `columns`, 0 for as many as the kernel says,
 /// makes it the streams and sends its master through `socket`. With `console` it stands on
 /// /dev/console too.
-pub(crate) fn open(cell: &Cell, socket: &Fd, uid: u32, size: [u16; 2], console: bool) -> Outcome {
+fn open(cell: &Cell, socket: &Fd, uid: u32, size: [u16; 2], console: bool) -> Outcome {
     let master = open_master(cell)?;
     kernel::unlock_terminal(&master)?;
     let terminal = kernel::terminal_of(&master)?;

@@ -214,7 +214,8 @@ ops! {
     /// Enters the namespaces `number[1]` (`CLONE_NEW*`) of the process behind the pidfd
     /// `number[0]`, then closes it.
     Enter = 36,
-    /// Writes the string `text[1]` to the file `text[0]` of a proc file system that nobody else sees.
+    /// Writes the string `text[1]` to the file `text[0]` of a proc file system that nobody else sees, or
+    /// of the host's ([`Op::KeepProc`]).
     WriteProc = 37,
     /// Sets the scheduling policy: a `struct sched_attr` at `text[0]`.
     Scheduler = 38,
@@ -271,6 +272,8 @@ ops! {
     /// Waits for the cell's cgroups, which the parent made meanwhile: a byte, and what comes along with it
     /// under the numbers from `number[0]` on.
     Cgroups = 57,
+    /// Keeps the proc file system at /proc open, for [`Op::WriteProc`] where this process can't make one.
+    KeepProc = 58,
 }
 
 /// What a record on the control socket tells the parent.

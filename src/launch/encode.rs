@@ -166,6 +166,7 @@ fn encode_step<'a>(
         }
         Step::UnshareCgroup => (Op::UnshareCgroup, [""; 4], [0; 3]),
         Step::Unshare(flags) => (Op::Unshare, [""; 4], [*flags, 0, 0]),
+        Step::KeepProc => (Op::KeepProc, [""; 4], [0; 3]),
         Step::BeginProc { descriptor, mounts, keep } => {
             (Op::BeginProc, [""; 4], [*descriptor as u64, *mounts as u64, u64::from(*keep)])
         }

@@ -19,7 +19,9 @@ pub(super) fn kill(store: &Store, args: &KillArgs) -> Result<u8, Error> {
     if args.all {
         return match home.claimed() {
             Claim::All => to_all(&record, wanted),
-            // Nobody runs in it yet; who lives at its places is somebody else's.
+            // It may have processes a moment from now.
+            Claim::Begun | Claim::Nothing if status == Status::Creating => Err(Error::NotRunning),
+            // Its creation came to nothing; who lives at its places is somebody else's.
             Claim::Begun | Claim::Nothing => Ok(0),
         };
     }

@@ -30,6 +30,7 @@ use rustix::io::Errno;
 use super::Error;
 use super::id::Id;
 use super::record::Record;
+use crate::cgroup;
 use crate::fault::{self, Point};
 
 const RECORD: &str = "state.json";
@@ -281,9 +282,13 @@ impl Home {
     /// What notes that all of it has been made, for whoever makes it.
     pub(super) fn claimer(
         &self,
-    ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, Error> {
+    ) -> Result<impl FnOnce() -> Result<(), cgroup::Error> + Send + 'static, Error> {
         let dir = self.dir.try_clone().map_err(|error| Error::io("open", &self.path, error))?;
-        Ok(move || write_in(&dir, CLAIM, b""))
+        let path = self.path.join(CLAIM);
+        Ok(move || {
+            let failed = |error| cgroup::Error::io("write", path, error);
+            write_in(&dir, CLAIM, b"").map_err(failed)
+        })
     }
 
     pub(super) fn claimed(&self) -> Claim {

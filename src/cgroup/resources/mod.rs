@@ -158,7 +158,7 @@ impl<'a> Target<'a> {
         if has() {
             return Ok(());
         }
-        let refused = hand_down_to(unified, Some(controller));
+        let refused = hand_down_to(unified.path(), Some(controller));
         match (has(), refused) {
             (true, _) => Ok(()),
             (false, Some(error)) => Err(format!(
@@ -215,9 +215,12 @@ fn is_invalid(result: &Result<(), Error>) -> bool {
 /// Hands v2 controllers down to a cgroup, from the top of what this process sees: the one asked for,
 /// or all that are offered there. What is refused is missed only by the limits that need it, so it
 /// is not an error here; the first refusal is told.
-pub(super) fn hand_down_to(dir: &Dir, wanted: Option<&str>) -> Option<Error> {
+///
+/// The one asked for is handed down also where that has been done: who has begun it may not have ended,
+/// and is waited for so.
+pub(super) fn hand_down_to(cgroup: &Path, wanted: Option<&str>) -> Option<Error> {
     const FILE: &str = "cgroup.subtree_control";
-    let above = dir.path().ancestors().skip(1);
+    let above = cgroup.ancestors().skip(1);
     let mut above: Vec<&Path> = above.take_while(|path| path.join(FILE).exists()).collect();
     above.reverse();
     let mut refusal = None;
@@ -225,9 +228,10 @@ pub(super) fn hand_down_to(dir: &Dir, wanted: Option<&str>) -> Option<Error> {
         let step = Dir::open(path).and_then(|dir| {
             let (offered, enabled) = (dir.read("cgroup.controllers")?, dir.read(FILE)?);
             let has = |text: &str, name: &str| text.split_whitespace().any(|word| word == name);
-            let missing = offered
-                .split_whitespace()
-                .filter(|name| wanted.is_none_or(|wanted| wanted == *name) && !has(&enabled, name));
+            let missing = offered.split_whitespace().filter(|name| match wanted {
+                Some(wanted) => wanted == *name,
+                None => !has(&enabled, name),
+            });
             let missing: Vec<_> = missing.map(|name| format!("+{name}")).collect();
             if missing.is_empty()
                 || missing.len() > 1 && dir.write(FILE, &missing.join(" ")).is_ok()

@@ -107,9 +107,12 @@ impl Place {
         let path = self.dir.join("format");
         let draft = self.dir.join(format!(".format-{}", random_name()?));
         write_new(&draft, FORMAT.as_bytes())?;
-        sync(&draft)?;
-        std::fs::rename(&draft, &path).told("write", &path)?;
-        sync(&self.dir)
+        let put = sync(&draft).and_then(|()| std::fs::rename(&draft, &path).told("write", &path));
+        match put {
+            // Whoever checks a store that others have made meanwhile takes a draft for a stray.
+            Err(_) if self.has_format()? => Ok(()),
+            put => put.and_then(|()| sync(&self.dir)),
+        }
     }
 
     /// Whether it says that it is a store, of this version.

@@ -148,6 +148,9 @@ pub fn compile(bundle: &Bundle, place: &Place) -> Result<(Plan, u64), Error> {
     let mut plan = process::compile(bundle, steps)?;
     if own_ids {
         standing::label_before(&mut plan.steps, |step| matches!(step, Step::Pivot | Step::Cover));
+        if namespaces & CLONE_NEWPID == 0 {
+            standing::keep_proc(&mut plan.steps);
+        }
     }
     plan.stay = annotated(spec, annotation::INIT) == Some("true");
     ending(spec, place, &found, &mut given, &mut plan)?;

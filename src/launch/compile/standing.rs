@@ -197,6 +197,15 @@ pub(super) fn label_before(steps: &mut Vec<Step>, gate: impl Fn(&Step) -> bool) 
     steps.extend(labels.into_iter().chain(others));
 }
 
+/// Sees that the init has a proc file system to write to where it has none of its own: in a user namespace
+/// only who has a PID namespace of that one's, too, may make one.
+pub(super) fn keep_proc(steps: &mut Vec<Step>) {
+    if steps.iter().any(|step| matches!(step, Step::Label { .. } | Step::Sysctl { .. })) {
+        // Before any namespace is entered, and before the root stands in front of it.
+        steps.insert(0, Step::KeepProc);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -211,6 +220,11 @@ mod tests {
         label_before(&mut steps, |step| *step == Step::Pivot);
         let wanted = [Step::Umask(0), label(), Step::Pivot, Step::Umask(1), Step::AllClear];
         assert_eq!(steps, wanted);
+        keep_proc(&mut steps);
+        assert_eq!(steps[..2], [Step::KeepProc, Step::Umask(0)]);
+        let mut none = vec![Step::Umask(0)];
+        keep_proc(&mut none);
+        assert_eq!(none, [Step::Umask(0)]);
     }
 
     fn steps(process: Value, linux: Value) -> Result<Vec<String>, String> {
