@@ -29,6 +29,7 @@ pub fn tests() -> Vec<Test> {
         test!(a_jailed_embedders_cells_see_nothing_of_the_host, Cells, Busybox),
         test!(mount_options_of_a_specification, Cells, Busybox),
         test!(what_hides_leads_nobody_to_the_layer_in_memory, Cells, Busybox),
+        test!(a_mount_at_a_path_that_is_no_utf8_stops_nobody, Cells, Busybox),
     ]
 }
 
@@ -342,4 +343,10 @@ fn what_hides_leads_nobody_to_the_layer_in_memory(bed: &Bed) {
         assert_eq!(fields[3], root, "{may:?}: {line}");
         assert!(line.contains(" - tmpfs ") && fields[5].starts_with("ro,"), "{may:?}: {line}");
     }
+}
+
+/// Any user may mount something anywhere below a directory of theirs.
+fn a_mount_at_a_path_that_is_no_utf8_stops_nobody(bed: &Bed) {
+    let setup = r#"at="$V/$(printf 'a\377')"; mkdir "$at"; mount -t tmpfs none "$at"; exec "$@""#;
+    assert_eq!(among_own_mounts(bed, setup, &[], "echo started").ok(), "started\n");
 }

@@ -1,5 +1,6 @@
 //! What control groups this host has: read once from the mount table, never by kernel version.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
@@ -85,13 +86,7 @@ impl Hierarchies {
     /// # Errors
     /// [`Error::NoUnifiedTree`] without a v2 tree, [`Error::Io`] when the table can't be read.
     pub fn detect() -> Result<Hierarchies, Error> {
-        let table = Path::new("/proc/self/mountinfo");
-        // The kernel writes the table anew for each piece of it that is read.
-        let mut text = String::with_capacity(TABLE);
-        File::open(table)
-            .and_then(|mut file| file.read_to_string(&mut text))
-            .map_err(|error| Error::io("read", table, error))?;
-        let mut found = Hierarchies::from_mountinfo(&text)?;
+        let mut found = Hierarchies::from_mountinfo(&mount_table()?)?;
         found.v1.retain(|controller, mount| *controller != Controller::Io || counts_disk(mount));
         Ok(found)
     }
@@ -108,15 +103,15 @@ impl Hierarchies {
         for mount in &table {
             match mount.kind {
                 "cgroup" | "cgroup2" if mount.is_hidden(&table) => {}
-                "cgroup2" if unified.is_none() => unified = Some(mount.target.clone()),
+                "cgroup2" if unified.is_none() => unified = Some(mount.at()),
                 "cgroup" => {
                     let controllers = Controller::ALL.into_iter();
                     for controller in controllers.filter(|c| mount.has_option(c.v1_name())) {
-                        v1.entry(controller).or_insert_with(|| mount.target.clone());
+                        v1.entry(controller).or_insert_with(|| mount.at());
                     }
                     let controllers = mount.controllers();
                     if !mounted.iter().any(|other| other.controllers == controllers) {
-                        mounted.push(Mounted { controllers, at: mount.target.clone() });
+                        mounted.push(Mounted { controllers, at: mount.at() });
                     }
                 }
                 _ => {}
@@ -144,13 +139,26 @@ impl Hierarchies {
     }
 }
 
+/// The mount table of this process. Any user may mount something at a path that is no UTF-8: what is
+/// wrong with it is replaced.
+pub(super) fn mount_table() -> Result<String, Error> {
+    let table = Path::new("/proc/self/mountinfo");
+    // The kernel writes the table anew for each piece of it that is read.
+    let mut text = Vec::with_capacity(TABLE);
+    File::open(table)
+        .and_then(|mut file| file.read_to_end(&mut text))
+        .map_err(|error| Error::io("read", table, error))?;
+    Ok(String::from_utf8(text)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
 /// The cgroup that stands at the root of a mount of this process, as its cgroup namespace names it.
 pub(super) fn root_of(mount_point: &Path, mountinfo: &str) -> Option<PathBuf> {
     let mut mounts = mountinfo.lines().filter_map(Mount::parse);
     let here = |mount: &Mount<'_>| {
-        mount.target == mount_point && matches!(mount.kind, "cgroup" | "cgroup2")
+        matches!(mount.kind, "cgroup" | "cgroup2") && Path::new(&*mount.target) == mount_point
     };
-    mounts.find(here).map(|mount| mount.root)
+    mounts.find(here).map(|mount| PathBuf::from(mount.root.as_ref()))
 }
 
 /// Whether a `blkio` hierarchy counts the bytes of every cgroup. From Linux 6.10 on it does so only
@@ -174,30 +182,34 @@ const FLAGS: [&str; 9] = [
     "favordynmods",
 ];
 
-/// The part of a mount table line that matters here.
+/// The part of a mount table line that matters here. Hosts with many containers have thousands of
+/// lines, and a program that starts one cell reads them all: nothing is copied.
 struct Mount<'a> {
-    id: &'a str,
+    id: u32,
     /// The mount that it stands on.
-    parent: &'a str,
+    parent: u32,
     /// The directory of its file system that stands there.
-    root: PathBuf,
-    target: PathBuf,
+    root: Cow<'a, str>,
+    target: Cow<'a, str>,
     kind: &'a str,
     options: &'a str,
 }
 
-impl Mount<'_> {
+impl<'a> Mount<'a> {
     /// `36 35 98:0 / /mnt rw,noatime master:1 - ext3 /dev/root rw,errors=continue`
-    fn parse(line: &str) -> Option<Mount<'_>> {
+    fn parse(line: &'a str) -> Option<Mount<'a>> {
         let (before, after) = line.split_once(" - ")?;
         let mut before = before.split(' ');
-        let (id, parent) = (before.next()?, before.next()?);
+        let (id, parent) = (before.next()?.parse().ok()?, before.next()?.parse().ok()?);
         let (root, target) = (before.nth(1)?, before.next()?);
         let mut after = after.split(' ');
         let kind = after.next()?;
         let options = after.nth(1)?;
-        let path = |text| PathBuf::from(unescape(text));
-        Some(Mount { id, parent, root: path(root), target: path(target), kind, options })
+        Some(Mount { id, parent, root: unescape(root), target: unescape(target), kind, options })
+    }
+
+    fn at(&self) -> PathBuf {
+        PathBuf::from(self.target.as_ref())
     }
 
     /// Whether another mount stands in front of it: right on top of it, or above it on one that it
@@ -212,11 +224,14 @@ impl Mount<'_> {
 
     /// Whether a mount beside it covers a directory on the way to it.
     fn is_cut_off(&self, table: &[Mount<'_>]) -> bool {
-        table.iter().any(|other| {
-            other.parent == self.parent
-                && other.target != self.target
-                && self.target.starts_with(&other.target)
-        })
+        table.iter().any(|other| other.parent == self.parent && self.is_below(&other.target))
+    }
+
+    /// Whether it stands somewhere in the directory. Both are as the kernel writes them: absolute, each
+    /// name parted from the next by one separator.
+    fn is_below(&self, directory: &str) -> bool {
+        let rest = self.target.strip_prefix(directory.trim_end_matches('/'));
+        self.target != directory && rest.is_some_and(|rest| rest.starts_with('/'))
     }
 
     fn has_option(&self, name: &str) -> bool {
@@ -233,11 +248,15 @@ impl Mount<'_> {
 }
 
 /// Undoes the table's octal escapes of space, tab, newline and backslash.
-fn unescape(text: &str) -> String {
+fn unescape(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return text.into();
+    }
     ["\\040", "\\011", "\\012", "\\134"]
         .into_iter()
         .zip([" ", "\t", "\n", "\\"])
         .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        .into()
 }
 
 #[cfg(test)]
@@ -308,8 +327,23 @@ mod tests {
     }
 
     #[test]
+    fn what_only_begins_alike_hides_nothing() {
+        let v2 = tree("cpu\n");
+        let at = v2.path().display();
+        let beginning = at.to_string();
+        let beginning = &beginning[..beginning.len() - 1];
+        let text = format!(
+            "20 1 0:5 / / rw - ext4 disk rw\n\
+             31 20 0:27 / {at} rw - cgroup2 cgroup2 rw\n\
+             32 20 0:28 / {beginning} rw - tmpfs tmpfs rw\n\
+             33 20 0:28 / {at}/inside rw - tmpfs tmpfs rw\n"
+        );
+        assert_eq!(Hierarchies::from_mountinfo(&text).unwrap().unified, v2.path());
+    }
+
+    #[test]
     fn escaped_paths_are_understood() {
         let line = "1 1 0:1 / /a\\040b\\134c rw - cgroup2 none rw";
-        assert_eq!(Mount::parse(line).unwrap().target, Path::new("/a b\\c"));
+        assert_eq!(Mount::parse(line).unwrap().target, "/a b\\c");
     }
 }

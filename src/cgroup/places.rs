@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::detect::root_of;
+use super::detect::{mount_table, root_of};
 use super::{Error, Hierarchies};
 
 /// The directories of one cgroup, by hierarchy: `""` is v2, the others are named after their
@@ -99,10 +99,10 @@ struct Own {
 
 impl Own {
     fn read() -> Result<Own, Error> {
-        let read = |path: &str| {
-            std::fs::read_to_string(path).map_err(|error| Error::io("read", path, error))
-        };
-        Ok(Own { cgroups: read("/proc/self/cgroup")?, mountinfo: read("/proc/self/mountinfo")? })
+        let path = "/proc/self/cgroup";
+        let cgroups =
+            std::fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
+        Ok(Own { cgroups, mountinfo: mount_table()? })
     }
 
     /// This process's cgroup of a hierarchy, relative to the hierarchy's mount point.
