@@ -1,5 +1,6 @@
 //! Images: unpacking one against gzip and umoci, finding one, a start from one of a hundred layers.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,7 +48,8 @@ fn load(store: &Store, name: &str) -> Image {
 
 /// One command, spawned and awaited by a small process, in a directory that is new. All are removed at the
 /// end: for some seconds ext4 goes around the inodes of files that were deleted, and every new file then
-/// takes many times as long.
+/// takes many times as long. What the one before has left to the kernel is written first, or the next that
+/// waits for the disk would wait for that too.
 pub(crate) fn command<'a>(
     bed: &Bed,
     name: &str,
@@ -58,6 +60,7 @@ pub(crate) fn command<'a>(
     let mut dirs = Vec::new();
     Turn::new(name, against, move || {
         let dir = disk();
+        rustix::fs::syncfs(File::open(dir.path()).unwrap()).unwrap();
         let words = words(dir.path());
         let all: Vec<_> =
             ["taskset", "-c", CPUS].map(str::to_owned).into_iter().chain(words).collect();
