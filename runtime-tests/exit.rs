@@ -31,6 +31,7 @@ pub fn tests() -> Vec<Test> {
         test!(a_full_disk_for_output_is_told, Cells, Busybox),
         test!(output_is_whole, Cells, Busybox),
         test!(stats_tell_the_truth, Cells, Busybox, Memory, Cpu, Pids),
+        test!(stats_of_an_earlier_run_never_stand_for_this_ones, Cells, Busybox),
         test!(help_and_version_are_answers, Cells),
     ]
 }
@@ -309,6 +310,26 @@ fn stats_tell_the_truth(bed: &Bed) {
     assert!(enforced.len() >= 3, "{stats}");
     assert!(stats["started_at"].as_str().unwrap() < stats["finished_at"].as_str().unwrap());
     assert!(stats["phases_us"]["run"].as_u64().unwrap() > 1000, "{stats}");
+}
+
+fn stats_of_an_earlier_run_never_stand_for_this_ones(bed: &Bed) {
+    let file = bed.path("stats.json");
+    let rootfs = fixture("busybox");
+    let (good, store) = (rootfs.to_str().unwrap(), bed.path("store"));
+    let (stats, store) = (["--stats", file.to_str().unwrap()], store.to_str().unwrap());
+    for (args, found) in [
+        (&["--rootfs", good, "--", "true"][..], "exit_code"),
+        (&["--image-dir", store, "--pull", "never", "no/such"], "error"),
+        (&["--rootfs", good, "--", "true"], "exit_code"),
+        (&["--rootfs", "/no/such", "--", "true"], "error"),
+        (&["--rootfs", good, "--user", "nobody-here", "--", "true"], "error"),
+    ] {
+        bed.command("run", stats.iter().chain(args)).output().unwrap();
+        let object: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let keys = ["exit_code", "error"].map(|key| object.get(key).is_some());
+        assert_eq!(keys, [found == "exit_code", found == "error"], "{args:?}: {object}");
+    }
 }
 
 fn help_and_version_are_answers(bed: &Bed) {

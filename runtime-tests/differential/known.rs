@@ -199,7 +199,7 @@ This page is written from the tests' table by
         writeln!(page, "* {}, `{bundle}`: \"{error}\"; {why}", peer.name()).unwrap();
     }
     page.push_str(
-        "\n## What hotcell refuses of `runc spec`\n\nBy name, with exit code 125 or an error:\n\n",
+        "\n## What the library refuses of `runc spec`\n\nBy name; `hotcell-oci` has it:\n\n",
     );
     for (field, _) in REFUSED {
         writeln!(page, "* `{field}`").unwrap();

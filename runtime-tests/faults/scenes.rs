@@ -1,4 +1,4 @@
-//! Cells that between them go through every kind of step.
+//! Cells that between them go through every kind of step of the driver's own.
 
 use std::fs;
 

@@ -141,8 +141,8 @@ pub(super) struct CellArgs {
     /// Host name inside [default: the cell's name]
     #[arg(long, value_name = "NAME")]
     pub(super) hostname: Option<String>,
-    /// Program to run, with COMMAND as its arguments; the image's own and its command are left out
-    /// then, and "" leaves out the image's own alone
+    /// Program to run, with COMMAND as its arguments: the image's own and its command are left out;
+    /// "" leaves them out, too, and COMMAND is the program
     #[arg(long, value_name = "PROGRAM")]
     pub(super) entrypoint: Option<String>,
     /// Keep an init as PID 1 that hands signals on and reaps orphans; without it the command is

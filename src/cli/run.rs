@@ -28,22 +28,10 @@ const TOLD: [Signal; 3] = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH];
 
 /// Runs the command and gives its code.
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
-    // Nothing of the image goes while this has it, so it has it until the cell has ended.
-    let image;
-    let (root, command) = match (&args.rootfs, args.cell.command.split_first()) {
-        (Some(dir), _) => (Root::Dir(dir), args.cell.command.as_slice()),
-        (None, Some((name, command))) => {
-            image = find(args, name)?;
-            (Root::Image(&image), command)
-        }
-        (None, None) => {
-            return Err(Failure::refused("what to run is missing: an image, or --rootfs DIR"));
-        }
-    };
-    let config = config(&args.cell, &root, command)?;
-    // Opened before anything runs: a result that can't be written is refused, not lost.
+    // Opened before anything else: a result that can't be written is refused, not lost, and that of an
+    // earlier run never stands for this one's.
     let mut stats_file = args.stats.as_deref().map(create_file).transpose()?;
-    let ended = run_cell(args, &config);
+    let ended = run_root(args);
     if let Some((file, path)) = &mut stats_file {
         let object = match &ended {
             Ok(ended) => stats(&ended.name, &ended.outcome, ended.timed_out),
@@ -57,6 +45,23 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         written.map_err(|error| Failure::refused(format!("standard {stream}: {error}")))?;
     }
     verdict(args, &ended.outcome, ended.timed_out)
+}
+
+/// Finds the root and what it says about its cell.
+fn run_root(args: &RunArgs) -> Result<Ended, Failure> {
+    // Nothing of the image goes while this has it, so it has it until the cell has ended.
+    let image;
+    let (root, command) = match (&args.rootfs, args.cell.command.split_first()) {
+        (Some(dir), _) => (Root::Dir(dir), args.cell.command.as_slice()),
+        (None, Some((name, command))) => {
+            image = find(args, name)?;
+            (Root::Image(&image), command)
+        }
+        (None, None) => {
+            return Err(Failure::refused("what to run is missing: an image, or --rootfs DIR"));
+        }
+    };
+    run_cell(args, &config(&args.cell, &root, command)?)
 }
 
 /// What is known when a cell has ended.

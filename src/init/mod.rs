@@ -1,4 +1,4 @@
-//! The child's half of a launch: 50 KB that interpret the parent's plan and become the task.
+//! The child's half of a launch: 52 KB that interpret the parent's plan and become the task.
 //!
 //! ```text
 //! clone3 ──► execveat(init) ──► receive plan ──► step, step, … ──► all clear ──► execve(task)
