@@ -112,6 +112,7 @@ pub mod cgroup;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod contract;
+mod delete;
 #[cfg(not(feature = "fault-injection"))]
 mod fault;
 #[cfg(feature = "fault-injection")]

@@ -3,10 +3,12 @@
 //! ```text
 //! scene   bundles and commands            life     from create to delete, and run
 //! shapes  JSON against schemas and runc   answers  command lines, errors, the log
+//! shaped  what a container makes of its cgroup and its process
 //! limits  pause, update, ps, events       killed   commands killed at every point
 //! terminal  terminals                     hooks    programs run at points of the life
 //! together  two commands at once          instants  commands killed at any instant
 //! hooks_inside  those in the container   notify   calls that an agent decides about
+//! shaped  what a container makes of its cgroup and its process
 //! ```
 
 mod answers;
@@ -19,6 +21,7 @@ mod life;
 mod limits;
 mod notify;
 pub mod scene;
+mod shaped;
 mod shapes;
 mod terminal;
 mod together;
@@ -30,6 +33,7 @@ pub fn tests() -> Vec<Test> {
         life::tests(),
         answers::tests(),
         shapes::tests(),
+        shaped::tests(),
         limits::tests(),
         terminal::tests(),
         hooks::tests(),

@@ -1,7 +1,9 @@
 //! One cgroup directory, held open, and the small files in it.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, chmodat, fstat, mkdirat, openat, unlinkat};
@@ -116,14 +118,15 @@ impl Dir {
     }
 
     /// Opens the directory `name` if it exists.
-    pub(super) fn find(&self, name: &str) -> Result<Option<Dir>, Error> {
+    pub(super) fn find(&self, name: impl AsRef<Path>) -> Result<Option<Dir>, Error> {
         match self.enter(name) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             found => found.map(Some),
         }
     }
 
-    pub(super) fn enter(&self, name: &str) -> Result<Dir, Error> {
+    pub(super) fn enter(&self, name: impl AsRef<Path>) -> Result<Dir, Error> {
+        let name = name.as_ref();
         let path = self.path.join(name);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = fault::at(Point::CgroupOpen, || openat(&self.fd, name, flags, Mode::empty()))
@@ -131,16 +134,24 @@ impl Dir {
         Ok(Dir { fd, path })
     }
 
+    /// The directory that this one is in.
+    pub(super) fn above(&self) -> Result<Dir, Error> {
+        let above = self.enter("..")?;
+        let path = self.path.parent().unwrap_or(&self.path).to_owned();
+        Ok(Dir { path, ..above })
+    }
+
     /// Removes the empty directory `name`; one that is gone already is fine.
-    pub(super) fn remove(&self, name: &str) -> Result<(), Errno> {
+    pub(super) fn remove(&self, name: impl AsRef<Path>) -> Result<(), Errno> {
+        let name = name.as_ref();
         match fault::at(Point::CgroupRemoval, || unlinkat(&self.fd, name, AtFlags::REMOVEDIR)) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno),
         }
     }
 
-    /// The names of the directories in this one.
-    pub(super) fn children(&self) -> Result<Vec<String>, Error> {
+    /// The names of the directories in this one. Those that a container made may be no UTF-8.
+    pub(super) fn children(&self) -> Result<Vec<OsString>, Error> {
         let failed = |errno: Errno| Error::io("list", &self.path, errno.into());
         let mut names = Vec::new();
         // The kept descriptor is only a handle (O_PATH); listing needs one that can be read.
@@ -149,9 +160,9 @@ impl Dir {
         let readable = fault::at(Point::CgroupList, open).map_err(failed)?;
         for entry in rustix::fs::Dir::new(readable).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_string_lossy();
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if entry.file_type().is_dir() && name != "." && name != ".." {
-                names.push(name.into_owned());
+                names.push(name.to_owned());
             }
         }
         Ok(names)

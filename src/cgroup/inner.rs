@@ -57,7 +57,7 @@ fn descend(from: &Dir, path: &Path) -> Result<Dir, Error> {
     let mut dir = Dir::open(from.path())?;
     for part in path.components() {
         match part {
-            Component::Normal(name) => dir = dir.enter(&name.to_string_lossy())?,
+            Component::Normal(name) => dir = dir.enter(name)?,
             Component::RootDir | Component::CurDir => {}
             Component::ParentDir | Component::Prefix(_) => {
                 let why = "must not hold \"..\"";

@@ -15,6 +15,7 @@ use super::Error;
 use super::detect::Controller;
 use super::files::Dir;
 use super::freezer::{EMPTY, Events, Freezer};
+use super::members::walk_through;
 use super::old::{Old, Part, Seat};
 use super::sample::{OomEvents, Sample, Sampler};
 
@@ -283,31 +284,23 @@ pub(super) fn remove_dir(parent: &Dir, name: &str, deadline: Instant) -> Result<
             1..=50 => yield_now(),
             // A cell can make none below its own; what else runs on this host may have.
             // What keeps it from that keeps the leaf busy, and that is reported.
-            51 => drop(remove_below(parent, name)),
+            tries if tries % 500 == 51 => drop(remove_below(parent, name, deadline)),
             _ => sleep(Duration::from_micros(200)),
         }
     }
 }
 
-/// Removes what is below, deepest first. Holds two directories open at a time however deep that is,
-/// and gives up after a while: the caller tries again until its patience ends.
-fn remove_below(parent: &Dir, name: &str) -> Result<(), Error> {
-    for _ in 0..1000 {
-        let Some(mut dir) = parent.find(name)? else {
-            return Ok(());
-        };
-        let Some(mut child) = dir.children()?.pop() else {
-            return Ok(());
-        };
-        loop {
-            let below = dir.enter(&child)?;
-            match below.children()?.pop() {
-                Some(deeper) => (dir, child) = (below, deeper),
-                None => break,
-            }
-        }
-        // What can't be removed keeps the leaf busy, and that is reported.
-        let _ = dir.remove(&child);
-    }
-    Ok(())
+/// Removes what is below, deepest first, until there is no time left. What can't be removed keeps the
+/// leaf busy, and that is reported.
+fn remove_below(parent: &Dir, name: &str, deadline: Instant) -> Result<(), Error> {
+    let Some(dir) = parent.find(name)? else {
+        return Ok(());
+    };
+    let mut in_time = |dir: &Dir| match Instant::now() < deadline {
+        true => Ok(()),
+        false => Err(Error::io("remove", dir.path(), Errno::TIMEDOUT.into())),
+    };
+    walk_through(&dir, &mut in_time, &mut |above, name| {
+        let _ = above.remove(name);
+    })
 }

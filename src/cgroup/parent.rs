@@ -168,6 +168,9 @@ impl Parent {
         for dir in self.v1.values() {
             names.extend(dir.children()?);
         }
+        // No cell has another kind of name.
+        let mut names: Vec<_> =
+            names.into_iter().filter_map(|name| name.into_string().ok()).collect();
         names.sort();
         names.dedup();
         Ok(names)

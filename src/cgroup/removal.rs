@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use rustix::fs::rmdir;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::Signal;
 
 use super::files::Dir;
 use super::leaf::{self, Cgroup};
-use super::members::{pids, walk};
+use super::members::{signal, walk};
 use super::{Error, Hierarchies, Places};
 
 impl Cgroup {
@@ -99,7 +99,8 @@ fn kill_everywhere(places: &Places, deadline: Instant) -> Result<(), Error> {
     for (_, path) in places.v1() {
         if let Some(dir) = Dir::open_if_there(path)? {
             walk(&dir, &mut release)?;
-            kill_strays(&dir)?;
+            // Who lives in this hierarchy alone: someone moved them here, and nothing else finds them.
+            signal(&dir, Signal::KILL)?;
         }
     }
     match &unified {
@@ -113,19 +114,6 @@ fn release(dir: &Dir) -> Result<(), Error> {
     for (file, value) in [("freezer.state", "THAWED"), ("cpu.cfs_quota_us", "-1")] {
         if dir.has(file) {
             dir.write(file, value)?;
-        }
-    }
-    Ok(())
-}
-
-/// Kills who lives in this hierarchy alone: someone moved them here, and nothing else finds them.
-fn kill_strays(dir: &Dir) -> Result<(), Error> {
-    for pid in pids(dir)? {
-        let Some(number) = Pid::from_raw(pid) else { continue };
-        let Ok(process) = pidfd_open(number, PidfdFlags::empty()) else { continue };
-        // Only now is it sure that the number is not somebody else's by now.
-        if pids(dir)?.contains(&pid) {
-            let _ = pidfd_send_signal(&process, Signal::KILL);
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::trash::Trash;
 use super::{Error, mark, recover};
 use crate::bundle::CellName;
 use crate::cgroup::{Hierarchies, Parent};
+use crate::delete::delete;
 use crate::fault::{self, Point};
 use crate::sys::berths;
 
@@ -199,7 +200,7 @@ impl Shared {
             return Err(Error::Unsafe { path: self.dir(), why });
         }
         let data = self.data_dir();
-        match fault::at(Point::DataRemoval, || std::fs::remove_dir_all(&data)) {
+        match fault::at(Point::DataRemoval, || delete(&data)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 self.lock.take();
                 return Err(Error::io("remove", data, error));

@@ -16,6 +16,7 @@ use super::options::Options;
 use super::state::{self, Found};
 use super::{Error, ids};
 use crate::cgroup::{Hierarchies, Parent};
+use crate::delete::delete;
 use crate::fault::{self, Point};
 
 /// How long a sweep waits for killed processes to die, and how long at least for each instance's. One
@@ -117,7 +118,7 @@ fn sweep_data(data_dir: &Path, id: &str) -> Result<(), Cause> {
         return Ok(());
     }
     match state::private_dir(data_dir) {
-        Ok(()) => Ok(fault::at(Point::SweepRemoval, || std::fs::remove_dir_all(&data))?),
+        Ok(()) => Ok(fault::at(Point::SweepRemoval, || delete(&data))?),
         Err(Error::Unsafe { .. }) => Ok(()),
         // Nobody knows yet: the next sweep asks again.
         Err(error) => Err(error.into()),
@@ -130,7 +131,7 @@ fn empty(dir: &Path) -> io::Result<()> {
         let entry = entry?;
         let kept = [state::LOCK, state::RECORD].iter().any(|kept| entry.file_name() == *kept);
         match entry.file_type()?.is_dir() {
-            true => fault::at(Point::SweepRemoval, || std::fs::remove_dir_all(entry.path()))?,
+            true => fault::at(Point::SweepRemoval, || delete(&entry.path()))?,
             false if !kept => {
                 fault::at(Point::SweepRemoval, || std::fs::remove_file(entry.path()))?;
             }

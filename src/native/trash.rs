@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use crate::delete::delete;
 use crate::fault::{self, Point};
 use crate::unpoisoned::lock;
 
@@ -43,7 +44,7 @@ impl Trash {
                 self.see_to_it();
                 Ok(())
             }
-            Err(_) => match fault::at(Point::TrashRemoval, || std::fs::remove_dir_all(path)) {
+            Err(_) => match fault::at(Point::TrashRemoval, || delete(path)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
             },
@@ -108,8 +109,7 @@ fn empty_all(dir: &Path, work: &Mutex<Work>) {
 
 fn empty(dir: &Path) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if let Err(error) = fault::at(Point::TrashRemoval, || std::fs::remove_dir_all(entry.path()))
-        {
+        if let Err(error) = fault::at(Point::TrashRemoval, || delete(&entry.path())) {
             tracing::warn!(path = %entry.path().display(), %error, "deleting a writable layer");
         }
     }

@@ -1,7 +1,7 @@
 //! `kill`: a signal for the container's first process, or for all of its processes.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Signal, pidfd_send_signal};
 
 use super::args::KillArgs;
 use super::record::Record;
@@ -52,22 +52,5 @@ fn to_all(record: &Record, wanted: Wanted) -> Result<u8, Error> {
     if signal == Signal::KILL {
         return Ok(cgroup.kill().map(|()| 0)?);
     }
-    for number in cgroup.pids()? {
-        let Some(pid) = Pid::from_raw(number) else { continue };
-        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-            Err(Errno::SRCH | Errno::INVAL) => continue,
-            opened => {
-                opened.map_err(|errno| Error::io("open", format!("/proc/{number}"), errno))?
-            }
-        };
-        // If it is there now, it was so when it was opened.
-        if !cgroup.pids()?.contains(&number) {
-            continue;
-        }
-        match pidfd_send_signal(&pidfd, signal) {
-            Ok(()) | Err(Errno::SRCH) => {}
-            Err(errno) => return Err(Error::io("signal", format!("/proc/{number}"), errno)),
-        }
-    }
-    Ok(0)
+    Ok(cgroup.signal(signal).map(|()| 0)?)
 }

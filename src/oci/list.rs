@@ -1,6 +1,8 @@
 //! `list`: every container of a state directory.
 
 use super::args::{Format, ListArgs};
+use super::error::line;
+use super::log::Log;
 use super::state::State;
 use super::store::Store;
 use super::table::table;
@@ -8,7 +10,7 @@ use super::{Error, print};
 
 /// Prints the containers as ids, a table or JSON. What is made or removed meanwhile, and what a
 /// killed command left without a record, is left out.
-pub(super) fn list(store: &Store, args: &ListArgs) -> Result<u8, Error> {
+pub(super) fn list(store: &Store, args: &ListArgs, log: &Log) -> Result<u8, Error> {
     let ids = store.ids()?;
     if args.quiet {
         let lines: Vec<_> = ids.iter().map(|id| format!("{id}\n")).collect();
@@ -19,7 +21,8 @@ pub(super) fn list(store: &Store, args: &ListArgs) -> Result<u8, Error> {
         match store.find(id).and_then(|home| State::of(&home)) {
             Ok(state) => states.push(state),
             Err(Error::Unknown) => {}
-            Err(error) => return Err(error),
+            // One that can't be read hides none of the others.
+            Err(error) => log.warning(&format!("container {id}: {}", line(&error))),
         }
     }
     match args.format {

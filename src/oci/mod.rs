@@ -92,7 +92,7 @@ fn call(globals: &Globals, verb: Verb, log: &Log) -> Result<u8, Error> {
         Verb::Resume(args) => pause::resume(&store, &args),
         Verb::Update(args) => update::update(&store, &args),
         Verb::Events(args) => events::events(&store, &args),
-        Verb::List(args) => list::list(&store, &args),
+        Verb::List(args) => list::list(&store, &args, log),
         Verb::Hold => systemd::hold(),
         Verb::Features => features::features(),
         Verb::Spec(args) => spec::spec(&args),

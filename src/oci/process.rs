@@ -82,9 +82,12 @@ impl Stat {
         let after = text.iter().rposition(|byte| *byte == b')')?;
         let rest = str::from_utf8(text.get(after + 1..)?).ok()?;
         let mut words = rest.split_whitespace();
-        let ended = matches!(words.next()?, "Z" | "X" | "x");
-        // State is the third field; the start is the 22nd.
-        let start = words.nth(18)?.parse().ok()?;
+        // State is the third field, the threads are the 20th, the start is the 22nd.
+        let state = words.next()?;
+        let threads: u32 = words.nth(16)?.parse().ok()?;
+        let start = words.nth(1)?.parse().ok()?;
+        // A process lives on without its first thread, which then waits as a zombie for the others.
+        let ended = matches!(state, "X" | "x") || state == "Z" && threads <= 1;
         Some(Stat { ended, start })
     }
 }
@@ -107,7 +110,7 @@ mod tests {
     #[test]
     fn a_process_may_call_itself_anything() {
         let line = |name: &str, state: &str| {
-            format!("7 ({name}) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21\n")
+            format!("7 ({name}) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4711 20 21\n")
         };
         for name in ["a", "a) R 1", ") (", "", "\u{fc}"] {
             let text = line(name, "S");
@@ -115,6 +118,8 @@ mod tests {
             assert_eq!(Stat::parse(text.as_bytes()), want, "{text}");
         }
         assert!(Stat::parse(line("a", "Z").as_bytes()).unwrap().ended);
+        let others_live = line("a", "Z").replace(" 16 1 18", " 16 2 18");
+        assert!(!Stat::parse(others_live.as_bytes()).unwrap().ended);
         assert_eq!(Stat::parse(b"7 (a) S 1"), None);
     }
 }

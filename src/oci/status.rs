@@ -26,11 +26,20 @@ impl Status {
         match record.process {
             None => Ok(Status::Creating),
             Some(process) if !process.is_alive()? => Ok(Status::Stopped),
-            Some(_) if place::open(record)?.is_frozen()? => Ok(Status::Paused),
-            Some(_) if home.is_waited_at()? => Ok(Status::Created),
-            Some(_) => Ok(Status::Running),
+            Some(process) => match is_frozen(record) {
+                Ok(true) => Ok(Status::Paused),
+                Ok(false) if home.is_waited_at()? => Ok(Status::Created),
+                Ok(false) => Ok(Status::Running),
+                // Its cgroup may have gone with it, a moment ago.
+                Err(_) if !process.is_alive()? => Ok(Status::Stopped),
+                Err(error) => Err(error),
+            },
         }
     }
+}
+
+fn is_frozen(record: &Record) -> Result<bool, Error> {
+    Ok(place::open(record)?.is_frozen()?)
 }
 
 impl fmt::Display for Status {

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
+use crate::delete::delete;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// What a tree looked like when it was whole.
@@ -213,18 +214,8 @@ const STRAGGLER: Duration = Duration::from_secs(10);
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     let deadline = Instant::now() + STRAGGLER;
     loop {
-        let result = match std::fs::symlink_metadata(path) {
-            Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
-            Ok(_) => std::fs::remove_file(path),
-            Err(error) => Err(error),
-        };
-        match result {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Something below went away by itself, or all of it has.
-                if std::fs::symlink_metadata(path).is_err() {
-                    return Ok(());
-                }
-            }
+        match delete(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
                 if Instant::now() > deadline {
                     return Err(error);
