@@ -21,6 +21,7 @@ impl Cgroup {
 
     /// Sends a signal to every process of the container, those in cgroups of its own making included.
     /// One that goes meanwhile is no failure.
+    #[cfg(feature = "cli")]
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), Error> {
         self::signal(&self.unified, signal)
     }

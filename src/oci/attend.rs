@@ -11,6 +11,9 @@ use super::console::Relay;
 use super::{Error, signal};
 use crate::launch::{Cell, Exit};
 
+/// How many reads of a terminal take all that the kernel keeps of it.
+const LAST_WORDS: usize = 64;
+
 /// Hands signals on until the container's process has ended, and carries between its terminal and this
 /// program's streams.
 pub(super) fn attend(
@@ -47,8 +50,10 @@ pub(super) fn attend(
         if ready[0]
             && let Some(exit) = cell.wait(None)?
         {
-            // What it said last is still there.
+            // What it said last is still there. Others that it left on the terminal may never stop.
+            let mut reads = 0..LAST_WORDS;
             while let Some(relay) = &mut relay
+                && reads.next().is_some()
                 && relay.carry()?
             {}
             return Ok(exit);
