@@ -9,9 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, openat, renameat_with, unlinkat,
-};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -60,7 +58,7 @@ impl Deep<'_> {
     fn lift(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
         self.count += 1;
         let place = format!("{:016x}-{}", self.prefix, self.count);
-        gone(renameat_with(dir, name, self.top, place, RenameFlags::NOREPLACE))
+        gone(renameat(dir, name, self.top, place))
     }
 }
 
