@@ -71,15 +71,16 @@ fn empty(mut dir: Dir, deep: &mut Deep<'_>, depth: usize) -> Result<(), Errno> {
             continue;
         }
         // Not every file system says what it is.
-        match entry.file_type() {
-            FileType::Directory => empty_and_remove(dir.fd()?, &CString::from(name), deep, depth)?,
-            _ => match unlinkat(dir.fd()?, name, AtFlags::empty()) {
-                Err(Errno::ISDIR) => {
-                    empty_and_remove(dir.fd()?, &CString::from(name), deep, depth)?;
+        if entry.file_type() != FileType::Directory {
+            match unlinkat(dir.fd()?, name, AtFlags::empty()) {
+                Err(Errno::ISDIR) => {}
+                removed => {
+                    gone(removed)?;
+                    continue;
                 }
-                removed => gone(removed)?,
-            },
+            }
         }
+        empty_and_remove(dir.fd()?, &CString::from(name), deep, depth)?;
     }
     Ok(())
 }
@@ -117,11 +118,13 @@ fn gone(removed: Result<(), Errno>) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsRawFd, OwnedFd};
+
     use rustix::fs::mkdirat;
 
     use super::*;
 
-    fn make(dir: impl AsFd, name: &str) -> std::os::fd::OwnedFd {
+    fn make(dir: impl AsFd, name: &str) -> OwnedFd {
         mkdirat(&dir, name, Mode::RWXU).unwrap();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         openat(&dir, name, flags, Mode::empty()).unwrap()
@@ -134,7 +137,7 @@ mod tests {
         let mut dir = make(CWD, path.to_str().unwrap());
         for level in 0..20_000 {
             if level % 100 == 0 {
-                std::fs::write(format!("/proc/self/fd/{}/file", raw(&dir)), "x").unwrap();
+                std::fs::write(format!("/proc/self/fd/{}/file", dir.as_raw_fd()), "x").unwrap();
                 make(&dir, "beside");
             }
             dir = make(&dir, "d");
@@ -145,10 +148,6 @@ mod tests {
         small.spawn(move || delete(&there)).unwrap().join().unwrap().unwrap();
         assert!(!path.exists());
         assert_eq!(delete(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
-    }
-
-    fn raw(dir: &impl std::os::fd::AsRawFd) -> i32 {
-        dir.as_raw_fd()
     }
 
     #[test]

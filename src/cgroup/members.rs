@@ -1,4 +1,4 @@
-//! Who lives in a container's cgroup and below it, and whether it stands still.
+//! Who lives in a container's cgroup and below it, signals for them, and whether they stand still.
 
 use std::ffi::OsStr;
 
